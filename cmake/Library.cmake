@@ -1,0 +1,61 @@
+# libsonde: lib/ with base/ and codec/ inside. Only sonde_* symbols leave it.
+file(GLOB_RECURSE lib_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/lib/*.c)
+if(NOT lib_sources)
+  return()
+endif()
+set(lib_packages "")
+set(lib_definitions "")
+if(SONDE_EXPORT)
+  pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl)
+  find_package(ZLIB REQUIRED)
+  list(APPEND lib_packages PkgConfig::LIBCURL ZLIB::ZLIB)
+  list(APPEND lib_definitions SONDE_EXPORT=1)
+else()
+  list(APPEND lib_definitions SONDE_EXPORT=0)
+endif()
+if(SONDE_ADMIN)
+  pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+  list(APPEND lib_packages PkgConfig::MICROHTTPD)
+  list(APPEND lib_definitions SONDE_ADMIN=1)
+else()
+  list(APPEND lib_definitions SONDE_ADMIN=0)
+endif()
+if(SONDE_DEBUG_ENDPOINTS)
+  list(APPEND lib_definitions SONDE_DEBUG_ENDPOINTS=1)
+else()
+  list(APPEND lib_definitions SONDE_DEBUG_ENDPOINTS=0)
+endif()
+
+# sonde_lib: the objects, for the server and the unit tests, with all symbols reachable.
+add_library(sonde_lib STATIC ${lib_sources})
+target_include_directories(sonde_lib PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
+target_compile_definitions(sonde_lib PUBLIC ${lib_definitions})
+target_link_libraries(sonde_lib PUBLIC sonde_flags sonde_codec sonde_base ${lib_packages} Threads::Threads m)
+
+# sonde_shared: libsonde.so, what users link.
+add_library(sonde_shared SHARED ${CMAKE_SOURCE_DIR}/cmake/empty.c)
+target_link_libraries(sonde_shared PRIVATE sonde_flags
+  -Wl,--whole-archive sonde_lib sonde_codec sonde_base -Wl,--no-whole-archive ${lib_packages})
+target_link_options(sonde_shared PRIVATE
+  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/libsonde.map)
+target_include_directories(sonde_shared PUBLIC
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+set_target_properties(sonde_shared PROPERTIES OUTPUT_NAME sonde VERSION ${PROJECT_VERSION}
+  SOVERSION 0 EXPORT_NAME sonde)
+add_library(sonde::sonde ALIAS sonde_shared)
+
+# libsonde.a: one relocatable object in which all but sonde_* is local, so that no name of ours can
+# meet one of the program's.
+set(static_lib ${CMAKE_BINARY_DIR}/libsonde.a)
+add_custom_command(OUTPUT ${static_lib}
+  COMMAND ${CMAKE_LINKER} -r -o ${CMAKE_BINARY_DIR}/sonde_all.o --whole-archive
+          $<TARGET_FILE:sonde_lib> $<TARGET_FILE:sonde_codec> $<TARGET_FILE:sonde_base>
+  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=sonde_* ${CMAKE_BINARY_DIR}/sonde_all.o
+  COMMAND ${CMAKE_COMMAND} -E rm -f ${static_lib}
+  COMMAND ${CMAKE_AR} rcs ${static_lib} ${CMAKE_BINARY_DIR}/sonde_all.o
+  DEPENDS sonde_lib sonde_codec sonde_base
+  COMMENT "libsonde.a"
+  VERBATIM)
+add_custom_target(sonde_static ALL DEPENDS ${static_lib})
+
+include(Install)

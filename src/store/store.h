@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The store: everything the server keeps. Ingest makes a batch durable (intake log, fsync) and
+ * visible; scans read what was acknowledged, from memory and from sealed parts alike.
+ * All functions may be called from any thread. Formats: docs/format/intake.md, docs/format/part.md.
+ * The ClickHouse engine is meant to implement this same interface. */
+#ifndef SONDE_STORE_STORE_H
+#define SONDE_STORE_STORE_H
+
+#include "codec/batch.h"
+
+typedef struct store store;
+
+typedef struct {
+    const char *dir;
+    int64_t retention_ns;    /* rows older than now - retention are refused; 0: keep everything */
+    size_t intake_limit;     /* bytes of intake log at which ingest answers BUSY; 0: 1 GiB */
+    size_t memory_limit;     /* bytes of unsealed rows at which a seal is forced; 0: 64 MiB */
+    int64_t seal_after_ns;   /* age of the oldest unsealed row that forces a seal; 0: 60 s */
+    size_t query_memory;     /* bytes one scan may use; 0: 512 MiB */
+} store_options;
+
+/* Replays the intake log from the store's cursor, streaming. Refuses a directory in use. */
+MUST_USE status store_open(store **ret, const store_options *options, error *err);
+/* Seals nothing: what is in memory is in the intake log. NULL is fine. */
+void store_close(store *s);
+
+/* ---- ingest ---- */
+
+typedef struct {
+    uint32_t accepted;
+    uint32_t rejected;   /* rows refused one by one (older than the retention, …) */
+    char reason[256];    /* why, when rejected > 0 */
+} ingest_result;
+
+/* Blocks until the rows are durable (group commit) and visible to the next scan.
+ * `encoded`: the OTLP protobuf request that b was decoded from, or empty: then b is encoded here.
+ * STATUS_BUSY: the intake log is at its limit, try later. STATUS_FULL: the disk is full; nothing of
+ * the batch was kept. STATUS_IO: not durable, the sender must resend. */
+MUST_USE status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err);
+
+/* Whether ingest is possible now (disk, log limit), for readiness; the reason otherwise. */
+MUST_USE status store_ready(store *s, error *err);
+
+/* ---- what queries say ---- */
+
+typedef enum { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE } match_op;
+
+/* One condition. RE and NRE are anchored at both ends (RE2 syntax as far as PCRE2 agrees).
+ * Absent is the empty string. Names by signal:
+ *   metrics: label names as Prometheus has them, "__name__" included.
+ *   logs: "level", "message", "service", "service_name", "trace_id", "span_id", "request_id", any
+ *     other name: resource attribute, else log attribute, else a field of a JSON body; a name with
+ *     '_' also finds the attribute written with '.'.
+ *   traces: "service", "name", "kind", "status", "trace_id", "span_id", "parent_span_id", any other:
+ *     span attribute, else resource attribute. */
+typedef struct {
+    str name;
+    match_op op;
+    str value;
+} matcher;
+
+/* Line filters of logs, applied to the message (body as text). */
+typedef enum { LINE_CONTAINS, LINE_NOT_CONTAINS, LINE_MATCHES, LINE_NOT_MATCHES } line_op;
+typedef struct {
+    line_op op;
+    str text; /* a substring, or an unanchored regular expression */
+} line_filter;
+
+/* Cooperative cancellation and limits of one query; one per query, shared by its scans. */
+typedef struct {
+    int64_t deadline_mono_ns; /* 0: none */
+    const volatile int *canceled; /* set to 1 by the network when the client goes; NULL: never */
+} query_control;
+
+/* ---- series (metrics) ---- */
+
+typedef struct {
+    str name;
+    str value;
+} label;
+
+typedef struct {
+    const label *labels; /* sorted by name, "__name__" included */
+    uint32_t label_count;
+    uint64_t hash; /* of the labels; equal labels have equal hashes within one process */
+    const int64_t *time_ms; /* rising, without doubles */
+    const double *value;    /* a stale marker is STALE_NAN_BITS */
+    uint32_t sample_count;
+} series;
+
+#define STALE_NAN_BITS UINT64_C(0x7FF0000000000002)
+
+typedef struct {
+    series *items; /* sorted by labels */
+    uint32_t count;
+} series_set;
+
+typedef struct {
+    const matcher *matchers;
+    uint32_t matcher_count;
+    int64_t from_ms, to_ms; /* both inclusive */
+    bool labels_only;       /* no samples are read */
+    uint32_t series_limit;  /* 0: no limit but memory */
+    uint64_t sample_limit;  /* 0: 50 million */
+    const query_control *control;
+} series_query;
+
+/* Everything returned lives in `a`, whose limit is the query's. */
+MUST_USE status store_series(store *s, const series_query *q, arena *a, series_set *ret, error *err);
+
+typedef struct {
+    str metric; /* Prometheus family name */
+    str type;   /* "counter", "gauge", "histogram", "summary", "unknown" */
+    str help;
+    str unit;
+} metric_metadata;
+MUST_USE status store_metadata(store *s, arena *a, metric_metadata **ret, uint32_t *ret_count,
+                               error *err);
+
+/* ---- rows (logs and traces) ---- */
+
+typedef struct {
+    signal_kind signal; /* SIGNAL_LOGS or SIGNAL_TRACES */
+    int64_t from_ns, to_ns; /* log time, span start; from inclusive, to exclusive */
+    const matcher *matchers;
+    uint32_t matcher_count;
+    const line_filter *lines; /* logs only */
+    uint32_t line_count;
+    int64_t min_duration_ns, max_duration_ns; /* traces only; 0: any */
+    bool newest_first; /* else oldest first; rows come in this order */
+    uint64_t limit;    /* rows; 0: all */
+    const query_control *control;
+} row_query;
+
+/* Called with batches of rows in order; the batch is the callee's to read until it returns.
+ * false ends the scan (not an error). */
+typedef bool row_sink(void *user, const batch *rows);
+MUST_USE status store_rows(store *s, const row_query *q, row_sink *sink, void *user, error *err);
+
+/* All spans of one trace, in order of start; STATUS_NOT_FOUND when there are none. */
+MUST_USE status store_trace(store *s, trace_id id, batch *ret, error *err);
+
+/* ---- names ---- */
+
+typedef struct {
+    str *items; /* sorted, no doubles */
+    uint32_t count;
+} str_list;
+
+typedef struct {
+    signal_kind signal;
+    const matcher *matchers;
+    uint32_t matcher_count;
+    int64_t from_ns, to_ns;
+    uint32_t limit; /* 0: 10,000 */
+    const query_control *control;
+} names_query;
+
+MUST_USE status store_label_names(store *s, const names_query *q, arena *a, str_list *ret, error *err);
+/* For traces, name "service" gives the services and "name" (with a matcher on service) the operations. */
+MUST_USE status store_label_values(store *s, const names_query *q, str name, arena *a, str_list *ret,
+                                   error *err);
+
+/* Calls `wake` (from any thread, must be quick) after each ingest of logs became visible; for live
+ * tail. Returns a handle for store_unwatch. */
+int store_watch_logs(store *s, void (*wake)(void *user, const batch *rows), void *user);
+void store_unwatch_logs(store *s, int handle);
+
+/* ---- the store about itself ---- */
+
+typedef struct {
+    uint64_t rows[SIGNAL_COUNT];        /* logs, samples, spans now stored (memory and parts) */
+    uint64_t parts[SIGNAL_COUNT];
+    uint64_t part_bytes[SIGNAL_COUNT];
+    uint64_t memory_bytes;              /* unsealed rows */
+    uint64_t series;                    /* series known in memory */
+    uint64_t intake_bytes;
+    uint64_t intake_segments;
+    uint64_t fsyncs;
+    uint64_t fsync_ns;                  /* time spent in them */
+    uint64_t ingested[SIGNAL_COUNT];    /* rows since start */
+    uint64_t rejected[SIGNAL_COUNT];
+    uint64_t duplicates[SIGNAL_COUNT];  /* second copies dropped by record id */
+    uint64_t merges;
+    uint64_t corrupt_parts;             /* set aside because a checksum failed */
+} store_stats;
+void store_get_stats(store *s, store_stats *ret);
+
+/* Seals all rows in memory now and waits; for tests, `sonde serve` shutdown and backups. */
+MUST_USE status store_seal(store *s, error *err);
+
+#endif
