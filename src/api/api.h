@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The query APIs over HTTP: Prometheus, Loki, Jaeger and sonde's own. `sonde serve` opens one api on
+ * its store and gives its routes to the listener of the query port. Handlers keep no state between
+ * requests, so any number may run at once; every one has a memory limit and a deadline. */
+#ifndef SONDE_API_API_H
+#define SONDE_API_API_H
+
+#include "net/http.h"
+#include "store/store.h"
+
+typedef struct api api;
+
+typedef struct {
+    store *store;
+    int64_t query_timeout_ns; /* longest that one query may run; 0: 30 s */
+    size_t query_memory;      /* bytes that one query may use; 0: 512 MiB */
+    uint64_t query_samples;   /* samples that one PromQL query may touch; 0: 50 million */
+    int64_t lookback_ns;      /* how far an instant vector looks back; 0: 5 min */
+    uint32_t tail_clients;    /* live tails at once; 0: 64 */
+} api_options;
+
+/* The store must outlive the api. */
+MUST_USE status api_new(api **ret, const api_options *options, error *err);
+/* After the HTTP server has stopped; NULL is fine. */
+void api_free(api *a);
+
+/* The route rows (path, handler, help); they live as long as the api. */
+const http_route *api_routes(const api *a, size_t *ret_count);
+
+/* Makes live tails end and refuses new ones: call it before the HTTP server stops. */
+void api_stop(api *a);
+
+#endif
