@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MUST_USE         __attribute__((warn_unused_result))
+#define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
-#define AUTO(cleanup_fn) __attribute__((cleanup(cleanup_fn)))
-#define UNUSED           __attribute__((unused))
-#define LIKELY(x)        __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)      __builtin_expect(!!(x), 0)
+#define AUTO(cleanup_fn)  __attribute__((cleanup(cleanup_fn)))
+#define UNUSED            __attribute__((unused))
+#define LIKELY(x)         __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)       __builtin_expect(!!(x), 0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define KiB(n)       ((size_t)(n) << 10)

@@ -7,18 +7,18 @@
 #include "base/base.h"
 
 /* code, what it means for the caller */
-#define STATUS_CODES(X)                                                                            \
-    X(OK, "done")                                                                                  \
-    X(INVALID, "the input is wrong: the sender must change it")                                    \
-    X(LIMIT, "a stated limit would be exceeded")                                                   \
-    X(NOT_FOUND, "no such thing")                                                                  \
-    X(EXISTS, "already there")                                                                     \
-    X(UNSUPPORTED, "a version or feature that this build does not know")                           \
-    X(CORRUPT, "stored bytes do not match their checksum or format")                               \
-    X(IO, "the operating system refused an operation")                                             \
-    X(FULL, "the disk or a bounded log is full")                                                   \
-    X(BUSY, "try again later")                                                                     \
-    X(CANCELED, "the caller went away or time ran out")                                            \
+#define STATUS_CODES(X) \
+    X(OK, "done") \
+    X(INVALID, "the input is wrong: the sender must change it") \
+    X(LIMIT, "a stated limit would be exceeded") \
+    X(NOT_FOUND, "no such thing") \
+    X(EXISTS, "already there") \
+    X(UNSUPPORTED, "a version or feature that this build does not know") \
+    X(CORRUPT, "stored bytes do not match their checksum or format") \
+    X(IO, "the operating system refused an operation") \
+    X(FULL, "the disk or a bounded log is full") \
+    X(BUSY, "try again later") \
+    X(CANCELED, "the caller went away or time ran out") \
     X(NO_MEMORY, "allocation failed")
 
 typedef enum {

@@ -8,7 +8,7 @@
 #include "base/str.h"
 
 typedef struct {
-    str key;       /* .ptr NULL: the slot is free */
+    str key; /* .ptr NULL: the slot is free */
     uint64_t hash;
     uint64_t value;
 } map_slot;

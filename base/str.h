@@ -13,10 +13,13 @@ typedef struct {
     size_t len;
 } str;
 
-#define STR(literal)     ((str){ "" literal, sizeof(literal) - 1 })
-#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
-#define STR_EMPTY        ((str){ "", 0 })
-#define STR_ARG(s)       (int)(s).len, (s).ptr
+#define STR(literal) ((str){ "" literal, sizeof(literal) - 1 })
+#define STR_INIT(literal) \
+    { \
+        "" literal, sizeof(literal) - 1 \
+    }
+#define STR_EMPTY  ((str){ "", 0 })
+#define STR_ARG(s) (int)(s).len, (s).ptr
 
 /* A view of a terminated string; NULL gives the empty string. */
 static inline str str_c(const char *c)
@@ -47,15 +50,15 @@ static inline str str_slice(str s, size_t from, size_t to)
     return (str){ s.ptr + from, to - from };
 }
 
-int str_cmp(str a, str b);                   /* byte order, like memcmp; shorter first */
-bool str_eq_nocase(str a, str b);            /* ASCII letters only */
+int str_cmp(str a, str b);        /* byte order, like memcmp; shorter first */
+bool str_eq_nocase(str a, str b); /* ASCII letters only */
 bool str_starts(str s, str prefix);
 bool str_ends(str s, str suffix);
 bool str_contains(str s, str part);
 /* Index of the first occurrence, or SIZE_MAX. */
 size_t str_find(str s, str part);
 size_t str_find_char(str s, char c);
-str str_trim(str s);                         /* without ASCII white space at both ends */
+str str_trim(str s); /* without ASCII white space at both ends */
 /* Splits off what stands before the first `sep`; *rest is what follows it (empty when none). */
 str str_cut(str s, char sep, str *rest);
 

@@ -314,8 +314,8 @@ uint32_t batch_add_log(batch *b, uint32_t scope);
 uint32_t batch_add_span(batch *b, uint32_t scope);
 uint32_t batch_add_point(batch *b, uint32_t metric);
 
-/* Appends an attribute to a list that lives in b's arena and is the newest thing built in it or not:
- * `capacity` is kept by the caller, 0 at first. False at the limit. */
+/* Appends an attribute to a list that lives in b's arena and is the newest thing built in it or
+ * not: `capacity` is kept by the caller, 0 at first. False at the limit. */
 bool attrs_append(arena *a, attrs *list, uint32_t *capacity, str key, value v);
 /* Deep copies into another arena (texts too). False at the limit. */
 bool value_copy(arena *a, value *dst, const value *src);

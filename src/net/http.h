@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* HTTP as the server's other parts see it: requests come to a handler on a worker thread, answers go
- * out when the handler returns or, streamed, while it runs. HTTP/1.1, HTTP/2 and gRPC arrive on the
- * same listeners and look the same here. */
+/* HTTP as the server's other parts see it: requests come to a handler on a worker thread, answers
+ * go out when the handler returns or, streamed, while it runs. HTTP/1.1, HTTP/2 and gRPC arrive on
+ * the same listeners and look the same here. */
 #ifndef SONDE_NET_HTTP_H
 #define SONDE_NET_HTTP_H
 
@@ -28,7 +28,7 @@ typedef struct {
 /* ---- the request ---- */
 
 str http_method(const http_exchange *x);
-str http_path(const http_exchange *x);                  /* decoded, without query string */
+str http_path(const http_exchange *x);                     /* decoded, without query string */
 str http_header(const http_exchange *x, const char *name); /* empty when absent; any case */
 str http_path_param(const http_exchange *x, const char *name);
 /* Query string parameter, and for POST with application/x-www-form-urlencoded also the body's;

@@ -12,11 +12,11 @@ typedef struct store store;
 
 typedef struct {
     const char *dir;
-    int64_t retention_ns;    /* rows older than now - retention are refused; 0: keep everything */
-    size_t intake_limit;     /* bytes of intake log at which ingest answers BUSY; 0: 1 GiB */
-    size_t memory_limit;     /* bytes of unsealed rows at which a seal is forced; 0: 64 MiB */
-    int64_t seal_after_ns;   /* age of the oldest unsealed row that forces a seal; 0: 60 s */
-    size_t query_memory;     /* bytes one scan may use; 0: 512 MiB */
+    int64_t retention_ns;  /* rows older than now - retention are refused; 0: keep everything */
+    size_t intake_limit;   /* bytes of intake log at which ingest answers BUSY; 0: 1 GiB */
+    size_t memory_limit;   /* bytes of unsealed rows at which a seal is forced; 0: 64 MiB */
+    int64_t seal_after_ns; /* age of the oldest unsealed row that forces a seal; 0: 60 s */
+    size_t query_memory;   /* bytes one scan may use; 0: 512 MiB */
 } store_options;
 
 /* Replays the intake log from the store's cursor, streaming. Refuses a directory in use. */
@@ -28,8 +28,8 @@ void store_close(store *s);
 
 typedef struct {
     uint32_t accepted;
-    uint32_t rejected;   /* rows refused one by one (older than the retention, …) */
-    char reason[256];    /* why, when rejected > 0 */
+    uint32_t rejected; /* rows refused one by one (older than the retention, …) */
+    char reason[256];  /* why, when rejected > 0 */
 } ingest_result;
 
 /* Blocks until the rows are durable (group commit) and visible to the next scan.
@@ -51,8 +51,8 @@ typedef enum { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE } match_op;
  *   logs: "level", "message", "service", "service_name", "trace_id", "span_id", "request_id", any
  *     other name: resource attribute, else log attribute, else a field of a JSON body; a name with
  *     '_' also finds the attribute written with '.'.
- *   traces: "service", "name", "kind", "status", "trace_id", "span_id", "parent_span_id", any other:
- *     span attribute, else resource attribute. */
+ *   traces: "service", "name", "kind", "status", "trace_id", "span_id", "parent_span_id", any
+ * other: span attribute, else resource attribute. */
 typedef struct {
     str name;
     match_op op;
@@ -68,7 +68,7 @@ typedef struct {
 
 /* Cooperative cancellation and limits of one query; one per query, shared by its scans. */
 typedef struct {
-    int64_t deadline_mono_ns; /* 0: none */
+    int64_t deadline_mono_ns;     /* 0: none */
     const volatile int *canceled; /* set to 1 by the network when the client goes; NULL: never */
 } query_control;
 
@@ -82,7 +82,7 @@ typedef struct {
 typedef struct {
     const label *labels; /* sorted by name, "__name__" included */
     uint32_t label_count;
-    uint64_t hash; /* of the labels; equal labels have equal hashes within one process */
+    uint64_t hash;          /* of the labels; equal labels have equal hashes within one process */
     const int64_t *time_ms; /* rising, without doubles */
     const double *value;    /* a stale marker is STALE_NAN_BITS */
     uint32_t sample_count;
@@ -106,7 +106,8 @@ typedef struct {
 } series_query;
 
 /* Everything returned lives in `a`, whose limit is the query's. */
-MUST_USE status store_series(store *s, const series_query *q, arena *a, series_set *ret, error *err);
+MUST_USE status store_series(store *s, const series_query *q, arena *a, series_set *ret,
+                             error *err);
 
 typedef struct {
     str metric; /* Prometheus family name */
@@ -120,15 +121,15 @@ MUST_USE status store_metadata(store *s, arena *a, metric_metadata **ret, uint32
 /* ---- rows (logs and traces) ---- */
 
 typedef struct {
-    signal_kind signal; /* SIGNAL_LOGS or SIGNAL_TRACES */
+    signal_kind signal;     /* SIGNAL_LOGS or SIGNAL_TRACES */
     int64_t from_ns, to_ns; /* log time, span start; from inclusive, to exclusive */
     const matcher *matchers;
     uint32_t matcher_count;
     const line_filter *lines; /* logs only */
     uint32_t line_count;
     int64_t min_duration_ns, max_duration_ns; /* traces only; 0: any */
-    bool newest_first; /* else oldest first; rows come in this order */
-    uint64_t limit;    /* rows; 0: all */
+    bool newest_first;                        /* else oldest first; rows come in this order */
+    uint64_t limit;                           /* rows; 0: all */
     const query_control *control;
 } row_query;
 
@@ -156,10 +157,12 @@ typedef struct {
     const query_control *control;
 } names_query;
 
-MUST_USE status store_label_names(store *s, const names_query *q, arena *a, str_list *ret, error *err);
-/* For traces, name "service" gives the services and "name" (with a matcher on service) the operations. */
-MUST_USE status store_label_values(store *s, const names_query *q, str name, arena *a, str_list *ret,
-                                   error *err);
+MUST_USE status store_label_names(store *s, const names_query *q, arena *a, str_list *ret,
+                                  error *err);
+/* For traces, name "service" gives the services and "name" (with a matcher on service) the
+ * operations. */
+MUST_USE status store_label_values(store *s, const names_query *q, str name, arena *a,
+                                   str_list *ret, error *err);
 
 /* Calls `wake` (from any thread, must be quick) after each ingest of logs became visible; for live
  * tail. Returns a handle for store_unwatch. */
@@ -169,20 +172,20 @@ void store_unwatch_logs(store *s, int handle);
 /* ---- the store about itself ---- */
 
 typedef struct {
-    uint64_t rows[SIGNAL_COUNT];        /* logs, samples, spans now stored (memory and parts) */
+    uint64_t rows[SIGNAL_COUNT]; /* logs, samples, spans now stored (memory and parts) */
     uint64_t parts[SIGNAL_COUNT];
     uint64_t part_bytes[SIGNAL_COUNT];
-    uint64_t memory_bytes;              /* unsealed rows */
-    uint64_t series;                    /* series known in memory */
+    uint64_t memory_bytes; /* unsealed rows */
+    uint64_t series;       /* series known in memory */
     uint64_t intake_bytes;
     uint64_t intake_segments;
     uint64_t fsyncs;
-    uint64_t fsync_ns;                  /* time spent in them */
-    uint64_t ingested[SIGNAL_COUNT];    /* rows since start */
+    uint64_t fsync_ns;               /* time spent in them */
+    uint64_t ingested[SIGNAL_COUNT]; /* rows since start */
     uint64_t rejected[SIGNAL_COUNT];
-    uint64_t duplicates[SIGNAL_COUNT];  /* second copies dropped by record id */
+    uint64_t duplicates[SIGNAL_COUNT]; /* second copies dropped by record id */
     uint64_t merges;
-    uint64_t corrupt_parts;             /* set aside because a checksum failed */
+    uint64_t corrupt_parts; /* set aside because a checksum failed */
 } store_stats;
 void store_get_stats(store *s, store_stats *ret);
 
