@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#undef fail /* cmocka's fail() would hide that of base/error.h; use fail_msg */
 
 #include "base/clock.h"
 #include "base/str.h"
