@@ -9,7 +9,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#undef fail /* cmocka's fail() would hide that of base/error.h; use fail_msg */
+
+/* cmocka's fail() would hide that of base/error.h. */
+#undef fail
+#undef fail_msg
+#define fail_msg(...) \
+    (print_error("ERROR: " __VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 
 #include "base/clock.h"
 #include "base/str.h"
