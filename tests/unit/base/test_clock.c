@@ -65,7 +65,7 @@ static void durations_are_prometheus_durations(void **state)
 static void a_file_is_replaced_whole(void **state)
 {
     (void)state;
-    char dir[64], path[128], deep[128];
+    char dir[64], path[160], deep[80];
     error err;
     buf b;
     test_make_dir(dir);
