@@ -314,6 +314,10 @@ uint32_t batch_add_log(batch *b, uint32_t scope);
 uint32_t batch_add_span(batch *b, uint32_t scope);
 uint32_t batch_add_point(batch *b, uint32_t metric);
 
+/* Makes room for that many more rows at once (a decoder that counted them first), so that adding
+ * them neither fails nor copies. False at the arena's limit. */
+MUST_USE bool batch_reserve(batch *b, uint32_t rows);
+
 /* Appends an attribute to a list that lives in b's arena and is the newest thing built in it or
  * not: `capacity` is kept by the caller, 0 at first. False at the limit. */
 bool attrs_append(arena *a, attrs *list, uint32_t *capacity, str key, value v);
