@@ -2,7 +2,7 @@
 add_library(sonde_flags INTERFACE)
 target_compile_options(sonde_flags INTERFACE
   -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
-  -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers
+  -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers -Wno-format-truncation
   -fno-common -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong
   -fno-omit-frame-pointer)
 target_compile_definitions(sonde_flags INTERFACE _GNU_SOURCE SONDE_VERSION="${PROJECT_VERSION}")
