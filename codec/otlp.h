@@ -21,9 +21,9 @@
 
 #include "base/buf.h"
 
-/* 0 in a member means its default. The memory limit is the batch's own (batch_init). A decoded
- * request takes up to about 12 times its protobuf bytes (an array of empty values); usual ones 2 to
- * 3 times. */
+/* 0 in a member means its default. The memory limit is the batch's own (batch_init): usual requests
+ * take 2 to 4 times their protobuf bytes, hostile ones (millions of empty rows) 100 times and more.
+ */
 typedef struct {
     uint32_t max_rows;       /* rows in one request; 1,048,576 */
     uint32_t max_attributes; /* of one row, event, link, exemplar, scope or resource; 1,024 */

@@ -6,13 +6,6 @@
 
 #include <assert.h>
 
-bool pb_fail(pb_reader *r, const char *problem)
-{
-    if (!r->problem)
-        r->problem = problem;
-    return false;
-}
-
 bool pb_varint_slow(pb_reader *r, uint64_t *ret)
 {
     const uint8_t *at = r->at;

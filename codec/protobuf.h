@@ -45,7 +45,13 @@ static inline pb_reader pb_read(str bytes)
 }
 
 /* Sets the problem unless there is one already; always false. */
-bool pb_fail(pb_reader *r, const char *problem);
+static inline bool pb_fail(pb_reader *r, const char *problem)
+{
+    if (!r->problem)
+        r->problem = problem;
+    return false;
+}
+
 bool pb_varint_slow(pb_reader *r, uint64_t *ret);
 
 /* Each value reader returns false, with *ret unwritten, when the bytes end or are wrong. */
