@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting and stopping the library in a process.
+ *
+ * Before sonde_start every call of the library costs one branch and is counted as dropped; after
+ * sonde_stop likewise. Settings come from three places, each over the one before: the defaults, the
+ * options given here, the environment (OTEL_* as OpenTelemetry names them, SONDE_*). Resource
+ * attributes merge key by key. All texts are copied. */
+#ifndef SONDE_START_H
+#define SONDE_START_H
+
+#include <sonde/log.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How /health and /ready answer. */
+typedef enum {
+    /* {"status":"ok","checks":{"db":{"status":"ok","duration_ms":1.2}},"version":…,
+     * "uptime_seconds":…} */
+    SONDE_HEALTH_CHECKS = 0,
+    /* {"status":"healthy","db":"connected","uptime_seconds":…}: each check by its own words */
+    SONDE_HEALTH_FLAT
+} sonde_health_shape;
+
+/* What the HTTP server side (sonde_http_begin …) records. NULL means the default. */
+typedef struct {
+    const char *requests_metric; /* "http_requests_total" {route,method,status} */
+    const char *duration_metric; /* "http_request_duration_seconds" {route,method} */
+    bool no_access_log;          /* no log line for each request */
+} sonde_http_options;
+
+typedef struct {
+    sonde_health_shape shape;
+    bool ready_always_200;  /* /ready answers 200 also when a check fails; the body tells */
+    bool health_has_checks; /* /health shows the checks too; it stays 200 */
+    uint32_t cache_ms;      /* how long a check's result is used again; 0: 1,000 */
+} sonde_health_options;
+
+/* All of it may be zero. */
+typedef struct sonde_options {
+    const char *service;     /* service.name; default: unknown_service:PROGRAM */
+    const char *version;     /* service.version */
+    const char *environment; /* deployment.environment.name */
+    /* More resource attributes: key, value, key, value, …, NULL. */
+    const char *const *resource;
+
+    sonde_level log_level;     /* lowest level that is kept; 0: info */
+    const char *log_output;    /* "stdout" (default), "stderr", "file:PATH", "none" */
+    uint64_t log_rotate_bytes; /* rotate the file before it gets longer; 0: never */
+    uint32_t log_rotate_keep;  /* rotated files kept; 0: 5 */
+
+    const char *recorder_dir; /* default: SONDE_RECORDER_DIR, $STATE_DIRECTORY, /dev/shm/… */
+    uint64_t recorder_bytes;  /* default: 16 MiB, taken as needed */
+
+    /* OTLP/HTTP is sent only when an endpoint is named here or in the environment, or when
+     * OTEL_{TRACES,METRICS,LOGS}_EXPORTER says otlp: a program without a collector is silent. */
+    const char *otlp_endpoint;   /* base, "http://127.0.0.1:4318": /v1/traces … are appended */
+    const char *otlp_headers;    /* "key=value,key2=value2" */
+    uint32_t metric_interval_ms; /* 0: 60,000 */
+
+    const char *admin_addr;   /* "9464", "127.0.0.1:9464", ":9464" is all addresses; NULL: none */
+    uint32_t stop_timeout_ms; /* sonde_stop takes no longer than this; 0: 5,000 */
+    bool ignore_environment;  /* the options alone decide */
+
+    sonde_http_options http;
+    sonde_health_options health;
+} sonde_options;
+
+/* Starts the library: opens the recorder, picks up what dead processes of the same service left,
+ * starts the drainer and, where told to, the admin port. `options` may be NULL.
+ *
+ * Returns 0, also when something optional could not be had (no recorder directory, admin port in
+ * use: one line on stderr says so, and the program runs on); -1 when the library stays off (no
+ * memory). Calling it again while it runs does nothing and returns 0; after sonde_stop it starts
+ * anew. Thread-safe; not for signal handlers. A child of fork() needs no call of its own. */
+int sonde_start(const sonde_options *options);
+
+/* Drains and sends what was recorded, within options.stop_timeout_ms, and stops all threads of the
+ * library. What could not be sent in that time stays in the recorder file and is picked up by the
+ * next start or by `sonde recover`. Also called at exit(). Twice is fine. Thread-safe; not for
+ * signal handlers. */
+void sonde_stop(void);
+
+/* Waits until everything recorded before the call was taken by every sink, at most timeout_ms.
+ * False when the time ran out (or the library is off). */
+bool sonde_flush(uint32_t timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
