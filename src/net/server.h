@@ -17,21 +17,21 @@ typedef struct {
 
 /* 0 means the default, which stands behind each. */
 typedef struct {
-    unsigned ingest_threads;     /* 16; started when first needed */
-    unsigned query_threads;      /* 4 */
-    unsigned ingest_queue;       /* 1,024 requests waiting; beyond: 503 */
-    unsigned query_queue;        /* 256 */
-    size_t header_bytes;         /* 16 KiB of names and values, request target included */
-    unsigned header_count;       /* 100 */
-    size_t body_bytes;           /* 64 MiB, before and after decompression */
-    size_t bodies_bytes;         /* 256 MiB of all bodies in flight together */
-    unsigned connections;        /* 4,096 */
-    unsigned streams;            /* 256 at once on one HTTP/2 connection */
-    unsigned idle_ms;            /* 75,000: a connection without a request */
-    unsigned header_ms;          /* 10,000: from a request's first byte to its last header */
-    unsigned stall_ms;           /* 30,000: a body or an answer that makes no progress */
-    unsigned resets;             /* 200 streams reset by the client in a burst, then 33 a second */
-    size_t stream_bytes;         /* 1 MiB of a streamed answer waiting for a slow client */
+    unsigned ingest_threads; /* 16; started when first needed */
+    unsigned query_threads;  /* 4 */
+    unsigned ingest_queue;   /* 1,024 requests waiting; beyond: 503 */
+    unsigned query_queue;    /* 256 */
+    size_t header_bytes;     /* 16 KiB of names and values, request target included */
+    unsigned header_count;   /* 100 */
+    size_t body_bytes;       /* 64 MiB, before and after decompression */
+    size_t bodies_bytes;     /* 256 MiB of all bodies in flight together */
+    unsigned connections;    /* 4,096 */
+    unsigned streams;        /* 256 at once on one HTTP/2 connection */
+    unsigned idle_ms;        /* 75,000: a connection without a request */
+    unsigned header_ms;      /* 10,000: from a request's first byte to its last header */
+    unsigned stall_ms;       /* 30,000: a body or an answer that makes no progress */
+    unsigned resets;         /* 200 streams reset by the client in a burst, then 33 a second */
+    size_t stream_bytes;     /* 1 MiB of a streamed answer waiting for a slow client */
 } http_server_options;
 
 MUST_USE status http_server_new(http_server **ret, const http_server_options *options, error *err);
@@ -57,7 +57,7 @@ typedef struct {
     uint64_t accepted;
     uint64_t refused_connections;
     uint64_t requests_in_flight;
-    uint64_t body_bytes;  /* held now by requests in flight */
+    uint64_t body_bytes;   /* held now by requests in flight */
     uint64_t refused_busy; /* requests answered 503 because a queue or the memory was full */
     uint64_t websockets;
 } http_server_stats;

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the parts of the network thread share: the server, its listeners, and how to wake it. */
+#ifndef SONDE_NET_SERVER_IMPL_H
+#define SONDE_NET_SERVER_IMPL_H
+
+#include "net/exchange.h"
+#include "net/pool.h"
+
+/* What epoll's user pointer points to starts with its kind. */
+typedef enum { EVENT_LISTENER, EVENT_CONN, EVENT_WAKE } event_kind;
+
+typedef struct listener {
+    event_kind kind;
+    int fd;
+    route_set *routes;
+} listener;
+
+/* One call of http_server_listen: its sockets share the routes. */
+typedef struct {
+    char *address;
+    route_set routes;
+    listener sockets[8];
+    unsigned socket_count;
+} listen_group;
+
+enum { LISTEN_GROUPS = 16, READ_BYTES = 64 << 10 };
+
+struct http_server {
+    http_server_options options;
+    listen_group *groups[LISTEN_GROUPS];
+    unsigned group_count;
+    pool *pools[2]; /* by http_pool */
+    byte_budget bodies;
+
+    pthread_t thread;
+    bool started;
+    int epoll, wake_fd, spare_fd; /* spare_fd: given up to refuse a connection at EMFILE */
+    event_kind wake_kind;
+    pthread_mutex_t wake_lock;
+    wake_item *wake_head, **wake_tail;
+    bool wake_closed; /* the network thread has ended */
+    atomic_int stopping;
+    int64_t stop_at_mono_ns;
+
+    /* network thread */
+    conn *conns;
+    conn *dead;
+    int64_t now_mono_ns;
+    int64_t tick_ns; /* how often deadlines are looked at */
+    bool draining;
+    char date[40]; /* value of Date, for the second `date_s` */
+    int64_t date_s;
+    char read_buffer[READ_BYTES];
+
+    atomic_uint_fast64_t connections, accepted, refused_connections, in_flight, refused_busy,
+        websockets;
+};
+
+/* Has item->run called on the network thread, once however often it is asked before. The caller's
+ * reference passes to the list; true: it did, false: it was queued already (or the server ended).
+ */
+bool server_wake(http_server *s, wake_item *item);
+/* "Sun, 06 Nov 1994 08:49:37 GMT", now. */
+str server_date(http_server *s);
+
+#endif
