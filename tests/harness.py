@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests that run whole programs share: a server of their own, OTLP/JSON, queries, waiting."""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = os.environ.get("SONDE_ROOT") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
+FULL = bool(os.environ.get("SONDE_FULL"))
+SONDE = os.path.join(BUILD, "sonde")
+
+
+def free_ports(count):
+    """Ports that nobody listens on now. They come from below the kernel's range for outgoing ones."""
+    ports, held = [], []
+    start = 20000 + os.getpid() * 37 % 10000
+    for port in range(start, start + 3000):
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            s.close()
+            continue
+        held.append(s)
+        ports.append(port)
+        if len(ports) == count:
+            break
+    for s in held:
+        s.close()
+    return ports
+
+
+def wait_for(what, condition, seconds=20, every=0.02):
+    """Calls condition until it gives something true, and returns that."""
+    end = time.monotonic() + seconds
+    last = None
+    while time.monotonic() < end:
+        try:
+            value = condition()
+            if value:
+                return value
+        except (AssertionError, OSError, urllib.error.URLError, http.client.HTTPException, KeyError,
+                IndexError, ValueError) as e:
+            last = e
+        time.sleep(every)
+    raise AssertionError("waited %d s for %s%s" % (seconds, what, ": %r" % last if last else ""))
+
+
+def get(url, timeout=30, headers=None):
+    request = urllib.request.Request(url, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        return answer.read()
+
+
+def get_json(url, timeout=30):
+    return json.loads(get(url, timeout))
+
+
+def post(url, body, content_type="application/json", headers=None, timeout=30):
+    """(status, headers, body), also for error answers."""
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type,
+                                                             **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as e:
+        return e.code, dict(e.headers), e.read()
+
+
+class Server:
+    """One `sonde serve` on free ports; use it in a with statement."""
+
+    def __init__(self, data=None, args=(), env=None, preload=None, binary=SONDE):
+        self.own_dir = data is None
+        self.data = data or tempfile.mkdtemp(prefix="sonde-data-")
+        self.args, self.env, self.preload, self.binary = list(args), dict(env or {}), preload, binary
+        self.ports = free_ports(3)
+        self.http = "http://127.0.0.1:%d" % self.ports[0]
+        self.otlp = "http://127.0.0.1:%d" % self.ports[1]
+        self.grpc = "127.0.0.1:%d" % self.ports[2]
+        self.process = None
+        self.log_path = self.data.rstrip("/") + ".log"
+
+    def start(self, ready=True):
+        env = dict(os.environ, **self.env)
+        if self.preload:
+            env["LD_PRELOAD"] = self.preload
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            [self.binary, "serve", "--data", self.data, "--http", self.http[7:],
+             "--otlp-http", self.otlp[7:], "--otlp-grpc", self.grpc, *self.args],
+            stdout=self.log, stderr=self.log, env=env)
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise RuntimeError("sonde serve ended with %d:\n%s"
+                                   % (self.process.returncode, self.output()[-4000:]))
+            return get(self.http + "/readyz", timeout=5) is not None
+        wait_for("sonde serve to be ready", ready, 30)
+
+    def output(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """A graceful end; its exit code."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+        return self.process.returncode if self.process else None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, kind, *_):
+        code = self.stop()
+        self.log.close()
+        text = self.output()
+        if self.own_dir:
+            shutil.rmtree(self.data, ignore_errors=True)
+            os.remove(self.log_path)
+        if kind is None:
+            assert "ERROR: AddressSanitizer" not in text and "runtime error" not in text, text[-6000:]
+            assert code in (0, -signal.SIGKILL), "exit code %r\n%s" % (code, text[-4000:])
+
+    # ---- sending ----
+
+    def send_logs(self, service, records, resource=()):
+        """records: (time_ns, text, {attributes}); one OTLP/JSON request; the status code."""
+        body = {"resourceLogs": [{
+            "resource": {"attributes": attributes({"service.name": service, **dict(resource)})},
+            "scopeLogs": [{"scope": {}, "logRecords": [
+                {"timeUnixNano": str(t), "severityNumber": 9, "severityText": "INFO",
+                 "body": {"stringValue": text}, "attributes": attributes(extra)}
+                for t, text, extra in records]}]}]}
+        return post(self.otlp + "/v1/logs", json.dumps(body).encode())
+
+    # ---- asking ----
+
+    def promql(self, query, at=None):
+        url = self.http + "/api/v1/query?query=" + urllib.parse.quote(query)
+        if at is not None:
+            url += "&time=%.3f" % at
+        return get_json(url)["data"]["result"]
+
+    def logs(self, query, since=3600, limit=1000):
+        """[(time_ns, line, {all fields})], newest first."""
+        now = time.time()
+        answer = get_json("%s/loki/api/v1/query_range?query=%s&start=%d&end=%d&limit=%d&direction=backward"
+                          % (self.http, urllib.parse.quote(query), (now - since) * 1e9,
+                             (now + 3600) * 1e9, limit))
+        rows = []
+        for stream in answer["data"]["result"]:
+            for value in stream["values"]:
+                fields = dict(stream["stream"])
+                if len(value) > 2:
+                    extra = value[2]
+                    fields.update(extra.get("structuredMetadata", extra))
+                rows.append((int(value[0]), value[1], fields))
+        return sorted(rows, key=lambda row: -row[0])
+
+    def trace(self, trace_id):
+        return get_json("%s/jaeger/api/traces/%s" % (self.http, trace_id))["data"][0]
+
+    def traces(self, service, since=3600, **parameters):
+        now = time.time()
+        query = urllib.parse.urlencode({"service": service, "start": int((now - since) * 1e6),
+                                        "end": int((now + 3600) * 1e6), "limit": 100, **parameters})
+        return get_json("%s/jaeger/api/traces?%s" % (self.http, query))["data"]
+
+
+def attributes(values):
+    def value(v):
+        if isinstance(v, bool):
+            return {"boolValue": v}
+        if isinstance(v, int):
+            return {"intValue": str(v)}
+        if isinstance(v, float):
+            return {"doubleValue": v}
+        return {"stringValue": v}
+    return [{"key": k, "value": value(v)} for k, v in values.items()]
+
+
+def asan_library():
+    """The sanitizer's library, which must come first where something is preloaded; empty without."""
+    with open(os.path.join(BUILD, "CMakeCache.txt")) as f:
+        if not any(line.startswith("SONDE_SANITIZE") and "address" in line for line in f):
+            return ""
+    return subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True,
+                          check=True).stdout.strip()
