@@ -40,7 +40,8 @@
     X(CONTEXT, "context_full", "context values that did not fit")                                  \
     X(EXPORT, "export_refused", "a sink refused the data for good")                                \
     X(SPOOL, "spool_full", "a sink was away for longer than its spool lasts")                      \
-    X(SERIES, "too_many_series", "label sets beyond a metric's limit")
+    X(SERIES, "too_many_series", "label sets beyond a metric's limit")                             \
+    X(INVALID, "invalid", "a metric update without sense: wrong labels, a falling counter, NaN")
 
 typedef enum {
 #define X(code, label, meaning) RECORDER_DROP_##code,

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The verbs: what a program calls on its hot paths. A bound counter that rises is one load of the
+ * thread's shard number, one of the cell's address and one add. A shard of the thread's own is
+ * updated by plain instructions (an integer by a single one, so that a signal handler may add,
+ * too); a shared one atomically. */
+#include "lib/metric.h"
+#include "lib/metric_shard.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+
+static inline bool is_owned(uint32_t shard)
+{
+    return shard <= METRIC_OWNED_SHARDS;
+}
+
+/* The thread's cell and, in *ret_owned, whether no other thread writes it. */
+static inline uint64_t *cell_of(metric_series *s, bool *ret_owned)
+{
+    uint32_t shard = metric_shard();
+    uint64_t *cell = atomic_load_explicit(&s->cell[shard], memory_order_acquire);
+    if (UNLIKELY(!cell)) {
+        cell = metric_cell_slow(s);
+        shard = metric_shard();
+    }
+    *ret_owned = is_owned(shard);
+    return cell;
+}
+
+/* One instruction where the machine has one that adds to memory. */
+static inline void add_u64(uint64_t *at, uint64_t n, bool owned)
+{
+#if defined(__x86_64__)
+    if (LIKELY(owned)) {
+        __asm__ volatile("addq %1, %0" : "+m"(*at) : "er"(n) : "cc");
+        return;
+    }
+#endif
+    (void)owned;
+    __atomic_fetch_add(at, n, __ATOMIC_RELAXED);
+}
+
+static inline double as_f64(uint64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof(v));
+    return v;
+}
+
+static inline uint64_t as_bits(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    return bits;
+}
+
+static inline void add_f64(uint64_t *at, double n, bool owned)
+{
+    uint64_t old = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if (LIKELY(owned)) {
+        __atomic_store_n(at, as_bits(as_f64(old) + n), __ATOMIC_RELAXED);
+        return;
+    }
+    while (!__atomic_compare_exchange_n(at, &old, as_bits(as_f64(old) + n), true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+        ;
+}
+
+/* ---- counters ---- */
+
+static inline void counter_add_i64(metric_series *s, int64_t n)
+{
+    bool owned;
+    if (UNLIKELY(n < 0) && !s->falls) {
+        metric_count_dropped(METRIC_DROP_INVALID);
+        return;
+    }
+    uint64_t *cell = cell_of(s, &owned);
+    if (LIKELY(cell))
+        add_u64(&cell[0], (uint64_t)n, owned);
+}
+
+static void mark_floating(metric *m)
+{
+    if (!(atomic_fetch_or(&m->flags, RECORDER_METRIC_FLOATING) & RECORDER_METRIC_FLOATING) &&
+        metric_lock()) {
+        if (m->row)
+            __atomic_or_fetch(&m->row->flags, RECORDER_METRIC_FLOATING, __ATOMIC_RELAXED);
+        metric_unlock();
+    }
+}
+
+static inline void counter_add_f64(metric_series *s, double n)
+{
+    bool owned;
+    if (UNLIKELY(!isfinite(n) || (n < 0 && !s->falls))) {
+        metric_count_dropped(METRIC_DROP_INVALID);
+        return;
+    }
+    uint32_t flags = atomic_load_explicit(&s->metric->flags, memory_order_relaxed);
+    if (UNLIKELY(!(flags & RECORDER_METRIC_FLOATING)))
+        mark_floating(s->metric);
+    uint64_t *cell = cell_of(s, &owned);
+    if (LIKELY(cell))
+        add_f64(&cell[1], n, owned);
+}
+
+void sonde_bound_counter_add_i64(sonde_bound_counter *c, int64_t n)
+{
+    if (LIKELY(c))
+        counter_add_i64((metric_series *)c, n);
+}
+
+void sonde_bound_counter_add_f64(sonde_bound_counter *c, double n)
+{
+    if (LIKELY(c))
+        counter_add_f64((metric_series *)c, n);
+}
+
+void sonde_counter_add_i64(sonde_counter *c, int64_t n, const char *const *labels, size_t count)
+{
+    metric_series *s = metric_lookup((metric *)c, labels, count);
+    if (LIKELY(s))
+        counter_add_i64(s, n);
+}
+
+void sonde_counter_add_f64(sonde_counter *c, double n, const char *const *labels, size_t count)
+{
+    metric_series *s = metric_lookup((metric *)c, labels, count);
+    if (LIKELY(s))
+        counter_add_f64(s, n);
+}
+
+void metric_set_total(sonde_counter *c, double total)
+{
+    metric_series *s = c ? atomic_load(&((metric *)c)->only) : NULL;
+    if (!s)
+        return;
+    /* Nobody adds to such a counter, so its whole value can stand in the shared cell. */
+    mark_floating(s->metric);
+    uint64_t *cell = metric_cell_shared(s);
+    if (cell)
+        __atomic_store_n(&cell[1], as_bits(total), __ATOMIC_RELAXED);
+}
+
+/* ---- gauges ---- */
+
+static inline uint64_t *gauge_cell(metric_series *s)
+{
+    /* One cell for all threads, but none of its own for a forked child: index 0 then. */
+    uint64_t *cell = atomic_load_explicit(&s->cell[1 & *metric_mark], memory_order_acquire);
+    return LIKELY(cell) ? cell : metric_cell_slow(s);
+}
+
+static inline void gauge_set(metric_series *s, double v)
+{
+    uint64_t *cell = gauge_cell(s);
+    if (UNLIKELY(!cell))
+        return;
+    __atomic_store_n(&cell[0], as_bits(v), __ATOMIC_RELAXED);
+    __atomic_store_n(&cell[1], 1, __ATOMIC_RELAXED);
+}
+
+static inline void gauge_add(metric_series *s, double v)
+{
+    uint64_t *cell = gauge_cell(s);
+    if (UNLIKELY(!cell))
+        return;
+    add_f64(&cell[0], v, false);
+    __atomic_store_n(&cell[1], 1, __ATOMIC_RELAXED);
+}
+
+void sonde_bound_gauge_set_f64(sonde_bound_gauge *g, double v)
+{
+    if (LIKELY(g))
+        gauge_set((metric_series *)g, v);
+}
+
+void sonde_bound_gauge_add_f64(sonde_bound_gauge *g, double v)
+{
+    if (LIKELY(g))
+        gauge_add((metric_series *)g, v);
+}
+
+void sonde_gauge_set_f64(sonde_gauge *g, double v, const char *const *labels, size_t count)
+{
+    metric_series *s = metric_lookup((metric *)g, labels, count);
+    if (LIKELY(s))
+        gauge_set(s, v);
+}
+
+void sonde_gauge_add_f64(sonde_gauge *g, double v, const char *const *labels, size_t count)
+{
+    metric_series *s = metric_lookup((metric *)g, labels, count);
+    if (LIKELY(s))
+        gauge_add(s, v);
+}
+
+/* ---- histograms ---- */
+
+/* How many bounds lie below v. Long lists are halved until 16 are left, which are all compared:
+ * that has no branch to mispredict. */
+static inline uint32_t bucket_of(const double *bounds, uint32_t count, double v)
+{
+    typedef double pair __attribute__((vector_size(16), aligned(8)));
+    typedef int64_t pair_count __attribute__((vector_size(16)));
+    uint32_t below = 0;
+    while (count > 16) {
+        uint32_t half = (count / 2 + 7) & ~7u;
+        if (v > bounds[half - 1]) {
+            bounds += half;
+            below += half;
+            count -= half;
+        } else {
+            count = half;
+        }
+    }
+    pair value = { v, v };
+    pair_count n = { 0, 0 };
+    for (uint32_t i = 0; i < count; i += 8)
+        for (uint32_t k = 0; k < 8; k += 2)
+            n -= (pair_count)(value > *(const pair *)(bounds + i + k));
+    return below + (uint32_t)(n[0] + n[1]);
+}
+
+static inline void histogram_record(metric_series *s, double v)
+{
+    bool owned;
+    if (UNLIKELY(v != v)) {
+        metric_count_dropped(METRIC_DROP_INVALID);
+        return;
+    }
+    uint64_t *cell = cell_of(s, &owned);
+    if (UNLIKELY(!cell))
+        return;
+    add_u64(&cell[1 + bucket_of(s->bounds, s->bounds_padded, v)], 1, owned);
+    add_f64(&cell[0], v, owned);
+}
+
+void sonde_bound_histogram_record_f64(sonde_bound_histogram *h, double v)
+{
+    if (LIKELY(h))
+        histogram_record((metric_series *)h, v);
+}
+
+void sonde_histogram_record_f64(sonde_histogram *h, double v, const char *const *labels,
+                                size_t count)
+{
+    metric_series *s = metric_lookup((metric *)h, labels, count);
+    if (LIKELY(s))
+        histogram_record(s, v);
+}
+
+/* ---- binding and timers ---- */
+
+sonde_bound_counter *sonde_counter_bind_labels(sonde_counter *c, const char *const *labels,
+                                               size_t count)
+{
+    return (sonde_bound_counter *)metric_lookup((metric *)c, labels, count);
+}
+
+sonde_bound_gauge *sonde_gauge_bind_labels(sonde_gauge *g, const char *const *labels, size_t count)
+{
+    return (sonde_bound_gauge *)metric_lookup((metric *)g, labels, count);
+}
+
+sonde_bound_histogram *sonde_histogram_bind_labels(sonde_histogram *h, const char *const *labels,
+                                                   size_t count)
+{
+    return (sonde_bound_histogram *)metric_lookup((metric *)h, labels, count);
+}
+
+sonde_timer sonde_timer_start(sonde_bound_histogram *h)
+{
+    return (sonde_timer){ h, h ? clock_mono_ns() : 0 };
+}
+
+void sonde_timer_stop(sonde_timer *t)
+{
+    if (!t || !t->histogram)
+        return;
+    sonde_bound_histogram_record_f64(t->histogram,
+                                     (double)(clock_mono_ns() - t->start_ns) / (double)NS_PER_S);
+    t->histogram = NULL;
+}
