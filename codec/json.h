@@ -32,12 +32,13 @@ typedef struct {
     const char *at;
     const char *end;
     const char *start;
-    arena *memory;  /* decoded strings */
-    json_type type; /* of the newest token */
-    str text;       /* of a string or key: decoded; of a number: as it stands */
-    bool boolean;   /* of a JSON_BOOL */
-    bool integral;  /* of a number: neither fraction nor exponent */
-    uint32_t depth; /* open objects and arrays */
+    const char *token; /* where the newest token starts */
+    arena *memory;     /* decoded strings */
+    json_type type;    /* of the newest token */
+    str text;          /* of a string or key: decoded; of a number: as it stands */
+    bool boolean;      /* of a JSON_BOOL */
+    bool integral;     /* of a number: neither fraction nor exponent */
+    uint32_t depth;    /* open objects and arrays */
     uint32_t depth_limit;
     uint8_t expect;                          /* what the grammar allows next */
     uint64_t is_object[JSON_DEPTH_MAX / 64]; /* bit per level: object, else array */
@@ -69,7 +70,7 @@ bool json_skip_next(json_reader *r);
 /* The newest token as a number: a JSON_NUMBER, or a JSON_STRING with one (as protobuf's JSON has
  * 64-bit integers). False, and *ret unwritten, when it is none or does not fit; 1.0 and 1e3 are
  * integers. json_get_f64 also takes "NaN", "Infinity" and "-Infinity" from strings; what is too
- * large for a double is refused. */
+ * large for a double, or longer than 127 bytes and not simple, is refused. */
 MUST_USE bool json_get_i64(const json_reader *r, int64_t *ret);
 MUST_USE bool json_get_u64(const json_reader *r, uint64_t *ret);
 MUST_USE bool json_get_f64(const json_reader *r, double *ret);
