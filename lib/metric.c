@@ -24,6 +24,7 @@ static pthread_mutex_t collect_mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Thread_local bool holds_lock;
 static metric *_Atomic metrics; /* newest first */
 static recorder *attached;      /* the recorder that has the rows; NULL before the first start */
+static uint32_t generation;     /* of lib/state.h, in which it was current */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* ---- locks and losses ---- */
@@ -32,6 +33,7 @@ bool metric_lock(void)
 {
     if (holds_lock)
         return false;
+    metric_check_fork();
     pthread_mutex_lock(&registry_mutex);
     holds_lock = true;
     return true;
@@ -58,7 +60,7 @@ void metric_count_dropped(metric_drop reason)
 
 bool metric_is_attached(void)
 {
-    return attached && attached == state_recorder();
+    return attached && attached == state_recorder() && generation == state_generation();
 }
 
 void *metric_area_alloc(size_t bytes, uint64_t *ret_offset)
@@ -110,6 +112,7 @@ static void attach(recorder *r)
     for (metric *m = all; m; m = m->next)
         metric_series_detach(m);
     attached = r;
+    generation = state_generation();
     attach_all(all, first ? 0 : clock_now_ns());
     metric_fold();
 }
@@ -149,12 +152,30 @@ static void begin(void)
     (void)state_add_hook(on_recorder);
 }
 
-/* The recorder that was opened before the first metric was made. Registry locked. */
+/* For the recorder that was opened before the first metric was made. Registry locked. */
 static void attach_running(void)
 {
-    recorder *r = attached ? NULL : state_recorder();
-    if (r)
+    recorder *r = state_recorder();
+    if (r && !metric_is_attached())
         attach(r);
+}
+
+void metric_attach(void)
+{
+    pthread_once(&once, begin);
+    if (metric_lock()) {
+        attach_running();
+        metric_unlock();
+    }
+}
+
+void metric_detach(void)
+{
+    if (!metric_lock())
+        return;
+    for (metric *m = atomic_load(&metrics); m; m = m->next)
+        metric_series_detach(m);
+    metric_unlock();
 }
 
 /* ---- making ---- */
@@ -325,7 +346,6 @@ static metric *create(const sonde_metric_options *o, recorder_metric_kind kind)
     const char *problem = problem_of(o, kind);
     metric *m = NULL;
     pthread_once(&once, begin);
-    metric_check_fork();
     if (!problem && metric_lock()) {
         attach_running();
         m = obtain(o, kind, &problem);
@@ -407,7 +427,6 @@ void sonde_gauge_free(sonde_gauge *g)
 void metric_collect(void)
 {
     pthread_once(&once, begin);
-    metric_check_fork();
     pthread_mutex_lock(&collect_mutex);
     for (metric *m = atomic_load_explicit(&metrics, memory_order_acquire); m; m = m->next) {
         sonde_gauge_read *read = atomic_load(&m->read);

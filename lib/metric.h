@@ -7,7 +7,7 @@
  * by plain instructions, four are shared and updated atomically.
  *
  * Lock order: metric_collect's lock, then the registry's. The recorder is attached by a hook of
- * lib/state.h, so starting, stopping and forking need no call from elsewhere. */
+ * lib/state.h, also in the child of a fork. */
 #ifndef SONDE_LIB_METRIC_H
 #define SONDE_LIB_METRIC_H
 
@@ -69,6 +69,15 @@ struct metric {
     char text[]; /* as in recorder_metric_row */
 };
 
+/* ---- for sonde_start and sonde_stop ---- */
+
+/* Moves metrics and early values into the recorder that is current. Done by a hook of lib/state.h
+ * already when metrics exist; twice does nothing. */
+void metric_attach(void);
+/* After state_disable: what comes now is kept in private memory until the next start, and counts
+ * from zero. */
+void metric_detach(void);
+
 /* ---- for whoever collects ---- */
 
 /* Runs the callbacks and brings process metrics and early values into the recorder: call it before
@@ -99,7 +108,8 @@ uint64_t *metric_cell_shared(metric_series *s);
 void metric_fold(void);
 /* Leaves out of later folds what was counted so far. */
 void metric_fold_forget(void);
-/* The state of early values is that of another process: after a fork, begins anew. Not locked. */
+/* In the child of a fork: begins anew, with the child's recorder. Not locked; metric_lock calls it.
+ */
 void metric_check_fork(void);
 /* The recorder takes rows and cells. Registry locked. */
 bool metric_is_attached(void);

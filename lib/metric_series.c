@@ -347,7 +347,6 @@ static uint64_t *make_cell(metric_series *s, uint32_t shard)
 
 uint64_t *metric_cell_slow(metric_series *s)
 {
-    metric_check_fork();
     metric_shard_take();
     if (!metric_lock()) {
         metric_count_dropped(METRIC_DROP_FULL);
@@ -361,7 +360,6 @@ uint64_t *metric_cell_slow(metric_series *s)
 
 uint64_t *metric_cell_shared(metric_series *s)
 {
-    metric_check_fork();
     if (!metric_lock())
         return NULL;
     uint64_t *cell = make_cell(s, METRIC_FOLD_SHARD);

@@ -28,6 +28,14 @@ static inline uint64_t *cell_of(metric_series *s, bool *ret_owned)
     return cell;
 }
 
+/* A metric without labels has its one series at hand. */
+static inline metric_series *series_of(metric *m, const char *const *labels, size_t count)
+{
+    if (LIKELY(count == 0 && m && m->label_count == 0))
+        return atomic_load_explicit(&m->only, memory_order_acquire);
+    return metric_lookup(m, labels, count);
+}
+
 /* One instruction where the machine has one that adds to memory. */
 static inline void add_u64(uint64_t *at, uint64_t n, bool owned)
 {
@@ -120,14 +128,14 @@ void sonde_bound_counter_add_f64(sonde_bound_counter *c, double n)
 
 void sonde_counter_add_i64(sonde_counter *c, int64_t n, const char *const *labels, size_t count)
 {
-    metric_series *s = metric_lookup((metric *)c, labels, count);
+    metric_series *s = series_of((metric *)c, labels, count);
     if (LIKELY(s))
         counter_add_i64(s, n);
 }
 
 void sonde_counter_add_f64(sonde_counter *c, double n, const char *const *labels, size_t count)
 {
-    metric_series *s = metric_lookup((metric *)c, labels, count);
+    metric_series *s = series_of((metric *)c, labels, count);
     if (LIKELY(s))
         counter_add_f64(s, n);
 }
@@ -185,14 +193,14 @@ void sonde_bound_gauge_add_f64(sonde_bound_gauge *g, double v)
 
 void sonde_gauge_set_f64(sonde_gauge *g, double v, const char *const *labels, size_t count)
 {
-    metric_series *s = metric_lookup((metric *)g, labels, count);
+    metric_series *s = series_of((metric *)g, labels, count);
     if (LIKELY(s))
         gauge_set(s, v);
 }
 
 void sonde_gauge_add_f64(sonde_gauge *g, double v, const char *const *labels, size_t count)
 {
-    metric_series *s = metric_lookup((metric *)g, labels, count);
+    metric_series *s = series_of((metric *)g, labels, count);
     if (LIKELY(s))
         gauge_add(s, v);
 }
@@ -247,7 +255,7 @@ void sonde_bound_histogram_record_f64(sonde_bound_histogram *h, double v)
 void sonde_histogram_record_f64(sonde_histogram *h, double v, const char *const *labels,
                                 size_t count)
 {
-    metric_series *s = metric_lookup((metric *)h, labels, count);
+    metric_series *s = series_of((metric *)h, labels, count);
     if (LIKELY(s))
         histogram_record(s, v);
 }
