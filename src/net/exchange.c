@@ -233,6 +233,10 @@ void exchange_dispatch(http_exchange *x)
     if (!x->refused) {
         error err;
         exchange_ref(x); /* the worker's */
+        if (x->route->row->pool == POOL_NONE) {
+            exchange_run(x);
+            return;
+        }
         if (pool_submit(x->server->pools[x->route->row->pool], x))
             return;
         exchange_unref(x);
@@ -268,6 +272,8 @@ void exchange_run(void *arg)
     error err;
     if (atomic_load(&x->gone)) {
         http_fail(x, 503, "the client went away before its request was looked at");
+    } else if (x->route->row->pool == POOL_NONE) {
+        x->route->row->handler(x, x->route->user);
     } else {
         if (decode_body(x, &err) == STATUS_OK)
             x->route->row->handler(x, x->route->user);

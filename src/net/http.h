@@ -11,7 +11,10 @@
 typedef struct http_server http_server;
 typedef struct http_exchange http_exchange; /* one request and its answer */
 
-typedef enum { POOL_INGEST, POOL_QUERY } http_pool; /* so that slow queries hold up no ingest */
+/* Two pools, so that slow queries hold up no ingest. POOL_NONE runs the handler on the network
+ * thread itself: only for those that never wait and read no body (health must answer under
+ * overload). */
+typedef enum { POOL_INGEST, POOL_QUERY, POOL_NONE } http_pool;
 
 typedef void http_handler(http_exchange *x, void *user);
 

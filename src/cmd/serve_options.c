@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The command line of `sonde serve`: a row for each option. */
+#include "cmd/serve.h"
+
+#include "base/clock.h"
+#include "cmd/slog.h"
+
+#include <stdio.h>
+
+typedef struct {
+    const char *name;
+    const char *takes; /* what it takes, for the help; NULL: nothing */
+    status (*set)(serve_options *o, const char *text, error *err);
+    const char *help;
+} option;
+
+static status set_data(serve_options *o, const char *text, error *err)
+{
+    if (!*text)
+        return fail(err, STATUS_INVALID, "--data wants a directory");
+    o->data = text;
+    return STATUS_OK;
+}
+
+static status set_address(const char **ret, const char *text, error *err)
+{
+    bool loopback;
+    *ret = text;
+    return http_address_is_loopback(text, &loopback, err);
+}
+
+static status set_http(serve_options *o, const char *text, error *err)
+{
+    return set_address(&o->http, text, err);
+}
+
+static status set_otlp_grpc(serve_options *o, const char *text, error *err)
+{
+    return set_address(&o->otlp_grpc, text, err);
+}
+
+static status set_otlp_http(serve_options *o, const char *text, error *err)
+{
+    return set_address(&o->otlp_http, text, err);
+}
+
+static status set_retention(serve_options *o, const char *text, error *err)
+{
+    if (str_is(str_c(text), "0")) {
+        o->retention_ns = 0;
+        return STATUS_OK;
+    }
+    if (!clock_parse_duration(str_c(text), &o->retention_ns) || o->retention_ns < 0)
+        return fail(err, STATUS_INVALID,
+                    "--retention %s is no duration; write 30d, 12h or 0 to keep everything", text);
+    return STATUS_OK;
+}
+
+static status set_no_auth(serve_options *o, const char *text, error *err)
+{
+    (void)text;
+    (void)err;
+    o->no_auth = true;
+    return STATUS_OK;
+}
+
+/* Prometheus's names. What they switch on there is either always on here or not built; a command
+ * line that was written for Prometheus still starts. */
+static status set_feature(serve_options *o, const char *text, error *err)
+{
+    str rest = str_c(text);
+    (void)o;
+    (void)err;
+    while (rest.len) {
+        char name[80];
+        str_copy_c(name, sizeof(name), str_trim(str_cut(rest, ',', &rest)));
+        SLOG(SLOG_WARN, "feature_without_effect", { "feature", name },
+             { "message", "this build has no such feature to switch on; the name is ignored" });
+    }
+    return STATUS_OK;
+}
+
+static status set_log_level(serve_options *o, const char *text, error *err)
+{
+    (void)o;
+    if (!slog_set_level(text))
+        return fail(err, STATUS_INVALID, "--log-level %s: use debug, info, warn or error", text);
+    return STATUS_OK;
+}
+
+static status set_help(serve_options *o, const char *text, error *err)
+{
+    (void)text;
+    (void)err;
+    o->help = true;
+    return STATUS_OK;
+}
+
+static const option options[] = {
+    { "--data", "DIR", set_data, "where everything is stored (./data)" },
+    { "--http", "ADDR", set_http, "web UI, queries, other ingest (127.0.0.1:4319)" },
+    { "--otlp-grpc", "ADDR", set_otlp_grpc, "OTLP over gRPC (127.0.0.1:4317)" },
+    { "--otlp-http", "ADDR", set_otlp_http, "OTLP over HTTP (127.0.0.1:4318)" },
+    { "--retention", "TIME", set_retention, "how long rows are kept; 0: for ever (30d)" },
+    { "--no-auth", NULL, set_no_auth, "let --http be an address that other machines reach" },
+    { "--enable-feature", "LIST", set_feature, "names that Prometheus has, separated by commas" },
+    { "--log-level", "LEVEL", set_log_level, "debug, info, warn or error (info)" },
+    { "--help", NULL, set_help, "print this" },
+};
+
+void serve_print_help(void)
+{
+    puts("usage: sonde serve [OPTION]...\n\n"
+         "Receives, stores and queries telemetry until it gets SIGTERM or SIGINT.\n"
+         "ADDR is HOST:PORT; port 0 takes a free one, a missing host means all addresses.\n");
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        printf("  %-16s %-6s %s\n", options[i].name, options[i].takes ? options[i].takes : "",
+               options[i].help);
+}
+
+/* "--name value" and "--name=value". */
+static status parse_one(serve_options *o, char **argv, int *at, error *err)
+{
+    str text, name = str_cut(str_c(argv[*at]), '=', &text);
+    bool has_value = name.len < strlen(argv[*at]);
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+        if (!str_is(name, options[i].name))
+            continue;
+        if (!options[i].takes && has_value)
+            return fail(err, STATUS_INVALID, "%s takes no value", options[i].name);
+        if (options[i].takes && !has_value) {
+            if (!argv[*at + 1])
+                return fail(err, STATUS_INVALID, "%s wants a value: %s %s", options[i].name,
+                            options[i].name, options[i].takes);
+            text = str_c(argv[++*at]);
+        }
+        return options[i].set(o, text.ptr, err);
+    }
+    return fail(err, STATUS_INVALID, "\"%s\" is no option; `sonde serve --help` lists them",
+                argv[*at]);
+}
+
+status serve_parse(serve_options *ret, int argc, char **argv, error *err)
+{
+    bool loopback = true;
+    *ret = (serve_options){
+        .data = "./data",
+        .http = "127.0.0.1:4319",
+        .otlp_grpc = "127.0.0.1:4317",
+        .otlp_http = "127.0.0.1:4318",
+        .retention_ns = 30 * 86400 * NS_PER_S,
+    };
+    for (int i = 1; i < argc; i++) {
+        status st = parse_one(ret, argv, &i, err);
+        if (st != STATUS_OK)
+            return st;
+    }
+    status st = http_address_is_loopback(ret->http, &loopback, err);
+    if (st == STATUS_OK && !loopback && !ret->no_auth)
+        return fail(err, STATUS_INVALID,
+                    "--http %s can be reached from other machines and nothing asks who they are: "
+                    "use a loopback address, or add --no-auth if that is meant",
+                    ret->http);
+    return st;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the server says about itself: health, readiness, and its metrics in Prometheus's text format
+ * 0.0.4. A metric is a row or a small function; names follow Prometheus's rules, so that
+ * `promtool check metrics` has nothing to say. */
+#include "cmd/serve.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- health ---- */
+
+static void handle_health(http_exchange *x, void *user)
+{
+    (void)user;
+    http_set_header(x, "Content-Type", STR("application/json"));
+    buf_lit(http_out(x), "{\"status\":\"ok\",\"version\":\"" SONDE_VERSION "\"}\n");
+}
+
+static void handle_ready(http_exchange *x, void *user)
+{
+    serve_self *self = user;
+    error err;
+    if (atomic_load(&self->stopping)) {
+        http_fail(x, 503, "the server is stopping");
+        return;
+    }
+    if (store_ready(self->store, &err) != STATUS_OK) {
+        http_fail(x, 503, "%s", err.message);
+        http_set_header(x, "Retry-After", STR("5"));
+        return;
+    }
+    handle_health(x, user);
+}
+
+/* ---- metrics ---- */
+
+static void family(buf *out, const char *name, const char *type, const char *help)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void single(buf *out, const char *name, const char *type, const char *help, double v)
+{
+    family(out, name, type, help);
+    buf_fmt(out, "%s ", name);
+    buf_f64(out, v);
+    buf_char(out, '\n');
+}
+
+static void by_signal(buf *out, const char *name, const char *type, const char *help,
+                      const uint64_t *counts)
+{
+    family(out, name, type, help);
+    for (int s = 0; s < SIGNAL_COUNT; s++)
+        buf_fmt(out, "%s{signal=\"%s\"} %llu\n", name, signal_name((signal_kind)s),
+                (unsigned long long)counts[s]);
+}
+
+static void write_store(buf *out, store *s)
+{
+    store_stats t;
+    store_get_stats(s, &t);
+    by_signal(out, "sonde_ingested_items_total", "counter",
+              "Log records, data points and spans made durable.", t.ingested);
+    by_signal(out, "sonde_rejected_items_total", "counter",
+              "Items that the store refused one by one.", t.rejected);
+    by_signal(out, "sonde_duplicate_items_total", "counter",
+              "Second copies of records, dropped by their id.", t.duplicates);
+    by_signal(out, "sonde_store_rows", "gauge", "Rows stored now, in memory and in parts.", t.rows);
+    by_signal(out, "sonde_store_parts", "gauge", "Sealed parts.", t.parts);
+    by_signal(out, "sonde_store_part_bytes", "gauge", "Bytes of the sealed parts.", t.part_bytes);
+    single(out, "sonde_store_memory_bytes", "gauge", "Bytes of rows that are not sealed yet.",
+           (double)t.memory_bytes);
+    single(out, "sonde_store_series", "gauge", "Series of metrics known in memory.",
+           (double)t.series);
+    single(out, "sonde_intake_bytes", "gauge", "Bytes of the intake log.", (double)t.intake_bytes);
+    single(out, "sonde_intake_segments", "gauge", "Segments of the intake log.",
+           (double)t.intake_segments);
+    single(out, "sonde_intake_fsyncs_total", "counter", "Group commits of the intake log.",
+           (double)t.fsyncs);
+    single(out, "sonde_intake_fsync_seconds_total", "counter", "Time spent in those commits.",
+           (double)t.fsync_ns / 1e9);
+    single(out, "sonde_store_merges_total", "counter", "Merges of parts.", (double)t.merges);
+    single(out, "sonde_store_corrupt_parts", "gauge", "Parts set aside: a checksum did not hold.",
+           (double)t.corrupt_parts);
+}
+
+static void write_receiver(buf *out, const otlp_receiver *r)
+{
+    static const struct {
+        const char *name, *help;
+        size_t offset;
+    } rows[] = {
+        { "sonde_receiver_accepted_items_total", "Items received and made durable.",
+          offsetof(otlp_counts, received) },
+        { "sonde_receiver_refused_items_total", "Items refused one by one; the sender was told.",
+          offsetof(otlp_counts, refused) },
+        { "sonde_receiver_failed_requests_total", "Requests answered with an error.",
+          offsetof(otlp_counts, failed) },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        family(out, rows[i].name, "counter", rows[i].help);
+        for (int t = 0; t < OTLP_TRANSPORTS; t++) {
+            for (int s = 0; s < SIGNAL_COUNT; s++) {
+                otlp_counts c;
+                uint64_t n;
+                otlp_receiver_get_counts(r, (otlp_transport)t, (signal_kind)s, &c);
+                memcpy(&n, (const char *)&c + rows[i].offset, sizeof(n));
+                buf_fmt(out, "%s{receiver=\"otlp\",transport=\"%s\",signal=\"%s\"} %llu\n",
+                        rows[i].name, otlp_transport_name((otlp_transport)t),
+                        signal_name((signal_kind)s), (unsigned long long)n);
+            }
+        }
+    }
+}
+
+static void write_count(void *user, str listener, const http_route *route, int code, uint64_t count)
+{
+    buf *out = user;
+    buf_fmt(out, "sonde_http_requests_total{listener=\"%.*s\",route=\"%s\",code=\"%d\"} %llu\n",
+            STR_ARG(listener), route ? route->path : "", code, (unsigned long long)count);
+}
+
+static void write_server(buf *out, http_server *s)
+{
+    http_server_stats t;
+    http_server_get_stats(s, &t);
+    family(out, "sonde_http_requests_total", "counter",
+           "Answers by route and status code; no route: no path matched.");
+    http_server_counts(s, write_count, out);
+    single(out, "sonde_http_connections", "gauge", "Connections open now.", (double)t.connections);
+    single(out, "sonde_http_connections_accepted_total", "counter", "Connections accepted.",
+           (double)t.accepted);
+    single(out, "sonde_http_connections_refused_total", "counter",
+           "Connections refused: too many were open.", (double)t.refused_connections);
+    single(out, "sonde_http_requests_in_flight", "gauge", "Requests not answered yet.",
+           (double)t.requests_in_flight);
+    single(out, "sonde_http_body_bytes", "gauge", "Bytes of request bodies held now.",
+           (double)t.body_bytes);
+    single(out, "sonde_http_requests_refused_total", "counter",
+           "Requests answered 503: a queue or the memory was full.", (double)t.refused_busy);
+    single(out, "sonde_http_websockets", "gauge", "WebSockets open now.", (double)t.websockets);
+}
+
+static double process_cpu_seconds(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0
+               ? (double)t.tv_sec + (double)t.tv_nsec / 1e9
+               : 0;
+}
+
+static double process_resident_bytes(void)
+{
+    unsigned long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%lu %lu", &total, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void handle_metrics(http_exchange *x, void *user)
+{
+    serve_self *self = user;
+    buf *out = http_out(x);
+    http_set_header(x, "Content-Type", STR("text/plain; version=0.0.4; charset=utf-8"));
+    family(out, "sonde_build_info", "gauge", "Always 1; the labels tell the build.");
+    buf_lit(out, "sonde_build_info{version=\"" SONDE_VERSION "\"} 1\n");
+    write_store(out, self->store);
+    write_receiver(out, self->receiver);
+    write_server(out, self->server);
+    single(out, "process_start_time_seconds", "gauge", "Start time of the process, Unix seconds.",
+           (double)self->started_ns / 1e9);
+    single(out, "process_cpu_seconds_total", "counter", "CPU time used, user and system.",
+           process_cpu_seconds());
+    single(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+           process_resident_bytes());
+}
+
+static const http_route rows[] = {
+    { "GET", "/healthz", handle_health, NULL, POOL_NONE, "the process answers" },
+    { "GET", "/readyz", handle_ready, NULL, POOL_NONE, "ingest is possible now" },
+    { "GET", "/-/healthy", handle_health, NULL, POOL_NONE, "as /healthz" },
+    { "GET", "/-/ready", handle_ready, NULL, POOL_NONE, "as /readyz" },
+    { "GET", "/metrics", handle_metrics, NULL, POOL_QUERY, "the server's own metrics" },
+};
+
+const http_route *serve_self_routes(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(rows);
+    return rows;
+}
