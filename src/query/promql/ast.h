@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The typed syntax tree of PromQL. Built by promql_parse in an arena, immutable afterwards; positions
+ * are byte offsets into the query, so that every error can point at its cause. */
+#ifndef SONDE_QUERY_PROMQL_AST_H
+#define SONDE_QUERY_PROMQL_AST_H
+
+#include "base/buf.h"
+#include "store/store.h"
+
+typedef enum {
+    PROMQL_NONE,
+    PROMQL_SCALAR,
+    PROMQL_VECTOR,
+    PROMQL_MATRIX,
+    PROMQL_STRING
+} promql_type;
+
+const char *promql_type_name(promql_type t); /* "instant vector", … */
+
+typedef enum {
+    NODE_NUMBER,
+    NODE_STRING,
+    NODE_VECTOR, /* instant vector selector */
+    NODE_MATRIX, /* range vector selector */
+    NODE_SUBQUERY,
+    NODE_UNARY,
+    NODE_BINARY,
+    NODE_PAREN,
+    NODE_CALL,
+    NODE_AGGREGATE
+} promql_kind;
+
+typedef enum {
+    OP_NONE,
+    OP_ADD,
+    OP_SUB,
+    OP_MUL,
+    OP_DIV,
+    OP_MOD,
+    OP_POW,
+    OP_ATAN2,
+    OP_EQ,
+    OP_NE,
+    OP_GT,
+    OP_LT,
+    OP_GE,
+    OP_LE,
+    OP_AND,
+    OP_OR,
+    OP_UNLESS,
+    OP_COUNT
+} promql_op;
+
+/* One row per operator: what the parser, the evaluator and the printer know of it. */
+typedef struct {
+    const char *text;
+    uint8_t precedence; /* higher binds tighter */
+    bool right;         /* right associative */
+    bool comparison;
+    bool set;
+    const char *help;
+} promql_operator;
+extern const promql_operator promql_operators[OP_COUNT];
+
+typedef enum { AT_NONE, AT_TIME, AT_START, AT_END } promql_at;
+
+/* offset and @ of a selector or subquery. */
+typedef struct {
+    int64_t offset_ms;
+    promql_at at;
+    int64_t at_ms;
+} promql_shift;
+
+typedef struct promql_node promql_node;
+typedef struct promql_function promql_function;
+typedef struct promql_aggregation promql_aggregation;
+
+typedef struct {
+    str name;          /* as written before the braces; empty when there is none */
+    matcher *matchers; /* "__name__" included */
+    uint32_t matcher_count;
+    int64_t range_ms; /* NODE_MATRIX */
+    promql_shift shift;
+} promql_selector;
+
+typedef struct {
+    promql_node *inner;
+    int64_t range_ms;
+    int64_t step_ms; /* 0: the default evaluation interval */
+    promql_shift shift;
+} promql_subquery;
+
+typedef enum { MATCH_ONE_TO_ONE, MATCH_MANY_TO_ONE, MATCH_ONE_TO_MANY } promql_cardinality;
+
+typedef struct {
+    promql_op op;
+    promql_node *left, *right;
+    bool returns_bool;
+    bool on;     /* on(…), else ignoring(…) */
+    bool stated; /* on or ignoring was written */
+    str *names;
+    uint32_t name_count;
+    promql_cardinality cardinality;
+    str *include; /* labels of group_left, group_right */
+    uint32_t include_count;
+} promql_binary;
+
+typedef struct {
+    const promql_function *function;
+    promql_node **args;
+    uint32_t arg_count;
+} promql_call;
+
+typedef struct {
+    const promql_aggregation *aggregation;
+    promql_node *param; /* topk, quantile, count_values …; else NULL */
+    promql_node *inner;
+    bool without;
+    str *names;
+    uint32_t name_count;
+} promql_aggregate;
+
+struct promql_node {
+    promql_kind kind;
+    promql_type type;
+    uint32_t start, end; /* byte offsets in the query */
+    uint32_t height;     /* 0 for a leaf; at most PROMQL_HEIGHT_LIMIT, so that recursion is safe */
+    union {
+        struct {
+            double number;
+            bool is_duration; /* was written as 1h30m */
+        };
+        str string;
+        promql_selector selector;
+        promql_subquery subquery;
+        struct {
+            promql_op op; /* OP_ADD or OP_SUB */
+            promql_node *operand;
+        } unary;
+        promql_binary binary;
+        promql_node *paren;
+        promql_call call;
+        promql_aggregate aggregate;
+    };
+};
+
+/* ---- the tables that parser, evaluator, help and completion share ---- */
+
+#define PROMQL_MAX_ARGS 4
+
+struct promql_engine;
+struct promql_grid;
+struct promql_window;
+struct promql_value;
+
+/* One of math, range and general is set: a function of each value; of each window of a range vector;
+ * or of the whole call. */
+struct promql_function {
+    const char *name;
+    promql_type returns;
+    promql_type args[PROMQL_MAX_ARGS];
+    uint8_t min_args;
+    uint8_t max_args; /* UINT8_MAX: the last type repeats without limit */
+    bool keeps_name;  /* the result keeps "__name__" */
+    double (*math)(double x);
+    bool (*range)(const struct promql_window *w, double *ret);
+    status (*general)(struct promql_engine *e, const struct promql_grid *g,
+                      const struct promql_node *call, struct promql_value *ret);
+    const char *help;
+};
+const promql_function *promql_function_find(str name);
+const promql_function *promql_function_list(size_t *ret_count);
+
+struct promql_aggregation {
+    const char *name;
+    promql_type param; /* PROMQL_NONE: takes none */
+    uint8_t kind;      /* of aggregate.c */
+    const char *help;
+};
+const promql_aggregation *promql_aggregation_find(str name);
+const promql_aggregation *promql_aggregation_list(size_t *ret_count);
+
+/* ---- parsing and printing ---- */
+
+#define PROMQL_QUERY_LIMIT KiB(256)
+#define PROMQL_DEPTH_LIMIT  200 /* of the parser's recursion */
+#define PROMQL_HEIGHT_LIMIT 1000
+
+/* Texts of the tree may point into `query`, which must live as long as it.
+ * Errors read "LINE:COLUMN: parse error: …" as Prometheus's do; STATUS_INVALID. */
+MUST_USE status promql_parse(const promql_node **ret, str query, arena *a, error *err);
+
+/* A series selector alone, as in match[]. */
+MUST_USE status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err);
+
+/* The query in canonical form. */
+void promql_print(buf *out, const promql_node *node);
+
+#endif

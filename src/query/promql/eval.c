@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Walks the tree and gives each kind of node to its evaluator; limits, memory and notes are kept
+ * here. The entry points are promql_instant and promql_range_query. */
+#include "query/promql/eval.h"
+
+#include "base/clock.h"
+#include "query/promql/lex.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define DEFAULT_SAMPLE_LIMIT 50000000u
+#define NOTES_LIMIT          50u
+
+/* ---- memory, limits, notes ---- */
+
+status promql_no_memory(promql_engine *e)
+{
+    return fail(e->err, STATUS_LIMIT,
+                "the query needs more than its memory limit of %zu MiB: ask for fewer series, a "
+                "shorter range or a longer step",
+                e->arena->limit / MiB(1));
+}
+
+void *promql_alloc(promql_engine *e, size_t count, size_t size)
+{
+    void *p = arena_calloc(e->arena, MAX(count, 1), size);
+    if (!p)
+        promql_no_memory(e);
+    return p;
+}
+
+status promql_count_samples(promql_engine *e, uint64_t n)
+{
+    uint64_t limit = e->options->sample_limit ? e->options->sample_limit : DEFAULT_SAMPLE_LIMIT;
+    e->samples += n;
+    if (e->samples > limit)
+        return fail(e->err, STATUS_LIMIT,
+                    "query processing would load too many samples into memory in query execution: "
+                    "the limit is %llu",
+                    (unsigned long long)limit);
+    return STATUS_OK;
+}
+
+double *promql_values(promql_engine *e, const promql_grid *g)
+{
+    if (promql_count_samples(e, g->steps) != STATUS_OK)
+        return NULL;
+    double *cells = arena_alloc(e->arena, (size_t)g->steps * sizeof(double));
+    if (!cells) {
+        promql_no_memory(e);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < g->steps; i++)
+        set_absent(&cells[i]);
+    return cells;
+}
+
+double *promql_scratch(promql_engine *e, uint32_t n)
+{
+    if (n > e->scratch_capacity) {
+        uint32_t capacity = MAX(n, e->scratch_capacity * 2);
+        double *grown = promql_alloc(e, capacity, sizeof(double));
+        if (!grown)
+            return NULL;
+        e->scratch = grown;
+        e->scratch_capacity = capacity;
+    }
+    return e->scratch;
+}
+
+status promql_check_time(promql_engine *e)
+{
+    const query_control *c = e->options->control;
+    if (!c || (++e->ticks & 15) != 0)
+        return STATUS_OK;
+    if (c->canceled && *c->canceled)
+        return fail(e->err, STATUS_CANCELED, "query was canceled in expression evaluation");
+    if (c->deadline_mono_ns && clock_mono_ns() > c->deadline_mono_ns)
+        return fail(e->err, STATUS_CANCELED, "query timed out in expression evaluation");
+    return STATUS_OK;
+}
+
+static bool note_known(const promql_notes *notes, str text)
+{
+    for (uint32_t i = 0; i < notes->count; i++)
+        if (str_eq(notes->items[i], text))
+            return true;
+    return false;
+}
+
+void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
+{
+    char body[320], text[400];
+    uint32_t line, column;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(body, sizeof(body), format, args);
+    va_end(args);
+    promql_position(e->query, at->start, &line, &column);
+    int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info", body,
+                     line, column);
+    str s = str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1));
+    promql_notes *notes = e->notes;
+    if (notes->count == NOTES_LIMIT || note_known(notes, s))
+        return;
+    if (!notes->items) {
+        notes->items = ARENA_ARRAY(e->arena, str, NOTES_LIMIT);
+        notes->warning = ARENA_ARRAY(e->arena, bool, NOTES_LIMIT);
+    }
+    str copy = arena_str(e->arena, s);
+    if (!notes->items || !notes->warning || !copy.ptr)
+        return;
+    notes->items[notes->count] = copy;
+    notes->warning[notes->count++] = warning;
+}
+
+/* ---- rows with the same labels ---- */
+
+static status merge_into(promql_engine *e, const promql_grid *g, promql_row *into,
+                         const promql_row *from, const char *message)
+{
+    for (uint32_t i = 0; i < g->steps; i++) {
+        if (is_absent(from->cells[i]))
+            continue;
+        if (!is_absent(into->cells[i]))
+            return PROMQL_FAIL(e, "%s", message);
+        into->cells[i] = from->cells[i];
+    }
+    return STATUS_OK;
+}
+
+static bool row_is_empty(const promql_grid *g, const promql_row *row)
+{
+    for (uint32_t i = 0; i < g->steps; i++)
+        if (!is_absent(row->cells[i]))
+            return false;
+    return true;
+}
+
+status promql_merge_rows(promql_engine *e, const promql_grid *g, promql_value *v,
+                         const char *message)
+{
+    label_groups groups;
+    groups_init(&groups, e->arena);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < v->row_count; i++) {
+        TRY(promql_check_time(e));
+        if (row_is_empty(g, &v->rows[i]))
+            continue;
+        bool is_new;
+        uint32_t group = groups_put(&groups, v->rows[i].labels, &is_new);
+        if (group == UINT32_MAX)
+            return promql_no_memory(e);
+        if (is_new)
+            v->rows[n++] = v->rows[i];
+        else
+            TRY(merge_into(e, g, &v->rows[group], &v->rows[i], message));
+    }
+    v->row_count = n;
+    return STATUS_OK;
+}
+
+/* ---- the small nodes ---- */
+
+static status eval_number(promql_engine *e, const promql_grid *g, double number, promql_value *ret)
+{
+    ret->type = PROMQL_SCALAR;
+    ret->scalar = promql_alloc(e, g->steps, sizeof(double));
+    if (!ret->scalar)
+        return STATUS_LIMIT;
+    for (uint32_t i = 0; i < g->steps; i++)
+        ret->scalar[i] = number;
+    return STATUS_OK;
+}
+
+static status eval_unary(promql_engine *e, const promql_grid *g, const promql_node *n,
+                         promql_value *ret)
+{
+    TRY(promql_eval_node(e, g, n->unary.operand, ret));
+    if (n->unary.op == OP_ADD)
+        return STATUS_OK;
+    if (ret->type == PROMQL_SCALAR) {
+        for (uint32_t i = 0; i < g->steps; i++)
+            ret->scalar[i] = -ret->scalar[i];
+        return STATUS_OK;
+    }
+    for (uint32_t r = 0; r < ret->row_count; r++) {
+        promql_row *row = &ret->rows[r];
+        if (!labels_drop_metric(e->arena, row->labels, &row->labels))
+            return promql_no_memory(e);
+        for (uint32_t i = 0; i < g->steps; i++)
+            if (!is_absent(row->cells[i]))
+                row->cells[i] = -row->cells[i];
+    }
+    ret->ordered = false;
+    return promql_merge_rows(e, g, ret, SAME_LABELSET);
+}
+
+status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
+                        promql_value *ret)
+{
+    TRY(promql_check_time(e));
+    *ret = (promql_value){ .type = n->type };
+    switch (n->kind) {
+    case NODE_NUMBER:
+        return eval_number(e, g, n->number, ret);
+    case NODE_STRING:
+        ret->string = n->string;
+        return STATUS_OK;
+    case NODE_VECTOR:
+        return promql_select_instant(e, g, n, false, ret);
+    case NODE_MATRIX:
+        return promql_select_range(e, g, n, ret);
+    case NODE_SUBQUERY:
+        return promql_eval_subquery(e, g, n, ret);
+    case NODE_UNARY:
+        return eval_unary(e, g, n, ret);
+    case NODE_BINARY:
+        return promql_eval_binary(e, g, n, ret);
+    case NODE_PAREN:
+        return promql_eval_node(e, g, n->paren, ret);
+    case NODE_CALL:
+        return promql_eval_call(e, g, n, ret);
+    case NODE_AGGREGATE:
+        return promql_eval_aggregate(e, g, n, ret);
+    }
+    return fail(e->err, STATUS_UNSUPPORTED, "unhandled expression");
+}
+
+/* ---- results ---- */
+
+static int order_by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const promql_series *)a)->labels, ((const promql_series *)b)->labels);
+}
+
+static status rows_to_series(promql_engine *e, const promql_grid *g, const promql_value *v,
+                             promql_result *ret)
+{
+    ret->series = promql_alloc(e, v->row_count, sizeof(promql_series));
+    if (!ret->series)
+        return STATUS_LIMIT;
+    for (uint32_t r = 0; r < v->row_count; r++) {
+        uint32_t n = 0;
+        int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
+        double *cells = v->rows[r].cells;
+        if (!times)
+            return promql_no_memory(e);
+        for (uint32_t i = 0; i < g->steps; i++) {
+            if (is_absent(cells[i]))
+                continue;
+            times[n] = grid_time(g, i);
+            cells[n++] = cells[i];
+        }
+        if (n)
+            ret->series[ret->count++] = (promql_series){ v->rows[r].labels, times, cells, n };
+    }
+    if (!v->ordered)
+        qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
+    return STATUS_OK;
+}
+
+static status scalar_to_series(promql_engine *e, const promql_grid *g, const promql_value *v,
+                               promql_result *ret)
+{
+    promql_row row = { .cells = v->scalar };
+    promql_value one = { .rows = &row, .row_count = 1 };
+    return rows_to_series(e, g, &one, ret);
+}
+
+/* An instant query for a range vector answers with the samples themselves. */
+static status samples_to_series(promql_engine *e, const promql_grid *g, const promql_value *v,
+                                promql_result *ret)
+{
+    int64_t end = promql_shifted_time(e, &v->shift, g->start_ms), start = end - v->range_ms;
+    ret->series = promql_alloc(e, v->series_count, sizeof(promql_series));
+    if (!ret->series)
+        return STATUS_LIMIT;
+    for (uint32_t s = 0; s < v->series_count; s++) {
+        const promql_samples *from = &v->series[s];
+        uint32_t first = 0, last = from->count;
+        while (first < last && from->time_ms[first] <= start)
+            first++;
+        while (last > first && from->time_ms[last - 1] > end)
+            last--;
+        if (last > first)
+            ret->series[ret->count++] = (promql_series){ from->labels, from->time_ms + first,
+                                                         from->value + first, last - first };
+    }
+    qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
+    return STATUS_OK;
+}
+
+static status run(promql_engine *e, const promql_grid *g, const promql_node *query,
+                  promql_result *ret)
+{
+    promql_value v;
+    *ret = (promql_result){ .type = query->type };
+    e->notes = &ret->notes;
+    TRY(promql_eval_node(e, g, query, &v));
+    ret->type = v.type;
+    ret->string = v.string;
+    if (v.type == PROMQL_SCALAR)
+        return scalar_to_series(e, g, &v, ret);
+    if (v.type == PROMQL_VECTOR)
+        return rows_to_series(e, g, &v, ret);
+    if (v.type == PROMQL_MATRIX)
+        return samples_to_series(e, g, &v, ret);
+    return STATUS_OK;
+}
+
+status promql_instant(store *s, const promql_node *query, str text, const promql_options *options,
+                      arena *a, promql_result *ret, error *err)
+{
+    promql_engine e = { .store = s, .options = options, .arena = a, .err = err, .query = text };
+    promql_grid g = { options->start_ms, 1, 1 };
+    return run(&e, &g, query, ret);
+}
+
+status promql_range_query(store *s, const promql_node *query, str text,
+                          const promql_options *options, arena *a, promql_result *ret, error *err)
+{
+    promql_engine e = { .store = s, .options = options, .arena = a, .err = err, .query = text };
+    if (query->type != PROMQL_VECTOR && query->type != PROMQL_SCALAR)
+        return fail(err, STATUS_INVALID,
+                    "invalid expression type \"%s\" for range query, must be Scalar or instant "
+                    "Vector",
+                    promql_type_name(query->type));
+    if (options->step_ms < 1 || options->end_ms < options->start_ms)
+        return fail(err, STATUS_INVALID, "the range ends before it starts, or its step is below 1 ms");
+    int64_t steps = (options->end_ms - options->start_ms) / options->step_ms + 1;
+    if (steps > UINT32_MAX / 2)
+        return fail(err, STATUS_LIMIT, "the range has %lld steps", (long long)steps);
+    promql_grid g = { options->start_ms, options->step_ms, (uint32_t)steps };
+    status st = run(&e, &g, query, ret);
+    ret->type = PROMQL_MATRIX;
+    return st;
+}

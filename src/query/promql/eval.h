@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the PromQL evaluator share. A query is evaluated for all of its steps at once:
+ * an instant vector is a matrix (series × steps), a scalar one number per step. Everything lives in
+ * the query's arena. A missing cell is the stale marker's bit pattern, which no operation yields. */
+#ifndef SONDE_QUERY_PROMQL_EVAL_H
+#define SONDE_QUERY_PROMQL_EVAL_H
+
+#include "query/groups.h"
+#include "query/labels.h"
+#include "query/promql/ast.h"
+#include "query/promql/promql.h"
+
+typedef struct promql_grid {
+    int64_t start_ms, step_ms;
+    uint32_t steps; /* at least 1 */
+} promql_grid;
+
+typedef struct {
+    labels labels;
+    double *cells; /* one per step */
+} promql_row;
+
+/* One series of a range vector: all its samples, without stale markers. */
+typedef struct {
+    labels labels;
+    const int64_t *time_ms;
+    const double *value;
+    uint32_t count;
+} promql_samples;
+
+struct promql_value {
+    promql_type type;
+    promql_row *rows; /* PROMQL_VECTOR */
+    uint32_t row_count;
+    bool ordered;   /* rows are in the order that the query asked for (sort, topk) */
+    double *scalar; /* PROMQL_SCALAR: one per step */
+    str string;
+    promql_samples *series; /* PROMQL_MATRIX */
+    uint32_t series_count;
+    int64_t range_ms;
+    promql_shift shift;
+};
+
+struct promql_engine {
+    store *store;
+    const promql_options *options;
+    arena *arena;
+    error *err;
+    str query;
+    uint64_t samples; /* read and produced so far */
+    uint32_t ticks;   /* of promql_check_time */
+    promql_notes *notes;
+    double *scratch; /* for sorting inside one call */
+    uint32_t scratch_capacity;
+};
+
+/* One step's view of one series of a range vector: samples in (start_ms, end_ms]. */
+struct promql_window {
+    promql_engine *engine;
+    const promql_node *call;
+    const int64_t *time_ms;
+    const double *value;
+    uint32_t count; /* at least 1 */
+    int64_t start_ms, end_ms;
+    int64_t eval_ms;
+    double params[PROMQL_MAX_ARGS]; /* the call's scalar arguments at this step */
+};
+
+#define TRY(expression)                                                                            \
+    do {                                                                                           \
+        status try_status_ = (expression);                                                         \
+        if (try_status_ != STATUS_OK)                                                              \
+            return try_status_;                                                                    \
+    } while (0)
+
+static inline uint64_t bits_of(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    return bits;
+}
+
+static inline bool is_absent(double v)
+{
+    return bits_of(v) == STALE_NAN_BITS;
+}
+
+static inline void set_absent(double *cell)
+{
+    uint64_t bits = STALE_NAN_BITS;
+    memcpy(cell, &bits, sizeof(bits));
+}
+
+static inline int64_t grid_time(const promql_grid *g, uint32_t step)
+{
+    return g->start_ms + (int64_t)step * g->step_ms;
+}
+
+/* ---- memory, limits, notes (eval.c) ---- */
+
+/* Zeroed. NULL with the error set. */
+void *promql_alloc(promql_engine *e, size_t count, size_t size);
+status promql_no_memory(promql_engine *e);
+/* Values of one row, all absent; counts against the sample limit. NULL with the error set. */
+double *promql_values(promql_engine *e, const promql_grid *g);
+/* At least n doubles, kept for the next call. NULL with the error set. */
+double *promql_scratch(promql_engine *e, uint32_t n);
+MUST_USE status promql_count_samples(promql_engine *e, uint64_t n);
+/* Deadline and cancellation; cheap enough for every row. */
+MUST_USE status promql_check_time(promql_engine *e);
+/* A warning or info of the answer, with the node's position appended. */
+void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+/* An evaluation error. */
+#define PROMQL_FAIL(e, ...) fail((e)->err, STATUS_INVALID, __VA_ARGS__)
+
+/* ---- evaluation ---- */
+
+MUST_USE status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                 promql_value *ret);
+/* Selectors (select.c). want_time: sample times in seconds instead of cells. */
+MUST_USE status promql_select_instant(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                      bool want_time, promql_value *ret);
+MUST_USE status promql_select_range(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                    promql_value *ret);
+MUST_USE status promql_eval_subquery(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                     promql_value *ret);
+/* When a selector looks, for a step. */
+int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, int64_t time_ms);
+
+MUST_USE status promql_eval_call(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                 promql_value *ret);
+MUST_USE status promql_eval_aggregate(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                      promql_value *ret);
+MUST_USE status promql_eval_binary(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                   promql_value *ret);
+
+/* Rows with equal labels become one; two of them present at one step is the error `message`. Rows
+ * without any value are removed. */
+MUST_USE status promql_merge_rows(promql_engine *e, const promql_grid *g, promql_value *v,
+                                  const char *message);
+#define SAME_LABELSET "vector cannot contain metrics with the same labelset"
+
+/* ---- shared arithmetic (math.c) ---- */
+
+/* Neumaier's variant of Kahan's summation. */
+typedef struct {
+    double sum, lost;
+} kahan;
+void kahan_add(kahan *k, double v);
+static inline double kahan_value(kahan k)
+{
+    return k.sum + k.lost;
+}
+/* Sorts cells in place. NaN for none, -Inf below 0, +Inf above 1. */
+double promql_quantile(double q, double *cells, uint32_t count);
+double promql_mean(const double *cells, uint32_t count);
+/* Population variance. */
+double promql_variance(const double *cells, uint32_t count);
+
+/* The functions of the table, by file. */
+typedef status promql_general(promql_engine *e, const promql_grid *g, const promql_node *call,
+                              promql_value *ret);
+promql_general promql_fn_time, promql_fn_timestamp, promql_fn_vector, promql_fn_scalar,
+    promql_fn_pi, promql_fn_clamp, promql_fn_clamp_min, promql_fn_clamp_max, promql_fn_round,
+    promql_fn_sort, promql_fn_sort_desc, promql_fn_label_replace, promql_fn_label_join,
+    promql_fn_absent, promql_fn_absent_over_time, promql_fn_histogram_quantile;
+
+typedef double promql_math(double x);
+promql_math promql_sgn, promql_deg, promql_rad, promql_minute, promql_hour, promql_day_of_month,
+    promql_day_of_week, promql_day_of_year, promql_days_in_month, promql_month, promql_year;
+
+/* Drops "__name__" unless the function keeps it, and merges rows that became equal. */
+MUST_USE status promql_finish_call(promql_engine *e, const promql_grid *g, const promql_node *call,
+                                   promql_value *v);
+
+typedef bool promql_range(const promql_window *w, double *ret);
+promql_range promql_rate, promql_increase, promql_delta, promql_irate, promql_idelta, promql_deriv,
+    promql_predict_linear, promql_changes, promql_resets, promql_avg_over_time,
+    promql_min_over_time, promql_max_over_time, promql_sum_over_time, promql_count_over_time,
+    promql_quantile_over_time, promql_stddev_over_time, promql_stdvar_over_time,
+    promql_last_over_time, promql_present_over_time;
+
+#endif

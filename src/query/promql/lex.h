@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tokens of PromQL. The whole query is cut into an array first; the parser walks over it. */
+#ifndef SONDE_QUERY_PROMQL_LEX_H
+#define SONDE_QUERY_PROMQL_LEX_H
+
+#include "base/arena.h"
+
+typedef enum {
+    TOKEN_END,
+    TOKEN_IDENT,    /* a name; keywords are names too, the parser knows where they count */
+    TOKEN_NUMBER,
+    TOKEN_DURATION, /* 5m; the value in seconds is in .number */
+    TOKEN_STRING,   /* .text is unquoted */
+    TOKEN_OP,       /* + - * / % ^ == != > < >= <= =~ !~ = */
+    TOKEN_LPAREN,
+    TOKEN_RPAREN,
+    TOKEN_LBRACE,
+    TOKEN_RBRACE,
+    TOKEN_LBRACKET,
+    TOKEN_RBRACKET,
+    TOKEN_COMMA,
+    TOKEN_COLON,
+    TOKEN_AT
+} token_kind;
+
+typedef struct {
+    token_kind kind;
+    uint32_t start, end; /* byte offsets in the query */
+    str text;
+    double number;
+} token;
+
+/* The last token is TOKEN_END. Errors carry their position. */
+MUST_USE status promql_lex(token **ret, uint32_t *ret_count, str query, arena *a, error *err);
+
+/* "LINE:COLUMN: parse error: …" with STATUS_INVALID. */
+status promql_fail_at(error *err, str query, uint32_t at, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+/* 1-based line and column (in bytes) of an offset. */
+void promql_position(str query, uint32_t at, uint32_t *ret_line, uint32_t *ret_column);
+
+#endif

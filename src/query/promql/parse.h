@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the PromQL parser share. */
+#ifndef SONDE_QUERY_PROMQL_PARSE_H
+#define SONDE_QUERY_PROMQL_PARSE_H
+
+#include "query/promql/ast.h"
+#include "query/promql/lex.h"
+
+typedef struct {
+    str query;
+    arena *arena;
+    error *err;
+    const token *tokens; /* ends with TOKEN_END */
+    uint32_t at;
+    uint32_t depth;
+} parser;
+
+/* Returns from the calling function when `expression` failed. */
+#define TRY(expression)                                                                            \
+    do {                                                                                           \
+        status try_status_ = (expression);                                                         \
+        if (try_status_ != STATUS_OK)                                                              \
+            return try_status_;                                                                    \
+    } while (0)
+
+static inline const token *parser_peek(const parser *p)
+{
+    return &p->tokens[p->at];
+}
+
+static inline const token *parser_next(parser *p)
+{
+    const token *t = &p->tokens[p->at];
+    if (t->kind != TOKEN_END)
+        p->at++;
+    return t;
+}
+
+/* The token behind the next one; TOKEN_END repeats. */
+const token *parser_peek_second(const parser *p);
+bool token_is_word(const token *t, const char *word); /* ASCII case does not matter */
+bool token_is_op(const token *t, const char *op);
+status parser_unexpected(parser *p, const token *t, const char *context, const char *expected);
+status parser_no_memory(parser *p);
+promql_node *parser_node(parser *p, promql_kind kind, uint32_t start);
+
+/* Makes child a part of n: keeps the height, refuses a tree that is too high. */
+MUST_USE status parser_adopt(parser *p, promql_node *n, const promql_node *child);
+
+/* Appends to an array in the arena that grows by doubling; *array is NULL at first. */
+MUST_USE bool parser_append(parser *p, void *array, uint32_t count, size_t size, const void *item);
+
+MUST_USE status parse_expression(parser *p, uint8_t min_precedence, promql_node **ret);
+MUST_USE status parse_vector_selector(parser *p, promql_node **ret);
+/* [5m], [5m:1m], offset 5m, @ 12.5, behind *node. */
+MUST_USE status parse_postfix(parser *p, promql_node **node);
+/* (a, b, "c"): the names in parentheses of by, on, group_left. */
+MUST_USE status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_count);
+
+/* Types of the whole tree; see check.c. */
+MUST_USE status promql_check(const promql_node *node, str query, error *err);
+
+#endif

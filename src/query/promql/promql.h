@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/* PromQL: evaluates a parsed query over a store. Used by the Prometheus API and, later, by rules.
+ * A query needs nothing but its arena; any number may run at once, each on its own thread. */
+#ifndef SONDE_QUERY_PROMQL_PROMQL_H
+#define SONDE_QUERY_PROMQL_PROMQL_H
+
+#include "query/labels.h"
+#include "query/promql/ast.h"
+
+typedef struct promql_engine promql_engine;
+typedef struct promql_window promql_window;
+typedef struct promql_value promql_value;
+
+typedef struct {
+    int64_t start_ms, end_ms; /* both inclusive; equal for an instant query */
+    int64_t step_ms;          /* at least 1 */
+    int64_t lookback_ms;      /* 0: 5 min */
+    int64_t default_step_ms;  /* of subqueries that name none; 0: 1 min */
+    uint64_t sample_limit;    /* 0: 50 million, read and produced */
+    const query_control *control;
+} promql_options;
+
+typedef struct {
+    labels labels;
+    const int64_t *time_ms;
+    const double *value;
+    uint32_t count;
+} promql_series;
+
+/* Warnings and infos for the user ("PromQL info: …"). */
+typedef struct {
+    str *items;
+    bool *warning;
+    uint32_t count, capacity;
+} promql_notes;
+
+typedef struct {
+    promql_type type;
+    promql_series *series; /* vector and matrix: one or many points each; scalar: one series */
+    uint32_t count;
+    str string;
+    promql_notes notes;
+} promql_result;
+
+/* Instant query: vector (one point per series), scalar, string or matrix (the samples themselves).
+ * Range query (start_ms < end_ms or `range`): always matrix.
+ * STATUS_INVALID and STATUS_LIMIT are errors of the query, STATUS_CANCELED of its deadline; anything
+ * else is the store's. Everything returned lives in `a`, whose limit is the query's. */
+MUST_USE status promql_instant(store *s, const promql_node *query, str text,
+                               const promql_options *options, arena *a, promql_result *ret,
+                               error *err);
+MUST_USE status promql_range_query(store *s, const promql_node *query, str text,
+                                   const promql_options *options, arena *a, promql_result *ret,
+                                   error *err);
+
+#endif
