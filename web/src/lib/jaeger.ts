@@ -50,6 +50,8 @@ export interface Node {
   error: boolean;
   /** An error somewhere below, so that a folded row still shows it. */
   errorBelow: boolean;
+  /** Its parent belongs to another service, or it has none: the name of the service is worth showing. */
+  entersService: boolean;
   /** It names a parent that the trace does not have. */
   orphan: boolean;
 }
@@ -97,32 +99,55 @@ export function buildTree(trace: Trace): Tree {
     start = Math.min(start, span.startTime);
     end = Math.max(end, span.startTime + span.duration);
     nodes.set(span.spanID, {
-      span, service, error, depth: 0, children: [], below: 0, errorBelow: false, orphan: false,
+      span, service, error, depth: 0, children: [], below: 0, errorBelow: false, entersService: true, orphan: false,
     });
   }
-  const roots: Node[] = [];
-  const parents = new Map<Node, Node>();
-  for (const node of nodes.values()) {
-    const reference = node.span.references?.find((r) => r.refType === "CHILD_OF" && r.traceID === trace.traceID);
-    const parent = reference && nodes.get(reference.spanID);
-    if (parent && !isAncestor(node, parent, parents)) {
-      parents.set(node, parent);
-      parent.children.push(node);
-    } else {
-      node.orphan = reference !== undefined;
-      roots.push(node);
-    }
-  }
-  roots.sort(byStart);
+  const roots = link(trace.traceID, nodes);
   settle(roots);
   if (!nodes.size) start = end = 0;
   return { roots, nodes, start, end, services: [...services], errors };
 }
 
-/** Malformed traces may name each other as parents; the second of them becomes a root. */
-function isAncestor(node: Node, of: Node, parents: Map<Node, Node>): boolean {
-  for (let n: Node | undefined = of; n; n = parents.get(n)) if (n === node) return true;
-  return false;
+/** Hangs every span below its parent; the others are roots, in order of their start. */
+function link(traceId: string, nodes: Map<string, Node>): Node[] {
+  const parents = new Map<Node, Node>();
+  const roots: Node[] = [];
+  for (const node of nodes.values()) {
+    const reference = node.span.references?.find((r) => r.refType === "CHILD_OF" && r.traceID === traceId);
+    const parent = reference && nodes.get(reference.spanID);
+    if (parent && parent !== node) parents.set(node, parent);
+    else {
+      node.orphan = reference !== undefined;
+      roots.push(node);
+    }
+  }
+  for (const node of ringBreakers(nodes, parents)) {
+    parents.delete(node);
+    node.orphan = true;
+    roots.push(node);
+  }
+  for (const [node, parent] of parents) {
+    parent.children.push(node);
+    node.entersService = parent.service !== node.service;
+  }
+  return roots.sort(byStart);
+}
+
+/** Malformed traces may name each other as parents in a ring: one span of each ring, to become a root. */
+function ringBreakers(nodes: Map<string, Node>, parents: Map<Node, Node>): Node[] {
+  const walkOf = new Map<Node, number>();
+  const found: Node[] = [];
+  let walk = 0;
+  for (const start of nodes.values()) {
+    walk++;
+    let n: Node | undefined = start;
+    while (n && !walkOf.has(n)) {
+      walkOf.set(n, walk);
+      n = parents.get(n);
+    }
+    if (n && walkOf.get(n) === walk) found.push(n);
+  }
+  return found;
 }
 
 /** Depths, order and sums; a stack instead of recursion, because a trace may be a long chain. */

@@ -83,7 +83,7 @@ interface GraphProps {
 function Graph({ data, names, off }: GraphProps) {
   const shown = names.slice(0, MAX_LINES);
   const options = (palette: Palette): Omit<uPlot.Options, "width" | "height"> => ({
-    padding: [10, 10, 0, 0],
+    padding: [10, 18, 0, 0],
     scales: { x: { time: true } },
     axes: [timeAxis(palette), valueAxis(palette, short)],
     cursor: { y: false, points: { show: true, size: 6 } },

@@ -69,12 +69,12 @@ function Spark({ volume }: { volume: Volume | undefined }) {
   if (!volume) return <svg class="spark" aria-hidden="true" />;
   const top = Math.max(...volume.all, 1);
   const n = volume.all.length;
-  const path = (values: number[]) =>
-    values.map((v, i) => (v ? `M${i + 0.5} 20v${-Math.max(1, (v / top) * 19).toFixed(1)}` : "")).join("");
+  const path = (values: number[], least: number) =>
+    values.map((v, i) => (v ? `M${i + 0.5} 20v${-Math.max(least, (v / top) * 19).toFixed(1)}` : "")).join("");
   return (
     <svg class="spark" viewBox={`0 0 ${n} 20`} preserveAspectRatio="none" role="img" aria-label="Log lines over time, errors in red">
-      <path class="all" d={path(volume.all)} />
-      <path class="bad" d={path(volume.bad)} />
+      <path class="all" d={path(volume.all, 1)} />
+      <path class="bad" d={path(volume.bad, 3)} />
     </svg>
   );
 }
@@ -95,9 +95,8 @@ function sorted(rows: ServiceRow[], sort: string): ServiceRow[] {
 
 function Row({ s, volume }: { s: ServiceRow; volume: Volume | undefined }) {
   return (
-    <tr data-service={s.service}>
+    <tr data-service={s.service} class={state(s)}>
       <td>
-        <span class={`dot ${state(s)}`} title={`${percent(s.error_ratio)} of requests failed`} />
         <a class="strong" href={href("/traces", { service: s.service })}>
           <Service name={s.service} />
         </a>

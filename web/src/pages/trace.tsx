@@ -17,7 +17,7 @@ function readView(): View {
   const m = /^(0?\.?\d+)-(\d?\.?\d+)$/.exec(param("view"));
   const from = Number(m?.[1] ?? 0);
   const to = Number(m?.[2] ?? 1);
-  return from >= 0 && to <= 1 && to - from > 1e-6 ? { from, to } : WHOLE;
+  return m && from >= 0 && to <= 1 && to - from > 1e-6 ? { from, to } : WHOLE;
 }
 
 function setView(v: View): void {
@@ -95,19 +95,21 @@ function Loaded({ trace }: { trace: Trace }) {
     <>
       <Head trace={trace} tree={tree} />
       {trace.warnings?.map((w) => <p class="warn-text" key={w}>{w}</p>)}
-      <div class="minimap-row">
-        <div class="span-name row">
-          <button type="button" class="button" disabled={!folded.size} onClick={() => setParams({ fold: null }, true)}>Unfold all</button>
-          <button type="button" class="button" disabled={!parents.length} onClick={() => setParams({ fold: parents.join(",") }, true)}>Fold</button>
-          {view !== WHOLE && <button type="button" class="button" onClick={() => setView(WHOLE)}>Whole trace</button>}
-        </div>
-        <Minimap tree={tree} rows={all} view={view} onView={setView} />
-      </div>
       <div class="split">
         <Waterfall
           tree={tree} rows={rows} folded={folded} selected={selected} view={view}
           onSelect={(id) => setParams({ span: id }, true)} onFold={fold}
-        />
+        >
+          <div class="minimap-row">
+            <div class="span-name row">
+              <button type="button" class="button" disabled={!parents.length} onClick={() => setParams({ fold: folded.size ? null : parents.join(",") }, true)}>
+                {folded.size ? "Unfold all" : "Fold all"}
+              </button>
+              {view !== WHOLE && <button type="button" class="button" onClick={() => setView(WHOLE)}>Whole trace</button>}
+            </div>
+            <Minimap tree={tree} rows={all} view={view} onView={setView} />
+          </div>
+        </Waterfall>
         {node ? (
           <SpanPanel key={selected} node={node} trace={trace} tree={tree} onClose={() => setParams({ span: null }, true)} />
         ) : selected && (

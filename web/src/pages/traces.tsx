@@ -100,6 +100,12 @@ function Form({ services }: { services: string[] }) {
   );
 }
 
+/** On a logarithmic scale only the powers of ten get a line. */
+function logAxis(axis: uPlot.Axis): uPlot.Axis {
+  const filter: uPlot.Axis.Filter = (_u, splits) => splits.map((n) => (Number.isInteger(Math.round(Math.log10(n) * 1e6) / 1e6) ? n : null));
+  return { ...axis, filter, space: 18, grid: { ...axis.grid, filter } };
+}
+
 function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
   const points = [...traces].sort((a, b) => a.start - b.start);
   const value = (t: Summary) => Math.max(t.duration, 1) / 1000;
@@ -114,9 +120,9 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
       return { stroke: color, paths: () => null, points: { show: true, size: 6, width: 0, fill: color, stroke: color } };
     };
     return {
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       scales: { x: { time: true, range: [r.from / 1000, r.to / 1000] }, y: { distr: 3 } },
-      axes: [timeAxis(palette), valueAxis(palette, (ms) => durationUs(ms * 1000))],
+      axes: [timeAxis(palette), logAxis(valueAxis(palette, (ms) => durationUs(ms * 1000)))],
       series: [{}, dots("var(--accent)"), dots("var(--bad)")],
       cursor: { points: { show: true, size: 10, width: 2, fill: "transparent" } },
     };
@@ -169,9 +175,9 @@ function Row({ t, longest, at }: { t: Summary; longest: number; at: number }) {
       </td>
       <td class="num">{count(t.spans)}</td>
       <td class={`num ${t.errors ? "bad" : ""}`}>{t.errors ? <><Icon name="error" /> {count(t.errors)}</> : "–"}</td>
-      <td class="num duration">
-        <i style={{ width: `${longest ? (t.duration / longest) * 100 : 0}%` }} aria-hidden="true" />
-        <span>{durationUs(t.duration)}</span>
+      <td class={`num duration ${t.errors ? "bad" : ""}`}>
+        <b aria-hidden="true"><i style={{ width: `${longest ? (t.duration / longest) * 100 : 0}%` }} /></b>
+        {durationUs(t.duration)}
       </td>
     </tr>
   );

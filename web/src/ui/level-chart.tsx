@@ -63,7 +63,7 @@ export function LevelChart({ counts, onZoom }: { counts: LevelCounts; onZoom: (f
   const first = counts.times[0]! - counts.step;
   const last = counts.times[counts.times.length - 1]!;
   const options = (palette: Palette): Omit<uPlot.Options, "width" | "height"> => ({
-    padding: [6, 8, 0, 0],
+    padding: [6, 18, 0, 0],
     scales: {
       x: { time: true, range: [first, last] },
       y: { range: (_u, _min, max) => [0, Math.max(max, 1) * 1.05] },

@@ -17,7 +17,10 @@ export function rowId(r: LogRow): string {
 const QUIET = /^(level|severity.*|detected_level|service.*|trace_?id|span_?id|flags|observed_.*|telemetry.*|host.*|process.*|os_.*|deployment.*|scope.*|sonde.*|code.*|__.*)$/i;
 
 function Preview({ row }: { row: LogRow }) {
-  const shown = Object.entries(row.fields).filter(([key, value]) => !QUIET.test(key.replace(/\./g, "_")) && value !== row.message);
+  const said = Object.entries(row.fields).filter(([key, value]) => !QUIET.test(key.replace(/\./g, "_")) && value !== row.message);
+  // Ids say little to the eye: they come last.
+  const isId = (key: string) => /(^|[_.])id$/i.test(key);
+  const shown = [...said.filter(([key]) => !isId(key)), ...said.filter(([key]) => isId(key))];
   return (
     <>
       {shown.slice(0, 8).map(([key, value]) => (

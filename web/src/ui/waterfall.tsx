@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The span tree beside its bars. Only rows in sight are in the document, so that ten thousand spans scroll
 // like ten. Arrow keys move and fold; the selected span lives in the URL.
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { durationUs } from "../lib/format";
 import type { Node, Tree } from "../lib/jaeger";
@@ -20,6 +21,8 @@ export interface WaterfallProps {
   view: View;
   onSelect: (spanId: string) => void;
   onFold: (spanId: string, fold: boolean) => void;
+  /** What stands above the time marks. */
+  children?: ComponentChildren;
 }
 
 function Ticks({ tree, view }: { tree: Tree; view: View }) {
@@ -87,7 +90,7 @@ function SpanRow({ node, p }: { node: Node; p: WaterfallProps }) {
         ) : <span class="caret" />}
         {node.error ? <span class="bad" title="Failed"><Icon name="error" /></span>
           : isFolded && node.errorBelow && <span class="bad hollow" title="A span below failed"><Icon name="error" /></span>}
-        <span class="span-service">{node.service}</span>
+        {node.entersService && <span class="span-service">{node.service}</span>}
         <span class="op">{node.span.operationName}</span>
         {isFolded && <small class="below">+{node.below}</small>}
         {node.orphan && <small class="warn-text" title="Its parent span is not in this trace (not sent, or not yet)">parent missing</small>}
@@ -138,6 +141,7 @@ export function Waterfall(p: WaterfallProps) {
   };
   return (
     <div class="waterfall">
+      {p.children}
       <div class="span-head">
         <div class="span-name">Service and operation</div>
         <Ticks tree={p.tree} view={p.view} />
