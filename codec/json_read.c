@@ -289,7 +289,7 @@ static json_type take_number(json_reader *r)
     return r->type = JSON_NUMBER;
 }
 
-/* Up to 19 significant digits below 2^53 with a small power of ten are exact in one operation
+/* Up to 19 characters below 2^53 with a small power of ten are exact in one operation
  * (Clinger 1990). */
 static bool simple_f64(str s, double *ret)
 {
@@ -301,7 +301,7 @@ static bool simple_f64(str s, double *ret)
     uint64_t digits = 0;
     size_t fraction = 0;
     bool point = false;
-    if (s.len > 20)
+    if (s.len > 19)
         return false;
     for (; i < s.len; i++) {
         if (s.ptr[i] == '.') {
