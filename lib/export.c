@@ -291,6 +291,13 @@ status exporter_send(exporter *e, signal_kind signal, str body, uint64_t rows, e
     return STATUS_OK;
 }
 
+void exporter_abandon(exporter *e, signal_kind signal)
+{
+    lane *l = &e->lanes[signal];
+    if (l->state == LANE_WAITING)
+        lane_end(e, l, false, l->rows);
+}
+
 void exporter_step(exporter *e)
 {
     int running, left;
@@ -352,6 +359,10 @@ status exporter_send(exporter *e UNUSED, signal_kind signal UNUSED, str body UNU
                      uint64_t rows UNUSED, error *err)
 {
     return fail(err, STATUS_UNSUPPORTED, "this build of libsonde has no OTLP export");
+}
+
+void exporter_abandon(exporter *e UNUSED, signal_kind signal UNUSED)
+{
 }
 
 void exporter_step(exporter *e UNUSED)

@@ -39,6 +39,9 @@ lane_state exporter_state(const exporter *e, signal_kind signal);
  * with `replace`: the newer body then takes the place of the waiting one, at its time. */
 MUST_USE status exporter_send(exporter *e, signal_kind signal, str body, uint64_t rows, error *err);
 
+/* In LANE_WAITING: gives the body up; `done` is called as for a refusal. */
+void exporter_abandon(exporter *e, signal_kind signal);
+
 /* Starts what is due, moves what is under way, reports what is done. */
 void exporter_step(exporter *e);
 

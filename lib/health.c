@@ -73,6 +73,14 @@ void health_configure(const sonde_health_options *options, str version)
     pthread_mutex_unlock(&health.lock);
 }
 
+void health_forked(void)
+{
+    health.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    health.once = (pthread_once_t)PTHREAD_ONCE_INIT;
+    for (size_t i = 0; i < health.count; i++)
+        health.checks[i]->running = false;
+}
+
 sonde_health_check *sonde_health_check_new(const char *name, sonde_health_fn *fn, void *user,
                                            uint32_t timeout_ms)
 {

@@ -15,4 +15,7 @@ typedef enum { HEALTH_LIVE, HEALTH_READY } health_kind;
 /* Appends the JSON report to `out` and returns the HTTP status, 200 or 503. */
 int health_report(health_kind kind, buf *out);
 
+/* In the child of a fork: checks that ran in the parent do not run here. */
+void health_forked(void);
+
 #endif

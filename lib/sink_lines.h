@@ -29,7 +29,7 @@ typedef struct {
 } line_sink;
 
 /* At most this many bytes may be pending. */
-#define LINES_PENDING_MAX MiB(8)
+#define LINES_PENDING_MAX MiB(64)
 
 /* `path` only for LOG_TO_FILE. A file that cannot be opened is an error; the sink is then gone, and
  * line_sink_done is still due. */

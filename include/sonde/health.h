@@ -15,6 +15,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef struct sonde_health_check sonde_health_check;
 
@@ -34,6 +35,7 @@ void sonde_health_check_free(sonde_health_check *check);
 /* Runs what is not cached; true when all checks pass. Takes at most the longest time limit. */
 bool sonde_health_ready(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* How /health and /ready answer. */
 typedef enum {
@@ -89,6 +90,10 @@ void sonde_stop(void);
  * False when the time ran out (or the library is off). */
 bool sonde_flush(uint32_t timeout_ms);
 
+/* The port that the admin server listens on (for an address with port 0); 0: there is none. */
+uint16_t sonde_admin_port(void);
+
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

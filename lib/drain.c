@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The drainer's thread and its loop; see drain.h. The feeds are in drain_lines.c and
+ * drain_lanes.c. */
+#include "lib/drain_internal.h"
+
+#include "base/clock.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500 };
+
+/* ---- shared by the feeds ---- */
+
+source *drain_next_source(drainer *d, feed f)
+{
+    if (d->at_rest && !source_feed_done(d->own, f))
+        return d->own;
+    for (source *s = d->dead; s; s = s->next)
+        if (!source_feed_done(s, f))
+            return s;
+    return d->at_rest ? NULL : d->own;
+}
+
+void drain_count_drop(source *s, signal_kind signal, recorder_drop reason, uint64_t rows)
+{
+    error err;
+    if (rows && recorder_drops_add(s->reader, signal, reason, rows, &err) != STATUS_OK)
+        lib_warn("%llu dropped %s cannot be counted: %s", (unsigned long long)rows,
+                 signal_name(signal), err.message);
+}
+
+void drain_read_failed(drainer *d, source *s, feed f, const error *err)
+{
+    int64_t now = clock_mono_ns();
+    if (!d->warned_ns || now - d->warned_ns > 60 * NS_PER_S)
+        lib_warn("a recorder cannot be read on: %s", err->message);
+    d->warned_ns = now;
+    if (source_is_dead(s) || d->at_rest)
+        s->reached_ns[f] = INT64_MAX;
+}
+
+static void limit_list(attrs *a, uint32_t count_max, uint32_t length_max)
+{
+    uint32_t kept = 0, ours = 0;
+    for (uint32_t i = 0; i < a->count; i++) {
+        attr *one = &a->items[i];
+        bool own = str_starts(one->key, STR("sonde."));
+        if (!own && kept - ours >= count_max) {
+            a->dropped++;
+            continue;
+        }
+        if (!own && one->value.type == VALUE_STR && one->value.s.len > length_max)
+            one->value.s.len = utf8_valid_prefix(str_slice(one->value.s, 0, length_max));
+        ours += own;
+        a->items[kept++] = *one;
+    }
+    a->count = kept;
+}
+
+void drain_limit_attributes(const settings *s, batch *b)
+{
+    uint32_t count_max = s->attribute_count_max[b->signal];
+    uint32_t length_max = s->attribute_length_max[b->signal];
+    uint32_t rows = batch_row_count(b);
+    attrs *lists = b->signal == SIGNAL_LOGS ? b->logs.attributes : b->spans.attributes;
+    for (uint32_t i = 0; i < rows; i++)
+        if (lists[i].count > count_max || length_max != UINT32_MAX)
+            limit_list(&lists[i], count_max, length_max);
+}
+
+/* ---- the loop ---- */
+
+static bool is_busy_with(const drainer *d, const source *s)
+{
+    bool busy = d->lines_owner == s;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        busy = busy || d->work[i].owner == s;
+    return busy;
+}
+
+/* Removes the files of dead processes from which every sink has everything. */
+static void finish_dead(drainer *d)
+{
+    bool metrics =
+        d->settings->signal[SIGNAL_METRICS].otlp || d->settings->signal[SIGNAL_METRICS].console;
+    for (source **at = &d->dead; *at;) {
+        source *s = *at;
+        bool done = !is_busy_with(d, s) && (!metrics || s->metrics_sent);
+        for (int f = 0; f < FEED_COUNT; f++)
+            done = done && source_feed_done(s, (feed)f);
+        if (done) {
+            *at = s->next;
+            source_remove(s);
+        } else {
+            at = &s->next;
+        }
+    }
+}
+
+static void adopt(drainer *d)
+{
+    char dir[ADOPTED_PATH_MAX];
+    error err;
+    if (recorder_directory(d->settings->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK)
+        source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder), &d->plan);
+}
+
+/* What other threads asked for, and what they get told. Returns true when the loop ends. */
+static bool answer_requests(drainer *d)
+{
+    bool end = false;
+    pthread_mutex_lock(&d->lock);
+    if (d->pass_since_ns && drain_reached(d, d->at_rest ? INT64_MAX : d->pass_since_ns)) {
+        d->flush_done_ns = d->pass_since_ns;
+        d->pass_since_ns = 0;
+        d->empty = d->at_rest;
+        pthread_cond_broadcast(&d->changed);
+    }
+    if (d->at_rest && (d->empty || clock_mono_ns() >= d->stop_deadline_ns))
+        end = true;
+    if (d->stop && !d->at_rest) {
+        d->at_rest = true;
+        d->flush_wanted_ns = clock_now_ns();
+    }
+    if (d->flush_wanted_ns > d->flush_done_ns)
+        d->pass_since_ns = d->flush_wanted_ns;
+    pthread_mutex_unlock(&d->lock);
+    return end;
+}
+
+static void wait_for_work(drainer *d, int wait_ms)
+{
+    if (d->exporter) {
+        int next_ms = exporter_next_ms(d->exporter);
+        exporter_wait(d->exporter, next_ms >= 0 ? MIN(next_ms, wait_ms) : wait_ms);
+        return;
+    }
+    int64_t until_ns = clock_mono_ns() + wait_ms * NS_PER_MS;
+    struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
+    pthread_mutex_lock(&d->lock);
+    /* A request that the loop has not seen yet is not waited over. */
+    if ((!d->stop || d->at_rest) && (d->pass_since_ns || d->flush_wanted_ns <= d->flush_done_ns))
+        pthread_cond_timedwait(&d->changed, &d->lock, &until);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void *drain_run(void *arg)
+{
+    drainer *d = arg;
+    int wait_ms = WAIT_MIN_MS;
+    if (d->adopt)
+        adopt(d);
+    while (!answer_requests(d)) {
+        bool more = false;
+        recorder_recalibrate(d->recorder);
+        bool moved = drain_lines_step(d, &more);
+        moved = drain_lanes_step(d, &more) || moved;
+        finish_dead(d);
+        recorder_reclaim(d->recorder);
+        if (moved && more)
+            continue;
+        wait_ms = moved ? MAX(wait_ms / 2, WAIT_MIN_MS) : MIN(wait_ms * 2, WAIT_MAX_MS);
+        bool busy = d->lines.pending.len || d->pass_since_ns;
+        wait_for_work(d, busy ? MIN(wait_ms, WAIT_BUSY_MS) : wait_ms);
+    }
+    pthread_mutex_lock(&d->lock);
+    d->finished = true;
+    pthread_cond_broadcast(&d->changed);
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void drainer_free(drainer *d)
+{
+    if (!d)
+        return;
+    exporter_free(d->exporter);
+    while (d->dead) {
+        source *next = d->dead->next;
+        source_close(d->dead);
+        d->dead = next;
+    }
+    source_close(d->own);
+    line_sink_done(&d->lines);
+    batch_done(&d->logs);
+    batch_done(&d->spans);
+    batch_done(&d->points);
+    buf_done(&d->body);
+    pthread_mutex_destroy(&d->lock);
+    pthread_cond_destroy(&d->changed);
+    free(d);
+}
+
+static status open_sinks(drainer *d, error *err)
+{
+    const settings *s = d->settings;
+    error why;
+    if (line_sink_init(&d->lines, s->log_output, s->log_path, s->log_rotate_bytes,
+                       s->log_rotate_keep, &why) != STATUS_OK) {
+        lib_warn("log lines go to stderr: %s", why.message);
+        line_sink_done(&d->lines);
+        if (line_sink_init(&d->lines, LOG_TO_STDERR, STR_EMPTY, 0, 0, err) != STATUS_OK)
+            return err->code;
+    }
+    bool otlp = false;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        otlp = otlp || s->signal[i].otlp;
+    return otlp ? exporter_new(&d->exporter, s, drain_lane_done, d, err) : STATUS_OK;
+}
+
+/* The program's signal handlers run on its own threads, and SIGPIPE never ends it because of us. */
+static int start_thread(drainer *d)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&d->thread, NULL, drain_run, d);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed)
+        pthread_setname_np(d->thread, "sonde-drain");
+    return failed;
+}
+
+status drainer_start(drainer **ret, const settings *s, recorder *r, bool adopt_dead, error *err)
+{
+    pthread_condattr_t attributes;
+    drainer *d = calloc(1, sizeof(*d));
+    if (!d)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the drainer");
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&d->lock, NULL);
+    d->settings = s;
+    d->recorder = r;
+    d->adopt = adopt_dead;
+    d->plan = feed_plan_of(s);
+    d->lines.fd = -1;
+    d->metrics_due_ns = clock_mono_ns() + s->metric_interval_ms * NS_PER_MS;
+    batch_init(&d->logs, SIGNAL_LOGS, DRAIN_BATCH_MAX);
+    batch_init(&d->spans, SIGNAL_TRACES, DRAIN_BATCH_MAX);
+    batch_init(&d->points, SIGNAL_METRICS, 2 * DRAIN_BATCH_MAX);
+    buf_init(&d->body, 8 * DRAIN_BATCH_MAX);
+    status st = source_open_own(&d->own, r, &d->plan, err);
+    if (st == STATUS_OK)
+        st = open_sinks(d, err);
+    if (st == STATUS_OK && start_thread(d) != 0)
+        st = fail(err, STATUS_NO_MEMORY, "the drainer's thread cannot be started");
+    if (st != STATUS_OK) {
+        drainer_free(d);
+        return st;
+    }
+    *ret = d;
+    return STATUS_OK;
+}
+
+static void wake(drainer *d)
+{
+    pthread_cond_broadcast(&d->changed);
+    if (d->exporter)
+        exporter_wake(d->exporter);
+}
+
+static struct timespec after_ms(uint32_t ms)
+{
+    int64_t at_ns = clock_mono_ns() + ms * NS_PER_MS;
+    return (struct timespec){ at_ns / NS_PER_S, at_ns % NS_PER_S };
+}
+
+bool drainer_flush(drainer *d, uint32_t timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms);
+    int64_t since_ns = clock_now_ns();
+    pthread_mutex_lock(&d->lock);
+    d->flush_wanted_ns = MAX(d->flush_wanted_ns, since_ns);
+    wake(d);
+    while (d->flush_done_ns < since_ns && !d->finished &&
+           pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
+        ;
+    bool done = d->flush_done_ns >= since_ns;
+    pthread_mutex_unlock(&d->lock);
+    return done;
+}
+
+drain_end drainer_stop(drainer *d, uint32_t timeout_ms)
+{
+    struct timespec until = after_ms(timeout_ms + GRACE_MS);
+    pthread_mutex_lock(&d->lock);
+    d->stop_deadline_ns = clock_mono_ns() + timeout_ms * NS_PER_MS;
+    d->stop = true;
+    wake(d);
+    while (!d->finished && pthread_cond_timedwait(&d->changed, &d->lock, &until) == 0)
+        ;
+    bool finished = d->finished, empty = d->empty;
+    pthread_mutex_unlock(&d->lock);
+    if (!finished) {
+        pthread_detach(d->thread);
+        return DRAIN_STUCK;
+    }
+    pthread_join(d->thread, NULL);
+    drainer_free(d);
+    return empty ? DRAIN_EMPTY : DRAIN_LEFT;
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the drainer's files share: drain.c (thread and loop), drain_lines.c (JSON lines),
+ * drain_lanes.c (OTLP). Everything but the part under `lock` belongs to the drainer's thread. */
+#ifndef SONDE_LIB_DRAIN_INTERNAL_H
+#define SONDE_LIB_DRAIN_INTERNAL_H
+
+#include "lib/drain.h"
+#include "lib/drain_source.h"
+#include "lib/export.h"
+#include "lib/sink_lines.h"
+
+#include <pthread.h>
+
+#define LINES_ROWS_MAX   1024u
+#define DRAIN_BATCH_MAX  MiB(8)
+#define ADOPTED_PATH_MAX 4096
+
+/* What a lane of the exporter is sending. */
+typedef struct {
+    source *owner;  /* NULL: nothing */
+    bool live;      /* open spans of a dead process, which no cursor covers */
+    int64_t due_ns; /* monotonic: next poll, if no flush comes before */
+} lane_work;
+
+struct drainer {
+    const settings *settings;
+    recorder *recorder;
+    bool adopt;
+    feed_plan plan;
+    source *own;
+    source *dead; /* list */
+    line_sink lines;
+    source *lines_owner; /* whose rows are pending in `lines` */
+    uint32_t lines_rows;
+    exporter *exporter; /* NULL: no signal goes by OTLP */
+    lane_work work[SIGNAL_COUNT];
+    batch logs, spans, points;
+    buf body;
+    int64_t metrics_due_ns;       /* monotonic */
+    int64_t metrics_collected_ns; /* wall: the newest collection */
+    int64_t metrics_sent_ns;      /* wall: the newest one that ended, taken or refused */
+    int64_t warned_ns;            /* monotonic */
+    bool making_room;
+    bool at_rest;          /* the writers were stopped */
+    int64_t pass_since_ns; /* wall: a flush wants everything up to here; 0: none */
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* under the lock */
+    int64_t flush_wanted_ns; /* wall; grows */
+    int64_t flush_done_ns;
+    bool stop;
+    int64_t stop_deadline_ns; /* monotonic */
+    bool finished;
+    bool empty;
+};
+
+/* Each returns true when it moved something. *ret_more is set when it should be called again at
+ * once. */
+bool drain_lines_step(drainer *d, bool *ret_more);
+bool drain_lanes_step(drainer *d, bool *ret_more);
+void drain_lane_done(void *user, signal_kind signal, const export_result *result);
+
+/* Everything recorded up to `wall_ns` in the own recorder was taken, by every feed. */
+bool drain_reached(const drainer *d, int64_t wall_ns);
+/* Whose rows a feed takes next: the own recorder's first while stopping, else the dead ones' first;
+ * NULL: every source is at its end. */
+source *drain_next_source(drainer *d, feed f);
+/* Counts rows that a sink will never get. */
+void drain_count_drop(source *s, signal_kind signal, recorder_drop reason, uint64_t rows);
+/* After a read error: one warning a minute; a dead source is given up. */
+void drain_read_failed(drainer *d, source *s, feed f, const error *err);
+/* Cuts attributes to the configured number and length. */
+void drain_limit_attributes(const settings *s, batch *b);
+
+#endif

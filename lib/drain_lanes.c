@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The drainer's OTLP side: logs and spans from the sources, and metric values at their interval, to
+ * the exporter's lanes. A lane's cursor moves when the receiver took its batch, or refused it for
+ * good, which is counted. */
+#include "lib/drain_internal.h"
+
+#include "base/clock.h"
+#include "codec/recorder_metrics.h"
+#include "codec/span_json.h"
+#include "lib/metric.h"
+
+/* A lane that has this much waiting does not wait for its schedule. */
+#define EAGER_BYTES KiB(128)
+
+static feed feed_of(signal_kind signal)
+{
+    return signal == SIGNAL_LOGS ? FEED_LOGS : FEED_TRACES;
+}
+
+static bool metrics_wanted(const drainer *d)
+{
+    const signal_settings *m = &d->settings->signal[SIGNAL_METRICS];
+    return m->otlp || m->console;
+}
+
+bool drain_reached(const drainer *d, int64_t wall_ns)
+{
+    for (int f = 0; f < FEED_COUNT; f++)
+        if (d->own->cursor[f] && d->own->reached_ns[f] < wall_ns)
+            return false;
+    return d->lines_owner != d->own && d->lines.pending.len == 0 &&
+           (!metrics_wanted(d) || d->metrics_sent_ns >= d->pass_since_ns);
+}
+
+void drain_lane_done(void *user, signal_kind signal, const export_result *result)
+{
+    drainer *d = user;
+    lane_work *w = &d->work[signal];
+    source *s = w->owner;
+    error err;
+    if (!s)
+        return;
+    w->owner = NULL;
+    if (result->rejected)
+        drain_count_drop(s, signal, d->making_room ? RECORDER_DROP_SPOOL : RECORDER_DROP_EXPORT,
+                         result->rejected);
+    if (signal == SIGNAL_METRICS) {
+        s->metrics_sent = true;
+        if (s == d->own)
+            d->metrics_sent_ns = d->metrics_collected_ns;
+    } else if (!w->live &&
+               recorder_cursor_commit(s->reader, s->cursor[feed_of(signal)], &err) != STATUS_OK) {
+        lib_warn("a cursor cannot be written: %s", err.message);
+    }
+}
+
+/* Encodes and sends; a batch that cannot be is dropped and counted. */
+static void send_batch(drainer *d, signal_kind signal, source *s, const batch *b)
+{
+    error err;
+    buf_clear(&d->body);
+    status st = d->settings->signal[signal].format == OTLP_JSON
+                    ? otlp_encode_json(b, &d->body, &err)
+                    : otlp_encode(b, &d->body, &err);
+    d->work[signal].owner = s;
+    if (st == STATUS_OK)
+        st = exporter_send(d->exporter, signal, buf_view(&d->body), batch_row_count(b), &err);
+    if (st != STATUS_OK) {
+        uint32_t rows = batch_row_count(b);
+        lib_warn("%u %s cannot be sent and are dropped: %s", rows, signal_name(signal),
+                 err.message);
+        drain_lane_done(d, signal, &(export_result){ .rows = rows, .rejected = rows });
+    }
+    if (d->body.cap > MiB(1))
+        buf_done(&d->body);
+}
+
+static bool lane_is_due(drainer *d, signal_kind signal, source *s)
+{
+    feed f = feed_of(signal);
+    return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
+           clock_mono_ns() >= d->work[signal].due_ns ||
+           recorder_cursor_behind_bytes(s->reader, s->cursor[f]) >= EAGER_BYTES;
+}
+
+static bool rows_step(drainer *d, signal_kind signal, bool *ret_more)
+{
+    error err;
+    bool more;
+    feed f = feed_of(signal);
+    lane_work *w = &d->work[signal];
+    const signal_settings *how = &d->settings->signal[signal];
+    if (!d->plan.in_use[f] || w->owner || exporter_state(d->exporter, signal) != LANE_IDLE)
+        return false;
+    source *s = drain_next_source(d, f);
+    if (!s || !lane_is_due(d, signal, s))
+        return false;
+    batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
+    batch_clear(b);
+    status st = source_poll(s, f, d->at_rest, how->batch_max, signal == SIGNAL_LOGS ? b : NULL,
+                            signal == SIGNAL_TRACES ? b : NULL, &w->live, &more, &err);
+    if (st != STATUS_OK)
+        drain_read_failed(d, s, f, &err);
+    w->due_ns = clock_mono_ns() + (more ? 0 : how->schedule_ms * NS_PER_MS);
+    *ret_more = *ret_more || more;
+    if (st != STATUS_OK || batch_row_count(b) == 0)
+        return false;
+    drain_limit_attributes(d->settings, b);
+    send_batch(d, signal, s, b);
+    return true;
+}
+
+/* ---- metrics ---- */
+
+static void points_to_console(drainer *d)
+{
+    if (!d->settings->signal[SIGNAL_METRICS].console || d->lines.pending.len)
+        return;
+    for (uint32_t i = 0; i < d->points.points.count; i++)
+        point_json_row(&d->points, i, &d->lines.pending);
+    if (d->lines.pending.failed)
+        buf_clear(&d->lines.pending);
+    line_sink_step(&d->lines);
+}
+
+static void send_metrics(drainer *d, source *s)
+{
+    error err;
+    batch_clear(&d->points);
+    status st = recorder_metrics_read(s->reader, &d->points, &err);
+    if (st != STATUS_OK)
+        lib_warn("metrics cannot be read: %s", err.message);
+    points_to_console(d);
+    d->work[SIGNAL_METRICS].owner = s;
+    if (st == STATUS_OK && d->points.points.count && d->settings->signal[SIGNAL_METRICS].otlp)
+        send_batch(d, SIGNAL_METRICS, s, &d->points);
+    else
+        drain_lane_done(d, SIGNAL_METRICS, &(export_result){ .taken = true });
+}
+
+static bool metrics_step(drainer *d)
+{
+    lane_work *w = &d->work[SIGNAL_METRICS];
+    bool otlp = d->settings->signal[SIGNAL_METRICS].otlp;
+    lane_state state = otlp ? exporter_state(d->exporter, SIGNAL_METRICS) : LANE_IDLE;
+    if (!metrics_wanted(d) || state == LANE_SENDING)
+        return false;
+    for (source *s = d->dead; s && !w->owner && !d->at_rest; s = s->next)
+        if (!s->metrics_sent) {
+            send_metrics(d, s);
+            return true;
+        }
+    int64_t now = clock_mono_ns();
+    bool asked = d->pass_since_ns && d->metrics_collected_ns < d->pass_since_ns;
+    if ((!asked && now < d->metrics_due_ns) || (w->owner && w->owner != d->own))
+        return false;
+    d->metrics_due_ns = now + d->settings->metric_interval_ms * NS_PER_MS;
+    d->metrics_collected_ns = clock_now_ns();
+    if (!d->at_rest)
+        metric_collect();
+    send_metrics(d, d->own);
+    return true;
+}
+
+/* ---- a receiver that is away for too long ---- */
+
+/* Drops what the lane has not sent, oldest first, while it holds more than half of the recorder. */
+static void give_way(drainer *d, signal_kind signal)
+{
+    error err;
+    bool live, more = true;
+    source *s = d->own;
+    feed f = feed_of(signal);
+    if (!s->cursor[f] || exporter_state(d->exporter, signal) != LANE_WAITING ||
+        recorder_cursor_behind_bytes(s->reader, s->cursor[f]) < s->info.capacity_bytes / 2)
+        return;
+    d->making_room = true;
+    exporter_abandon(d->exporter, signal);
+    while (more &&
+           recorder_cursor_behind_bytes(s->reader, s->cursor[f]) > s->info.capacity_bytes / 4) {
+        batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
+        batch_clear(b);
+        if (source_poll(s, f, d->at_rest, LINES_ROWS_MAX, signal == SIGNAL_LOGS ? b : NULL,
+                        signal == SIGNAL_TRACES ? b : NULL, &live, &more, &err) != STATUS_OK)
+            break;
+        drain_count_drop(s, signal, RECORDER_DROP_SPOOL, batch_row_count(b));
+        if (recorder_cursor_commit(s->reader, s->cursor[f], &err) != STATUS_OK)
+            break;
+    }
+    d->making_room = false;
+}
+
+static void make_room(drainer *d)
+{
+    recorder_info info = recorder_reader_info(d->own->reader);
+    if (info.used_bytes < info.capacity_bytes / 4 * 3)
+        return;
+    give_way(d, SIGNAL_LOGS);
+    give_way(d, SIGNAL_TRACES);
+}
+
+bool drain_lanes_step(drainer *d, bool *ret_more)
+{
+    bool moved = metrics_step(d);
+    if (!d->exporter)
+        return moved;
+    moved = rows_step(d, SIGNAL_LOGS, ret_more) || moved;
+    moved = rows_step(d, SIGNAL_TRACES, ret_more) || moved;
+    exporter_step(d->exporter);
+    make_room(d);
+    return moved;
+}

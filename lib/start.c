@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sonde_start and sonde_stop: wiring of settings, recorder, metrics, drainer and admin port. There
+ * is one instance in a process; the child of a fork gets a drainer of its own at its first call. */
+#include "sonde/start.h"
+
+#include "lib/admin.h"
+#include "lib/drain.h"
+#include "lib/health.h"
+#include "lib/http.h"
+#include "lib/metric.h"
+#include "lib/propagate.h"
+#include "lib/state.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct {
+    pthread_mutex_t lock;
+    bool running;
+    bool registered; /* exit handler and fork hook */
+    pid_t pid;       /* the process that `drainer` and the admin port belong to */
+    settings *settings;
+    drainer *drainer; /* NULL: switched off, or it could not be started */
+} lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static state_sampler sampler_of(const settings *s)
+{
+    double kept = s->sampler == SAMPLER_ALWAYS_ON    ? 1.0
+                  : s->sampler == SAMPLER_ALWAYS_OFF ? 0.0
+                                                     : s->sampler_ratio;
+    return (state_sampler){ .reject_below = (uint64_t)((1.0 - kept) * (double)STATE_REJECT_ALL),
+                            .parent_based = s->sampler_parent_based };
+}
+
+static void start_drainer(recorder *r, bool adopt)
+{
+    error err;
+    lib.drainer = NULL;
+    lib.pid = getpid();
+    if (drainer_start(&lib.drainer, lib.settings, r, adopt, &err) != STATUS_OK)
+        lib_warn("nothing is written out until the next start: %s", err.message);
+}
+
+/* In the child of a fork the parent's drainer and admin port are memory without a thread: they are
+ * forgotten, not freed, because their connections are the parent's. */
+static void on_state(recorder *r, state_event event)
+{
+    if (event != STATE_FORKED)
+        return;
+    lib.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    admin_forked();
+    health_forked();
+    http_forked();
+    start_drainer(r, false);
+}
+
+static void at_exit(void)
+{
+    sonde_stop();
+}
+
+static void register_once(void)
+{
+    if (lib.registered)
+        return;
+    lib.registered = true;
+    state_add_hook(on_state);
+    atexit(at_exit);
+}
+
+static status open_recorder(const settings *s, error *err)
+{
+    recorder *r;
+    error why = { 0 };
+    recorder_options options = { .service = s->service,
+                                 .dir = s->recorder_dir,
+                                 .bytes = s->recorder_bytes,
+                                 .resource = s->resource.items,
+                                 .resource_count = s->resource.count };
+    status st = recorder_open(&r, &options, &why);
+    if (st != STATUS_OK)
+        return fail(err, st, "%s", why.message);
+    if (recorder_path(r)[0] == '\0')
+        lib_warn("what is recorded will not survive a crash of this process: %s", why.message);
+    st = state_enable(r, &options, (sonde_level)s->log_severity, sampler_of(s), err);
+    if (st != STATUS_OK) {
+        recorder_close(r, true);
+        return st;
+    }
+    metric_attach();
+    start_drainer(r, true);
+    return STATUS_OK;
+}
+
+static status start_locked(const sonde_options *options, error *err)
+{
+    static const sonde_options none;
+    const sonde_options *o = options ? options : &none;
+    settings *s = malloc(sizeof(*s));
+    if (!s)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the settings");
+    status st = settings_load(s, options, err);
+    if (st != STATUS_OK) {
+        free(s);
+        return st;
+    }
+    lib.settings = s;
+    lib.drainer = NULL;
+    lib.pid = getpid();
+    health_configure(&o->health, s->version);
+    propagate_configure(s->tracecontext, s->baggage);
+    if (s->disabled) {
+        state_off();
+        return STATUS_OK;
+    }
+    register_once();
+    process_metrics_register();
+    st = open_recorder(s, err);
+    if (st != STATUS_OK) {
+        lib.settings = NULL;
+        settings_done(s);
+        free(s);
+        return st;
+    }
+    http_configure(&o->http, s->http_old_names);
+    if (s->admin_addr.len)
+        admin_start(s->admin_addr);
+    return STATUS_OK;
+}
+
+int sonde_start(const sonde_options *options)
+{
+    error err;
+    int result = 0;
+    pthread_mutex_lock(&lib.lock);
+    if (!lib.running) {
+        if (start_locked(options, &err) == STATUS_OK) {
+            lib.running = true;
+        } else {
+            lib_warn("the library stays off: %s", err.message);
+            result = -1;
+        }
+    }
+    pthread_mutex_unlock(&lib.lock);
+    return result;
+}
+
+static void stop_locked(void)
+{
+    settings *s = lib.settings;
+    admin_stop();
+    if (lib.drainer)
+        metric_collect();
+    recorder *r = state_disable();
+    drain_end end = lib.drainer ? drainer_stop(lib.drainer, s->stop_timeout_ms) : DRAIN_LEFT;
+    lib.drainer = NULL;
+    lib.settings = NULL;
+    if (end == DRAIN_STUCK)
+        return; /* its thread may still read all of it */
+    if (r) {
+        http_release();
+        metric_detach();
+        recorder_close(r, end == DRAIN_EMPTY);
+    }
+    settings_done(s);
+    free(s);
+}
+
+void sonde_stop(void)
+{
+    pthread_mutex_lock(&lib.lock);
+    /* A child of fork that never made a call has nothing of its own. */
+    if (lib.running && lib.pid == getpid()) {
+        stop_locked();
+        lib.running = false;
+    }
+    pthread_mutex_unlock(&lib.lock);
+}
+
+bool sonde_flush(uint32_t timeout_ms)
+{
+    bool done = false;
+    pthread_mutex_lock(&lib.lock);
+    if (lib.drainer && lib.pid == getpid())
+        done = drainer_flush(lib.drainer, timeout_ms);
+    pthread_mutex_unlock(&lib.lock);
+    return done;
+}
