@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One SQL interface over PostgreSQL (DATABASE_URL) and SQLite (one file), observed: each statement
+ * is a client span with OpenTelemetry's database attributes and one sample of
+ * db_client_operation_duration_seconds. A `database` may be used by many threads; statements run
+ * one at a time. */
+#ifndef EXAMPLES_COMMON_DATABASE_H
+#define EXAMPLES_COMMON_DATABASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct database database;
+
+/* `url` "postgresql://…", or NULL or empty: the SQLite file at `path`. NULL after a message on
+ * stderr. */
+database *database_open(const char *url, const char *path);
+void database_close(database *d);
+
+/* What a statement is, for its span: "Database Query", "SELECT", "users". */
+typedef struct {
+    const char *span;
+    const char *operation;
+    const char *table;
+} statement_name;
+
+/* Called for each row; texts live until it returns. NULL is SQL's NULL. */
+typedef void row_handler(void *user, int columns, const char *const *values);
+
+/* Runs one statement with parameters $1, $2, … as texts. False when it failed: the current span
+ * then carries the error and it was logged. `row` may be NULL. *ret_changed (may be NULL): rows
+ * changed. */
+bool database_run(database *d, statement_name name, const char *sql, int count,
+                  const char *const *parameters, row_handler *row, void *user, long *ret_changed);
+
+/* The one number that a statement with one parameter gives, without span or sample: for gauges and
+ * polls. -1 when it fails. */
+long database_count(database *d, const char *sql, const char *parameter);
+
+/* "postgresql" or "sqlite" */
+const char *database_system(const database *d);
+/* Whether it answers now; for health checks. */
+bool database_ping(database *d, char *detail, size_t size);
+
+#endif

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Observed requests by libcurl; see web_client.h. */
+#include "examples/common/web_client.h"
+
+#include <curl/curl.h>
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_ANSWER_BYTES = 8 << 20 };
+
+struct web_client {
+    CURL *curl;
+};
+
+web_client *web_client_new(void)
+{
+    web_client *c = calloc(1, sizeof(*c));
+    if (c && !(c->curl = curl_easy_init())) {
+        free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void web_client_free(web_client *c)
+{
+    if (!c)
+        return;
+    curl_easy_cleanup(c->curl);
+    free(c);
+}
+
+static size_t take(char *data, size_t one, size_t size, void *user)
+{
+    (void)one;
+    web_response *r = user;
+    char *more = r->size + size < MAX_ANSWER_BYTES ? realloc(r->bytes, r->size + size + 1) : NULL;
+    if (!more)
+        return 0;
+    memcpy(more + r->size, data, size);
+    r->bytes = more;
+    r->size += size;
+    r->bytes[r->size] = 0;
+    return size;
+}
+
+static void add_header(void *user, const char *name, const char *value)
+{
+    struct curl_slist **list = user;
+    char line[1024];
+    if (snprintf(line, sizeof(line), "%s: %s", name, value) < (int)sizeof(line))
+        *list = curl_slist_append(*list, line);
+}
+
+/* scheme://host[:port]/path without query: signatures of presigned URLs are secrets. */
+static void describe_target(const char *url)
+{
+    char host[256] = "", plain[512];
+    int port = 0;
+    snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(url, "?"), url);
+    if (sscanf(url, "%*[^:]://%255[^:/]:%d", host, &port) < 2)
+        port = strncmp(url, "https:", 6) == 0 ? 443 : 80;
+    sonde_span_set(sonde_kv("url.full", (const char *)plain),
+                   sonde_kv("server.address", (const char *)host), sonde_kv("server.port", port));
+}
+
+web_response web_send_quietly(web_client *c, const char *method, const char *url,
+                              const char *content_type, const void *body, size_t size,
+                              long timeout_ms)
+{
+    web_response r = { 0 };
+    struct curl_slist *headers = NULL;
+    sonde_inject(add_header, &headers);
+    if (content_type)
+        add_header(&headers, "Content-Type", content_type);
+    headers = curl_slist_append(headers, "Expect:");
+    curl_easy_reset(c->curl);
+    curl_easy_setopt(c->curl, CURLOPT_URL, url);
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &r);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, r.error);
+    if (body) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+    }
+    if (curl_easy_perform(c->curl) == CURLE_OK)
+        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r.status);
+    curl_slist_free_all(headers);
+    return r;
+}
+
+web_response web_send(web_client *c, const char *method, const char *url, const char *content_type,
+                      const void *body, size_t size, long timeout_ms)
+{
+    web_response r = { 0 };
+    SONDE_SPAN_KIND(SONDE_CLIENT, "HTTP", sonde_kv("http.request.method", method))
+    {
+        sonde_span_rename(method);
+        describe_target(url);
+        r = web_send_quietly(c, method, url, content_type, body, size, timeout_ms);
+        if (r.status)
+            sonde_span_set(sonde_kv("http.response.status_code", r.status));
+        if (!r.status)
+            sonde_span_fail(r.error, sonde_kv("error.type", "connection"));
+        else if (r.status >= 400)
+            sonde_span_fail(NULL, sonde_kv_fmt("error.type", "%ld", r.status));
+    }
+    return r;
+}
+
+void web_response_done(web_response *r)
+{
+    free(r->bytes);
+    *r = (web_response){ 0 };
+}

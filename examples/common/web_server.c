@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Observed HTTP server on libmicrohttpd; see web_server.h. A request's handler runs on one pool
+ * thread from begin to end, so libsonde's three calls stand around it. */
+#include "examples/common/web_server.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_BODY_BYTES = 1 << 20 };
+
+struct web_server {
+    struct MHD_Daemon *daemon;
+    const web_route *routes;
+    size_t route_count;
+    void *user;
+};
+
+struct web_request {
+    struct MHD_Connection *connection;
+    char *body;
+    size_t size;
+    char segment[128];
+    char request_id[160];
+    int status;
+    struct MHD_Response *response;
+};
+
+const char *web_header(const web_request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+const char *web_segment(const web_request *r)
+{
+    return r->segment;
+}
+
+json_t *web_body(const web_request *r)
+{
+    return r->body ? json_loadb(r->body, r->size, 0, NULL) : NULL;
+}
+
+void web_answer(web_request *r, int status, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    r->status = status;
+    r->response =
+        MHD_create_response_from_buffer(text ? strlen(text) : 0, text ? text : "",
+                                        text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+}
+
+void web_fail(web_request *r, int status, const char *code, const char *message)
+{
+    char trace[33];
+    sonde_trace_id(trace);
+    web_answer(r, status,
+               json_pack("{s{ssssssss}}", "error", "code", code, "message", message, "request_id",
+                         r->request_id, "trace_id", trace));
+}
+
+static const char *header_of(void *user, const char *name)
+{
+    return web_header(user, name);
+}
+
+/* Only X-Request-ID is ever sent back. */
+static void keep_header(void *user, const char *name, const char *value)
+{
+    (void)name;
+    web_request *r = user;
+    snprintf(r->request_id, sizeof(r->request_id), "%s", value);
+}
+
+/* Whether the path fits the route; what stood for {…} goes to `segment`. */
+static bool matches(const char *route, const char *path, char *segment, size_t size)
+{
+    const char *open = strchr(route, '{');
+    size_t before = open ? (size_t)(open - route) : 0;
+    if (!open)
+        return strcmp(route, path) == 0;
+    if (strncmp(route, path, before) != 0 || !path[before] || strchr(path + before, '/'))
+        return false;
+    snprintf(segment, size, "%s", path + before);
+    return true;
+}
+
+static void dispatch(web_server *s, web_request *r, const char *method, const char *path)
+{
+    bool known = false;
+    for (size_t i = 0; i < s->route_count; i++) {
+        const web_route *route = &s->routes[i];
+        if (!matches(route->path, path, r->segment, sizeof(r->segment)))
+            continue;
+        known = true;
+        sonde_http_route(route->path);
+        if (strcmp(route->method, method) == 0) {
+            route->handler(r, s->user);
+            return;
+        }
+    }
+    if (known)
+        web_fail(r, 405, "METHOD_NOT_ALLOWED", "the path exists, but not for this method");
+    else
+        web_fail(r, 404, "NOT_FOUND", "there is no such path");
+}
+
+/* Paths of libsonde itself: no span, no log line. */
+static bool serve_own(web_request *r, const sonde_http_request *request)
+{
+    sonde_http_response own;
+    if (!sonde_http_handle(request, &own))
+        return false;
+    r->status = own.status;
+    r->response = MHD_create_response_from_buffer(own.body_len, own.body, MHD_RESPMEM_MUST_COPY);
+    MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, own.content_type);
+    sonde_http_response_free(&own);
+    return true;
+}
+
+static enum MHD_Result send_answer(web_request *r)
+{
+    if (r->request_id[0])
+        MHD_add_response_header(r->response, "X-Request-ID", r->request_id);
+    enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->status, r->response);
+    MHD_destroy_response(r->response);
+    r->response = NULL;
+    return result;
+}
+
+static enum MHD_Result take_body(web_request *r, const char *data, size_t *size)
+{
+    char *more = r->size + *size <= MAX_BODY_BYTES ? realloc(r->body, r->size + *size) : NULL;
+    if (!more)
+        return MHD_NO;
+    memcpy(more + r->size, data, *size);
+    r->body = more;
+    r->size += *size;
+    *size = 0;
+    return MHD_YES;
+}
+
+static enum MHD_Result handle(void *user, struct MHD_Connection *connection, const char *path,
+                              const char *method, const char *version, const char *data,
+                              size_t *size, void **state)
+{
+    web_server *s = user;
+    web_request *r = *state;
+    if (!r) { /* the first call brings the headers only */
+        *state = calloc(1, sizeof(web_request));
+        return *state ? MHD_YES : MHD_NO;
+    }
+    if (*size)
+        return take_body(r, data, size);
+    r->connection = connection;
+    sonde_http_request request = { .method = method,
+                                   .path = path,
+                                   .protocol_version =
+                                       strncmp(version, "HTTP/", 5) ? NULL : version + 5,
+                                   .header = header_of,
+                                   .set_header = keep_header,
+                                   .user = r };
+    if (!serve_own(r, &request)) {
+        sonde_http_begin(&request);
+        dispatch(s, r, method, path);
+        sonde_http_end(r->status);
+    }
+    return send_answer(r);
+}
+
+static void completed(void *user, struct MHD_Connection *c, void **state,
+                      enum MHD_RequestTerminationCode why)
+{
+    (void)user, (void)c, (void)why;
+    web_request *r = *state;
+    if (r)
+        free(r->body);
+    free(r);
+    *state = NULL;
+}
+
+web_server *web_server_start(uint16_t port, unsigned threads, const web_route *routes, size_t count,
+                             void *user)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_port = htons(port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    web_server *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    *s = (web_server){ .routes = routes, .route_count = count, .user = user };
+    s->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, port, NULL, NULL, handle,
+                         s, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, threads,
+                         MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
+                         MHD_OPTION_CONNECTION_TIMEOUT, 75u, MHD_OPTION_END);
+    if (!s->daemon) {
+        fprintf(stderr, "cannot listen on 127.0.0.1:%u\n", port);
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void web_server_stop(web_server *s)
+{
+    if (!s)
+        return;
+    MHD_stop_daemon(s->daemon);
+    free(s);
+}

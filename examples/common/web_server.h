@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A small HTTP server on libmicrohttpd, observed by libsonde: each request is a server span with
+ * X-Request-ID, RED metrics and an access log line; /metrics and the health paths are libsonde's.
+ * Handlers run on a pool of threads. */
+#ifndef EXAMPLES_COMMON_WEB_SERVER_H
+#define EXAMPLES_COMMON_WEB_SERVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct web_server web_server;
+typedef struct web_request web_request;
+
+typedef void web_handler(web_request *r, void *user);
+
+/* One row of the route table: "/v1/images/{id}" matches one segment for {id}. */
+typedef struct {
+    const char *method;
+    const char *path;
+    web_handler *handler;
+} web_route;
+
+/* Listens on 127.0.0.1:port. `routes` must live as long as the server. NULL after a message on
+ * stderr. */
+web_server *web_server_start(uint16_t port, unsigned threads, const web_route *routes, size_t count,
+                             void *user);
+/* Finishes what runs. */
+void web_server_stop(web_server *s);
+
+/* NULL when absent. */
+const char *web_header(const web_request *r, const char *name);
+/* The segment that stood for {…}; "" when the route has none. */
+const char *web_segment(const web_request *r);
+/* The body as JSON; NULL when it is none. To be released by json_decref. */
+json_t *web_body(const web_request *r);
+
+/* Answers with JSON; takes the reference. Every handler answers once. */
+void web_answer(web_request *r, int status, json_t *body);
+/* The error envelope: {"error":{"code","message","request_id","trace_id"}}. */
+void web_fail(web_request *r, int status, const char *code, const char *message);
+
+#endif
