@@ -1,7 +1,7 @@
 # One interface target carries every compiler and linker flag.
 add_library(sonde_flags INTERFACE)
 target_compile_options(sonde_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
+  -Wall -Wextra -Wshadow=local -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
   -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers -Wno-format-truncation
   -fno-common -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong
   -fno-omit-frame-pointer)
