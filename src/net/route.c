@@ -124,23 +124,32 @@ static bool path_matches(str pattern, str path, route_match *m)
     return k == path.len;
 }
 
+/* The route of all paths takes what no other knows; a path that another has with other methods is
+ * not its own. */
+static bool is_catch_all(const route *r)
+{
+    return r->literal == 1;
+}
+
 route_match route_find(const route_set *set, arena *a, str method, str path)
 {
     route_match best = { 0 };
-    unsigned bit = method_from_name(method);
+    unsigned bit = method_from_name(method), allowed = 0;
     for (size_t i = 0; i < set->count; i++) {
         route *r = &set->items[i];
         route_match m = { 0 };
-        if ((best.found && r->literal <= best.found->literal) ||
-            !path_matches(str_c(r->row->path), path, &m))
+        if (!path_matches(str_c(r->row->path), path, &m))
             continue;
-        unsigned allowed = best.allowed | r->methods;
-        if (bit & r->methods) {
+        if (!is_catch_all(r) || str_is(path, r->row->path))
+            allowed |= r->methods;
+        if ((bit & r->methods) && (!best.found || r->literal > best.found->literal)) {
             best = m;
             best.found = r;
         }
-        best.allowed = allowed;
     }
+    if (best.found && is_catch_all(best.found) && allowed)
+        best.found = NULL;
+    best.allowed = allowed;
     for (unsigned i = 0; i < best.param_count; i++) {
         str value = url_decode(a, best.params[i].value, false);
         best.params[i].value = value.ptr ? value : STR_EMPTY;
