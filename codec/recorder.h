@@ -17,19 +17,19 @@ typedef struct {
 } recorder_reader_options;
 
 typedef struct {
-    str service;       /* service.name of the resource */
-    attrs resource;    /* valid until the reader is closed */
+    str service;    /* service.name of the resource */
+    attrs resource; /* valid until the reader is closed */
     uint64_t id;
     int32_t pid;
     int64_t start_ns;
-    bool alive;        /* the process runs and holds the recorder (asked at the call) */
-    bool ended;        /* it stopped cleanly: nothing was open */
-    bool same_boot;    /* written since this machine booted */
+    bool alive;     /* the process runs and holds the recorder (asked at the call) */
+    bool ended;     /* it stopped cleanly: nothing was open */
+    bool same_boot; /* written since this machine booted */
     uint64_t capacity_bytes, reserved_bytes, used_bytes;
 } recorder_info;
 
-/* STATUS_UNSUPPORTED for a version this build does not know, STATUS_CORRUPT for what is no recorder,
- * STATUS_BUSY for one whose process is just creating it. `options` may be NULL. */
+/* STATUS_UNSUPPORTED for a version this build does not know, STATUS_CORRUPT for what is no
+ * recorder, STATUS_BUSY for one whose process is just creating it. `options` may be NULL. */
 MUST_USE status recorder_reader_open(recorder_reader **ret, const char *path,
                                      const recorder_reader_options *options, error *err);
 /* Does not take the descriptor: it must stay open longer than the reader. */
@@ -58,8 +58,7 @@ MUST_USE status recorder_cursor_open(recorder_reader *r, recorder_cursor **ret, 
                                      error *err);
 /* An own position that the file does not know: begins at the oldest record still there. For
  * listings. recorder_cursor_commit does nothing. */
-MUST_USE status recorder_cursor_open_unnamed(recorder_reader *r, recorder_cursor **ret,
-                                             error *err);
+MUST_USE status recorder_cursor_open_unnamed(recorder_reader *r, recorder_cursor **ret, error *err);
 /* Writes the position reached by the polls into the file: call it when the sink took the data. What
  * every named sink has passed is given back to the writer. */
 MUST_USE status recorder_cursor_commit(recorder_reader *r, recorder_cursor *c, error *err);
@@ -70,17 +69,17 @@ uint64_t recorder_cursor_behind_bytes(recorder_reader *r, recorder_cursor *c);
 /* Takes a sink's name out of the file, so that it no longer holds space. */
 MUST_USE status recorder_sink_remove(recorder_reader *r, str sink, error *err);
 
-/* Up to this time everything has surely been committed: now - 100 ms while the process is alive, and
- * no limit (INT64_MAX) when it is dead or its writers are at rest. */
+/* Up to this time everything has surely been committed: now - 100 ms while the process is alive,
+ * and no limit (INT64_MAX) when it is dead or its writers are at rest. */
 int64_t recorder_horizon(recorder_reader *r);
 #define RECORDER_WINDOW_NS (100 * NS_PER_MS)
 
 /* Moves the cursor over committed records up to `horizon_ns`, in the order of time over all
- * threads, and appends them to `logs` and `spans` (either may be NULL: those are passed over), at most
- * max_rows in all. *ret_rows is the number appended; fewer than max_rows means that nothing more is
- * there now, unless *ret_full, which tells that a batch had no room left.
- * Rows carry the attribute sonde.record.id = "<recorder id>:<ring>:<sequence>"; their resource is the
- * process's. Texts live in the batches, those of call sites in the reader. */
+ * threads, and appends them to `logs` and `spans` (either may be NULL: those are passed over), at
+ * most max_rows in all. *ret_rows is the number appended; fewer than max_rows means that nothing
+ * more is there now, unless *ret_full, which tells that a batch had no room left. Rows carry the
+ * attribute sonde.record.id = "<recorder id>:<ring>:<sequence>"; their resource is the process's.
+ * Texts live in the batches, those of call sites in the reader. */
 MUST_USE status recorder_poll(recorder_reader *r, recorder_cursor *c, int64_t horizon_ns,
                               uint32_t max_rows, batch *logs, batch *spans, uint32_t *ret_rows,
                               bool *ret_full, error *err);
@@ -88,8 +87,8 @@ MUST_USE status recorder_poll(recorder_reader *r, recorder_cursor *c, int64_t ho
 /* ---- spans that were started and not ended ---- */
 
 /* Appends one row per open span; the attribute sonde.record.id names recorder and slot. For a dead
- * process they end at its last sign of life, with status error "process died before the span ended";
- * for a living one end_ns is now and the status unset. */
+ * process they end at its last sign of life, with status error "process died before the span
+ * ended"; for a living one end_ns is now and the status unset. */
 MUST_USE status recorder_live_spans(recorder_reader *r, batch *spans, error *err);
 
 /* ---- what was dropped ---- */

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The bytes of a recorder file, shared by the writer (lib/recorder*.c) and the reader
- * (codec/recorder*.c). docs/format/recorder.md explains them. Little-endian, the machine's own order;
- * fields marked "atomic" are read and written whole while the process runs.
- * A field may be added in reserved space; anything else needs a new RECORDER_VERSION. */
+ * (codec/recorder*.c). docs/format/recorder.md explains them. Little-endian, the machine's own
+ * order; fields marked "atomic" are read and written whole while the process runs. A field may be
+ * added in reserved space; anything else needs a new RECORDER_VERSION. */
 #ifndef SONDE_CODEC_RECORDER_FORMAT_H
 #define SONDE_CODEC_RECORDER_FORMAT_H
 
 #include "base/base.h"
 
-#define RECORDER_MAGIC            0x31434552444e4f53ull /* "SONDREC1" */
-#define RECORDER_VERSION          1u
-#define RECORDER_BLOCK_BYTES      KiB(16)
-#define RECORDER_HEADER_BYTES     KiB(16)
-#define RECORDER_RESOURCE_MAX     KiB(8)
-#define RECORDER_RECORD_MAX       KiB(64)
-#define RECORDER_BLOCKS_MAX       65536u /* 1 GiB */
-#define RECORDER_BLOCKS_MIN       16u    /* 256 KiB */
-#define RECORDER_RUN_MAX          255u   /* blocks in one run */
-#define RECORDER_SINKS            8u
-#define RECORDER_SINK_NAME        32u
-#define RECORDER_RINGS_MAX        4096u
-#define RECORDER_RINGS_PER_BLOCK  (RECORDER_BLOCK_BYTES / sizeof(recorder_ring_row))
-#define RECORDER_CLOCK_ROWS       64u
-#define RECORDER_SLOT_BYTES       512u
-#define RECORDER_SLOTS_PER_BLOCK  (RECORDER_BLOCK_BYTES / RECORDER_SLOT_BYTES)
-#define RECORDER_LIVE_BLOCKS_MAX  512u /* 16,384 spans at once */
-#define RECORDER_SITE_BLOCKS_MAX  1024u
-#define RECORDER_REASONS          16u
-#define RECORDER_LOCK_ALIVE       0 /* byte of the OFD lock that the living process holds */
-#define RECORDER_LOCK_DRAINER     1 /* byte of the OFD lock that the one drainer holds */
+#define RECORDER_MAGIC           0x31434552444e4f53ull /* "SONDREC1" */
+#define RECORDER_VERSION         1u
+#define RECORDER_BLOCK_BYTES     KiB(16)
+#define RECORDER_HEADER_BYTES    KiB(16)
+#define RECORDER_RESOURCE_MAX    KiB(8)
+#define RECORDER_RECORD_MAX      KiB(64)
+#define RECORDER_BLOCKS_MAX      65536u /* 1 GiB */
+#define RECORDER_BLOCKS_MIN      16u    /* 256 KiB */
+#define RECORDER_RUN_MAX         255u   /* blocks in one run */
+#define RECORDER_SINKS           8u
+#define RECORDER_SINK_NAME       32u
+#define RECORDER_RINGS_MAX       4096u
+#define RECORDER_RINGS_PER_BLOCK (RECORDER_BLOCK_BYTES / sizeof(recorder_ring_row))
+#define RECORDER_CLOCK_ROWS      64u
+#define RECORDER_SLOT_BYTES      512u
+#define RECORDER_SLOTS_PER_BLOCK (RECORDER_BLOCK_BYTES / RECORDER_SLOT_BYTES)
+#define RECORDER_LIVE_BLOCKS_MAX 512u /* 16,384 spans at once */
+#define RECORDER_SITE_BLOCKS_MAX 1024u
+#define RECORDER_REASONS         16u
+#define RECORDER_LOCK_ALIVE      0 /* byte of the OFD lock that the living process holds */
+#define RECORDER_LOCK_DRAINER    1 /* byte of the OFD lock that the one drainer holds */
 
 /* reason, label value of sonde_dropped_total, meaning */
-#define RECORDER_DROP_REASONS(X)                                                                   \
-    X(NOT_STARTED, "not_started", "called before sonde_start or after sonde_stop")                 \
-    X(FULL, "recorder_full", "no free block in the recorder: the drainer is behind")               \
-    X(LIVE, "too_many_live_spans", "more spans open at once than the live table holds")            \
-    X(RINGS, "too_many_threads", "more threads write at once than there are rings")                \
-    X(CUT, "attributes_cut", "attributes left out of a record that was too long")                  \
-    X(CONTEXT, "context_full", "context values that did not fit")                                  \
-    X(EXPORT, "export_refused", "a sink refused the data for good")                                \
-    X(SPOOL, "spool_full", "a sink was away for longer than its spool lasts")                      \
-    X(SERIES, "too_many_series", "label sets beyond a metric's limit")                             \
+#define RECORDER_DROP_REASONS(X) \
+    X(NOT_STARTED, "not_started", "called before sonde_start or after sonde_stop") \
+    X(FULL, "recorder_full", "no free block in the recorder: the drainer is behind") \
+    X(LIVE, "too_many_live_spans", "more spans open at once than the live table holds") \
+    X(RINGS, "too_many_threads", "more threads write at once than there are rings") \
+    X(CUT, "attributes_cut", "attributes left out of a record that was too long") \
+    X(CONTEXT, "context_full", "context values that did not fit") \
+    X(EXPORT, "export_refused", "a sink refused the data for good") \
+    X(SPOOL, "spool_full", "a sink was away for longer than its spool lasts") \
+    X(SERIES, "too_many_series", "label sets beyond a metric's limit") \
     X(INVALID, "invalid", "a metric update without sense: wrong labels, a falling counter, NaN")
 
 typedef enum {
@@ -95,13 +95,13 @@ typedef struct {
     uint32_t flags;
     uint64_t pid_start; /* field 22 of /proc/PID/stat, clock ticks after boot */
     uint64_t pid_namespace;
-    int64_t start_ns;       /* wall clock */
-    uint64_t ended;         /* atomic; 1 after a clean stop */
-    uint64_t reserved;      /* atomic; blocks whose space is taken from the file system */
-    uint64_t ring_count;    /* atomic; rings ever used */
-    uint64_t heartbeat;     /* atomic; ticks when the drainer last ran */
-    uint64_t metric_root;   /* atomic; file offset of the metric area's first object, 0 none */
-    uint64_t clock_count;   /* atomic; rows ever written, newest at (count - 1) % 64 */
+    int64_t start_ns;     /* wall clock */
+    uint64_t ended;       /* atomic; 1 after a clean stop */
+    uint64_t reserved;    /* atomic; blocks whose space is taken from the file system */
+    uint64_t ring_count;  /* atomic; rings ever used */
+    uint64_t heartbeat;   /* atomic; ticks when the drainer last ran */
+    uint64_t metric_root; /* atomic; file offset of the metric area's first object, 0 none */
+    uint64_t clock_count; /* atomic; rows ever written, newest at (count - 1) % 64 */
     uint32_t resource_bytes;
     uint32_t resource_count;
     uint8_t free_space[80];
@@ -145,7 +145,8 @@ static inline uint32_t recorder_check(uint32_t ring, uint32_t index, uint32_t of
     return (h ^ h >> 15) & 0xffffff;
 }
 
-static inline uint64_t recorder_record_word(uint32_t size, recorder_record_kind kind, uint32_t check)
+static inline uint64_t recorder_record_word(uint32_t size, recorder_record_kind kind,
+                                            uint32_t check)
 {
     return (uint64_t)size | (uint64_t)kind << 32 | (uint64_t)check << 40;
 }
@@ -156,7 +157,8 @@ static inline uint64_t recorder_record_word(uint32_t size, recorder_record_kind 
 #define RECORDER_FLAG_TRACE   1u /* log: trace and span id follow the fixed part */
 #define RECORDER_FLAG_SAMPLED 2u
 #define RECORDER_FLAG_REMOTE  4u /* span: the parent is in another process */
-#define RECORDER_FLAG_INLINE  8u /* log: no site; u8 length + event name come before the attributes */
+#define RECORDER_FLAG_INLINE \
+    8u /* log: no site; u8 length + event name come before the attributes */
 
 /* A log record; then [trace id 16, span id 8], then the attributes. */
 typedef struct {
@@ -183,14 +185,14 @@ typedef struct {
     uint8_t span_id[8];
     uint8_t parent_id[8]; /* zero: root */
     uint64_t start_ticks;
-    uint32_t bytes;    /* atomic in a slot: whole entries in the stream */
+    uint32_t bytes; /* atomic in a slot: whole entries in the stream */
     uint16_t reserved;
     uint16_t dropped;  /* entries left out */
     uint64_t end_seq;  /* slot only: where the finished span is being written, 0 not yet */
     uint32_t end_ring; /* slot only */
     uint32_t next;     /* slot only: slot number + 1 of the stream's continuation, 0 none */
     uint32_t lock;     /* slot only: 1 while somebody appends */
-    uint32_t tail;     /* slot only: slot number of the newest continuation */
+    uint32_t reserved2;
 } recorder_span;
 
 typedef enum {
@@ -211,19 +213,20 @@ typedef struct {
 
 /* Tags. An attribute: tag, [u8 key length, key], value. Without RECORDER_TAG_KEY the key is the
  * site's next one: the n-th attribute of the record has the site's n-th key. */
-#define RECORDER_TAG_NULL       0x01u /* no value bytes */
-#define RECORDER_TAG_FALSE      0x02u
-#define RECORDER_TAG_TRUE       0x03u
-#define RECORDER_TAG_I64        0x04u /* 8 bytes */
-#define RECORDER_TAG_U64        0x05u
-#define RECORDER_TAG_F64        0x06u
-#define RECORDER_TAG_STR        0x07u /* u16 length, bytes */
-#define RECORDER_TAG_BYTES      0x08u
-#define RECORDER_TAG_REDACTED   0x09u /* no value bytes: the secret was never written */
-#define RECORDER_TAG_TYPE(t)    ((t)&0x0fu)
-#define RECORDER_TAG_KEY        0x10u
-#define RECORDER_TAG_CUT        0x20u /* the value was longer */
-#define RECORDER_TAG_EVENT      0x40u /* u64 ticks, u8 length + name, u16 count, attributes with keys */
+#define RECORDER_TAG_NULL     0x01u /* no value bytes */
+#define RECORDER_TAG_FALSE    0x02u
+#define RECORDER_TAG_TRUE     0x03u
+#define RECORDER_TAG_I64      0x04u /* 8 bytes */
+#define RECORDER_TAG_U64      0x05u
+#define RECORDER_TAG_F64      0x06u
+#define RECORDER_TAG_STR      0x07u /* u16 length, bytes */
+#define RECORDER_TAG_BYTES    0x08u
+#define RECORDER_TAG_REDACTED 0x09u /* no value bytes: the secret was never written */
+#define RECORDER_TAG_TYPE(t)  ((t)&0x0fu)
+#define RECORDER_TAG_KEY      0x10u
+#define RECORDER_TAG_CUT      0x20u /* the value was longer */
+#define RECORDER_TAG_EVENT    0x40u /* u64 ticks, u8 length + name, u16 count, attributes with keys \
+                                     */
 #define RECORDER_TAG_LINK       0x41u /* trace id, span id, u32 flags */
 #define RECORDER_TAG_NAME       0x42u /* u16 length, bytes: the span's name from here on */
 #define RECORDER_TAG_STATUS     0x43u /* u16 length, bytes: message of the status */
@@ -241,7 +244,7 @@ typedef struct {
     uint16_t function_bytes;
     /* name, file, function, then per key: u8 length, bytes */
 } recorder_site_row;
-#define RECORDER_SITE_KEYS 12u
+#define RECORDER_SITE_KEYS           12u
 #define RECORDER_SITE(index, offset) ((uint32_t)((index) << 11 | (offset) / 8))
 #define RECORDER_SITE_INDEX(id)      ((uint32_t)(id) >> 11)
 #define RECORDER_SITE_OFFSET(id)     (((uint32_t)(id)&0x7ff) * 8)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Inside of contexts: building and reading them, for propagators and the HTTP helpers.
  *
- * `bytes` of a sonde_context holds two lists: from the start, attributes encoded as in a record (tag,
- * key, value), which every log and span copies; from the end downwards, hidden entries, which only
- * travel: [u16 length of the rest, u8 kind, u8 key length, key, value]. All functions are safe in signal
- * handlers. */
+ * `bytes` of a sonde_context holds two lists: from the start, attributes encoded as in a record
+ * (tag, key, value), which every log and span copies; from the end downwards, hidden entries, which
+ * only travel: [u16 length of the rest, u8 kind, u8 key length, key, value]. All functions are safe
+ * in signal handlers. */
 #ifndef SONDE_LIB_CONTEXT_H
 #define SONDE_LIB_CONTEXT_H
 
@@ -26,6 +26,13 @@ bool context_hidden_at(const sonde_context *c, size_t n, context_hidden *ret_kin
 bool context_text(const sonde_context *c, str key, str *ret);
 /* Tracestate of a context; empty when none. */
 str context_tracestate(const sonde_context *c);
+
+static inline bool context_has_trace(const sonde_current_ *current)
+{
+    uint64_t half[2];
+    memcpy(half, current->trace_id, 16);
+    return (half[0] | half[1]) != 0;
+}
 
 /* This thread's own, in place: valid until the scope that set it ends. */
 const sonde_current_ *context_current(void);

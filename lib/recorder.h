@@ -17,9 +17,9 @@
 typedef struct recorder recorder;
 
 typedef struct {
-    str service;        /* part of the file's name; service.name comes from `resource` */
-    str dir;            /* empty: $STATE_DIRECTORY, else /dev/shm/sonde-$UID */
-    size_t bytes;       /* 0: 16 MiB; at least 256 KiB, at most 1 GiB */
+    str service;          /* part of the file's name; service.name comes from `resource` */
+    str dir;              /* empty: $STATE_DIRECTORY, else /dev/shm/sonde-$UID */
+    size_t bytes;         /* 0: 16 MiB; at least 256 KiB, at most 1 GiB */
     const attr *resource; /* process.pid and service.instance.id are added where missing */
     size_t resource_count;
 } recorder_options;

@@ -34,8 +34,8 @@ typedef struct {
  * 16 KiB): the child of a fork makes its recorder from them. */
 MUST_USE status state_enable(recorder *r, const recorder_options *options, sonde_level level,
                              state_sampler sampler, error *err);
-/* Closes the gate: calls are dropped and counted from now on. Returns the recorder, which the caller
- * closes when it is drained; NULL when there was none. */
+/* Closes the gate: calls are dropped and counted from now on. Returns the recorder, which the
+ * caller closes when it is drained; NULL when there was none. */
 recorder *state_disable(void);
 /* The gate of a program that was told to be off (OTEL_SDK_DISABLED): nothing counts. */
 void state_off(void);

@@ -68,51 +68,51 @@ SONDE_INLINE sonde_attr sonde_attr_(const char *key, sonde_type type, size_t len
     a.len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
     a.key_len = (uint16_t)(key_len > 255 ? 255 : key_len);
     a.type = (uint8_t)type;
-    a.literal = __builtin_constant_p(key);
+    a.literal = key != NULL && __builtin_constant_p(key);
     return a;
 }
 
-SONDE_INLINE sonde_attr sonde_kv_i64(const char *key, int64_t value)
+SONDE_INLINE sonde_attr sonde_kv_i64(const char *key, int64_t v)
 {
     sonde_attr a = sonde_attr_(key, SONDE_TYPE_I64, 0);
-    a.value.i64 = value;
+    a.value.i64 = v;
     return a;
 }
 
-SONDE_INLINE sonde_attr sonde_kv_u64(const char *key, uint64_t value)
+SONDE_INLINE sonde_attr sonde_kv_u64(const char *key, uint64_t v)
 {
     sonde_attr a = sonde_attr_(key, SONDE_TYPE_U64, 0);
-    a.value.u64 = value;
+    a.value.u64 = v;
     return a;
 }
 
-SONDE_INLINE sonde_attr sonde_kv_f64(const char *key, double value)
+SONDE_INLINE sonde_attr sonde_kv_f64(const char *key, double v)
 {
     sonde_attr a = sonde_attr_(key, SONDE_TYPE_F64, 0);
-    a.value.f64 = value;
+    a.value.f64 = v;
     return a;
 }
 
-SONDE_INLINE sonde_attr sonde_kv_bool(const char *key, bool value)
+SONDE_INLINE sonde_attr sonde_kv_bool(const char *key, bool v)
 {
     sonde_attr a = sonde_attr_(key, SONDE_TYPE_BOOL, 0);
-    a.value.u64 = value;
+    a.value.u64 = v;
     return a;
 }
 
 /* Terminated text; NULL is recorded as null. */
-SONDE_INLINE sonde_attr sonde_kv_str(const char *key, const char *value)
+SONDE_INLINE sonde_attr sonde_kv_str(const char *key, const char *v)
 {
-    sonde_attr a = sonde_attr_(key, value ? SONDE_TYPE_STR : SONDE_TYPE_NULL,
-                               value ? strlen(value) : 0);
-    a.value.ptr = value;
+    sonde_attr a = sonde_attr_(key, v ? SONDE_TYPE_STR : SONDE_TYPE_NULL,
+                               v ? strlen(v) : 0);
+    a.value.ptr = v;
     return a;
 }
 
-SONDE_INLINE sonde_attr sonde_kv_text(const char *key, sonde_str value)
+SONDE_INLINE sonde_attr sonde_kv_text(const char *key, sonde_str v)
 {
-    sonde_attr a = sonde_attr_(key, SONDE_TYPE_STR, value.len);
-    a.value.ptr = value.ptr;
+    sonde_attr a = sonde_attr_(key, SONDE_TYPE_STR, v.len);
+    a.value.ptr = v.ptr;
     return a;
 }
 
@@ -139,39 +139,39 @@ sonde_attr sonde_kv_errno_(char *buffer, size_t size, int errnum);
 
 #ifndef __cplusplus
 
-SONDE_INLINE sonde_attr sonde_kv_int_(const char *key, int value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_int_(const char *key, int v, int spelled_bool)
 {
-    return spelled_bool ? sonde_kv_bool(key, value != 0) : sonde_kv_i64(key, value);
+    return spelled_bool ? sonde_kv_bool(key, v != 0) : sonde_kv_i64(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_i64_(const char *key, int64_t value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_i64_(const char *key, int64_t v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_i64(key, value);
+    return sonde_kv_i64(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_u64_(const char *key, uint64_t value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_u64_(const char *key, uint64_t v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_u64(key, value);
+    return sonde_kv_u64(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_f64_(const char *key, double value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_f64_(const char *key, double v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_f64(key, value);
+    return sonde_kv_f64(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_bool_(const char *key, bool value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_bool_(const char *key, bool v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_bool(key, value);
+    return sonde_kv_bool(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_str_(const char *key, const char *value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_str_(const char *key, const char *v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_str(key, value);
+    return sonde_kv_str(key, v);
 }
-SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str value, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int spelled_bool)
 {
     (void)spelled_bool;
-    return sonde_kv_text(key, value);
+    return sonde_kv_text(key, v);
 }
 
 /* sonde_kv(key, value): see the head of this file. */

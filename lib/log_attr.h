@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Attributes into bytes, for logs, span streams and contexts. The caller made room for
+ * attr_bound(). */
+#ifndef SONDE_LIB_LOG_ATTR_H
+#define SONDE_LIB_LOG_ATTR_H
+
+#include "codec/recorder_format.h"
+#include "lib/site.h"
+#include "sonde/log.h"
+
+#include <string.h>
+
+#define ATTR_VALUE_MAX 65000u
+
+/* No attribute takes more. */
+static inline size_t attr_bound(const sonde_attr *a)
+{
+    return 12u + a->key_len + a->len;
+}
+
+static inline size_t attrs_bound(const sonde_attr *kvs, size_t count)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += attr_bound(&kvs[i]);
+    return sum;
+}
+
+/* The start of a UTF-8 character at or before n. */
+static inline uint32_t attr_cut_at(const char *text, uint32_t n)
+{
+    uint32_t at = n;
+    while (at > 0 && n - at < 4 && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at--;
+    return n - at < 4 ? at : n;
+}
+
+/* Tag and value; the key, if any, follows the tag. Texts longer than `longest` are cut. */
+static inline char *attr_encode(char *p, const sonde_attr *a, bool with_key, bool redacted,
+                                uint32_t longest)
+{
+    char *tag = p++;
+    uint8_t t = redacted ? RECORDER_TAG_REDACTED : a->type;
+    if (with_key) {
+        *p++ = (char)a->key_len;
+        memcpy(p, a->key, a->key_len);
+        p += a->key_len;
+    }
+    if (UNLIKELY(redacted)) {
+        *tag = (char)(t | (with_key ? RECORDER_TAG_KEY : 0));
+        return p;
+    }
+    switch (t) {
+    case SONDE_TYPE_I64:
+    case SONDE_TYPE_U64:
+    case SONDE_TYPE_F64:
+        memcpy(p, &a->value, 8);
+        p += 8;
+        break;
+    case SONDE_TYPE_STR:
+    case SONDE_TYPE_BYTES: {
+        uint32_t n = a->len;
+        if (UNLIKELY(n > longest)) {
+            n = t == SONDE_TYPE_STR ? attr_cut_at(a->value.ptr, longest) : longest;
+            t |= RECORDER_TAG_CUT;
+        }
+        memcpy(p, &(uint16_t){ (uint16_t)n }, 2);
+        memcpy(p + 2, a->value.ptr, n);
+        p += 2 + n;
+        break;
+    }
+    case SONDE_TYPE_BOOL:
+        t = a->value.u64 ? RECORDER_TAG_TRUE : RECORDER_TAG_FALSE;
+        break;
+    default:
+        t = RECORDER_TAG_NULL;
+        break;
+    }
+    *tag = (char)(t | (with_key ? RECORDER_TAG_KEY : 0));
+    return p;
+}
+
+/* A key that the site knows costs nothing; others are written and looked at for secrets. */
+static inline char *attr_encode_at(char *p, const sonde_site *site, size_t i, const sonde_attr *a,
+                                   uint32_t longest)
+{
+    if (LIKELY(i < site->key_count && a->literal && site->keys[i] == a->key))
+        return attr_encode(p, a, false, site->redacted >> i & 1, longest);
+    return attr_encode(p, a, true, site_key_is_secret(str_n(a->key, a->key_len)), longest);
+}
+
+static inline char *attr_encode_keyed(char *p, const sonde_attr *a, uint32_t longest)
+{
+    return attr_encode(p, a, true, site_key_is_secret(str_n(a->key, a->key_len)), longest);
+}
+
+#endif
