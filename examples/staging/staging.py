@@ -45,13 +45,20 @@ class Staging(System):
             "SQLITE_PATH": os.path.join(self.state.name, "staging.sqlite"), **(environment or {})}
 
     def __enter__(self):
+        try:
+            self.start_all()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def start_all(self):
         self.start("common/standin", self.environment)
         self.wait_http(self.outside + "/health")
         self.start_api()
         self.start("staging/worker", {**self.environment,
                                       "SONDE_ADMIN_ADDR": "127.0.0.1:%d" % self.admin_ports[1]})
         self.wait_http(self.url + "/health")
-        return self
 
     def start_api(self):
         return self.start("staging/api", {**self.environment,

@@ -35,6 +35,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define SONDE_METRIC_LABELS_MAX 12   /* label names of one metric */
 #define SONDE_METRIC_BOUNDS_MAX 128  /* bounds of one histogram */
@@ -159,6 +160,7 @@ sonde_timer sonde_timer_start(sonde_bound_histogram *h);
 /* Records the seconds since the start. */
 void sonde_timer_stop(sonde_timer *t);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
