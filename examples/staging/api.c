@@ -13,6 +13,7 @@
 #include "examples/common/trace_job.h"
 #include "examples/common/web_server.h"
 #include "examples/staging/images.h"
+#include "examples/staging/numbered.h"
 
 #include <pthread.h>
 #include <sonde/sonde.h>
@@ -258,6 +259,7 @@ int main(void)
     if (!a.queue)
         return 1;
     make_metrics(&a);
+    numbered_open();
     web_server *server = web_server_start((uint16_t)config_number("PORT", 8080, 1, 65535), THREADS,
                                           routes, sizeof(routes) / sizeof(routes[0]), &a);
     if (!server)
