@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logs: a LogQL query narrowed by level and text, its volume over time, and the lines, newest first. Older
 // lines are loaded by time as the list is scrolled; live mode adds new ones on top.
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError } from "../lib/api";
 import { count, msToNs } from "../lib/format";
 import { DEFAULT_QUERY, LEVELS, addMatcher, compose, histogramQuery, knownLevel } from "../lib/logql";
@@ -134,8 +134,9 @@ interface ListProps {
 function List({ lines, live }: ListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const { rows } = lines;
+  const find = param("text").trim();
   const open = new Set(param("row").split(",").filter(Boolean));
-  const ids = rows.map(rowId);
+  const ids = useMemo(() => rows.map(rowId), [rows]);
   const virtual = useVirtual({ scroller, count: rows.length, rowHeight: 24, keyOf: (i) => `${ids[i]}-${rows.length - i}` });
   const last = virtual.items[virtual.items.length - 1];
   useEffect(() => {
@@ -165,7 +166,7 @@ function List({ lines, live }: ListProps) {
               key={item.key} data-index={item.index} ref={virtual.measure} class="virtual"
               style={{ transform: `translateY(${item.start}px)` }}
             >
-              <LogLine row={row} open={open.has(ids[item.index]!)} onToggle={() => toggle(ids[item.index]!)} filter={filter} />
+              <LogLine row={row} open={open.has(ids[item.index]!)} onToggle={() => toggle(ids[item.index]!)} filter={filter} find={find} />
             </div>
           );
         })}

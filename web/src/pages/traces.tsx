@@ -100,6 +100,9 @@ function Form({ services }: { services: string[] }) {
   );
 }
 
+/** How far from a point the pointer may be and still mean it. */
+const REACH_PX = 14;
+
 /** On a logarithmic scale only the powers of ten get a line. */
 function logAxis(axis: uPlot.Axis): uPlot.Axis {
   const filter: uPlot.Axis.Filter = (_u, splits) => splits.map((n) => (Number.isInteger(Math.round(Math.log10(n) * 1e6) / 1e6) ? n : null));
@@ -114,6 +117,18 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
     points.map((t) => (t.errors ? null : value(t))),
     points.map((t) => (t.errors ? value(t) : null)),
   ] as uPlot.AlignedData;
+  /** The point under the pointer: uPlot itself only looks for the nearest time. */
+  const nearest = (plot: uPlot): Summary | undefined => {
+    const { left = -1, top = -1 } = plot.cursor;
+    let found: Summary | undefined;
+    let best = REACH_PX * REACH_PX;
+    for (const t of points) {
+      const dx = plot.valToPos(t.start / 1e6, "x") - left;
+      const dy = plot.valToPos(value(t), "y") - top;
+      if (dx * dx + dy * dy < best) [best, found] = [dx * dx + dy * dy, t];
+    }
+    return found;
+  };
   const options = (palette: Palette): Omit<uPlot.Options, "width" | "height"> => {
     const dots = (css: string): uPlot.Series => {
       const color = palette.color(css);
@@ -124,7 +139,6 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
       scales: { x: { time: true, range: [r.from / 1000, r.to / 1000] }, y: { distr: 3 } },
       axes: [timeAxis(palette), logAxis(valueAxis(palette, (ms) => durationUs(ms * 1000)))],
       series: [{}, dots("var(--accent)"), dots("var(--bad)")],
-      cursor: { points: { show: true, size: 10, width: 2, fill: "transparent" } },
     };
   };
   return (
@@ -135,9 +149,12 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
       height={130}
       label={`Durations of ${points.length} traces over time; failed ones in red`}
       onZoom={zoomTo}
-      onPick={(i) => go(href(`/trace/${points[i]!.traceId}`))}
-      tip={(i) => {
-        const t = points[i];
+      onPick={(_, plot) => {
+        const t = nearest(plot);
+        if (t) go(href(`/trace/${t.traceId}`));
+      }}
+      tip={(_, plot) => {
+        const t = nearest(plot);
         return t ? `${durationUs(t.duration)}  ${t.service}: ${t.operation}${t.errors ? "\nfailed" : ""}` : null;
       }}
     />

@@ -75,7 +75,7 @@ export function LogFields({ row, filter }: { row: LogRow; filter?: Filter | unde
   const labels = names(row.labels).filter(([key]) => !(key in row.fields));
   return (
     <div class="fields">
-      <pre class="line">{row.line}</pre>
+      {row.line !== row.message && <pre class="line">{row.line}</pre>}
       <table>
         <tbody>
           <tr>
@@ -99,9 +99,16 @@ export interface LogLineProps {
   /** In a span's panel the time is told from the span's start, and service and trace are known. */
   timeText?: string;
   compact?: boolean;
+  /** The text that was searched for, to be marked in the message. */
+  find?: string;
 }
 
-export function LogLine({ row, open, onToggle, filter, timeText, compact }: LogLineProps) {
+function Marked({ text, find }: { text: string; find?: string | undefined }) {
+  if (!find || !text.includes(find)) return <>{text}</>;
+  return <>{text.split(find).map((part, i) => (i ? [<mark key={i}>{find}</mark>, part] : part))}</>;
+}
+
+export function LogLine({ row, open, onToggle, filter, timeText, compact, find }: LogLineProps) {
   const select = () => String(getSelection() ?? "") !== "";
   return (
     <div
@@ -122,8 +129,8 @@ export function LogLine({ row, open, onToggle, filter, timeText, compact }: LogL
         <span class="level">{row.level || "–"}</span>
         {!compact && <Service name={row.service || "–"} />}
         <span class="message">
-          {row.message}
-          <Preview row={row} />
+          <Marked text={row.message} find={find} />
+          {!open && <Preview row={row} />}
         </span>
         {!compact && row.traceId && (
           <a class="to-trace" href={traceHref(row)} title="Open its trace at its span" onClick={(e) => e.stopPropagation()}>
