@@ -17,6 +17,8 @@ enum {
 
 void json_read(json_reader *r, str bytes, arena *memory, uint32_t depth_limit)
 {
+    if (!bytes.ptr)
+        bytes = STR_EMPTY;
     *r = (json_reader){
         .at = bytes.ptr,
         .end = bytes.ptr + bytes.len,

@@ -503,7 +503,8 @@ status otlp_decode(batch *b, str bytes, const otlp_limits *limits, otlp_partial 
     decoder d = { .memory = &b->arena };
     otlp_sink_init(&d.sink, b, limits, partial ? partial : &unused, false);
     pb_reader r = pb_read(bytes);
-    if (!decode_fields(&d, &r, &otlp_requests[b->signal], NULL))
+    otlp_row nothing; /* requests have children only */
+    if (!decode_fields(&d, &r, &otlp_requests[b->signal], &nothing))
         return otlp_sink_status(&d.sink, err);
     return STATUS_OK;
 }

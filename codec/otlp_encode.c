@@ -307,7 +307,7 @@ status otlp_encode(const batch *b, buf *out, error *err)
     encoder e = { .out = out };
     if (!otlp_source_init(&e.source, b))
         return fail(err, STATUS_NO_MEMORY, "no memory to encode %u rows", batch_row_count(b));
-    encode_fields(&e, &otlp_requests[b->signal], NULL, 0);
+    encode_fields(&e, &otlp_requests[b->signal], b, 0);
     otlp_source_done(&e.source);
     return buf_check(out, err, "an encoded OTLP request");
 }

@@ -422,7 +422,8 @@ status otlp_decode_json(batch *b, str bytes, const otlp_limits *limits, otlp_par
     otlp_sink_init(&d.sink, b, limits, partial ? partial : &unused, true);
     json_read(&d.r, bytes, d.memory, DEPTH_AROUND + DEPTH_PER_VALUE * d.sink.limits.max_depth);
     json_next(&d.r);
-    if (!decode_object(&d, &otlp_requests[b->signal], NULL) ||
+    otlp_row nothing; /* requests have children only */
+    if (!decode_object(&d, &otlp_requests[b->signal], &nothing) ||
         (json_next(&d.r) != JSON_END && !malformed(&d)))
         return otlp_sink_status(&d.sink, err);
     return STATUS_OK;

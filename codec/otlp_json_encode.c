@@ -284,7 +284,7 @@ status otlp_encode_json(const batch *b, buf *out, error *err)
     if (!otlp_source_init(&e.source, b))
         return fail(err, STATUS_NO_MEMORY, "no memory to encode %u rows", batch_row_count(b));
     json_begin_object(&e.w);
-    encode_fields(&e, &otlp_requests[b->signal], NULL, 0);
+    encode_fields(&e, &otlp_requests[b->signal], b, 0);
     json_end_object(&e.w);
     otlp_source_done(&e.source);
     return buf_check(out, err, "an encoded OTLP request");

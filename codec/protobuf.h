@@ -40,7 +40,7 @@ typedef struct {
 
 static inline pb_reader pb_read(str bytes)
 {
-    const uint8_t *at = (const uint8_t *)bytes.ptr;
+    const uint8_t *at = (const uint8_t *)(bytes.ptr ? bytes.ptr : "");
     return (pb_reader){ at, at + bytes.len, at, NULL };
 }
 
