@@ -551,6 +551,26 @@ static void environment_load(settings *s)
         lib_warn("OTEL_CONFIG_FILE is not supported by this library; the other variables count");
 }
 
+/* What is known of the process without being told. The recorder adds process.pid and
+ * service.instance.id. */
+static void resource_defaults(settings *s)
+{
+    char path[PATH_MAX], host[256] = "";
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+    str program = STR_EMPTY;
+    for (str rest = str_n(path, n > 0 ? (size_t)n : 0); rest.len;)
+        program = str_cut(rest, '/', &rest);
+    resource_put(s, STR("service.name"),
+                 arena_fmt(&s->arena, "unknown_service:%.*s", STR_ARG(program)));
+    resource_put(s, STR("telemetry.sdk.name"), STR("sonde"));
+    resource_put(s, STR("telemetry.sdk.language"), STR("c"));
+    resource_put(s, STR("telemetry.sdk.version"), STR(SONDE_VERSION));
+    if (program.len)
+        resource_put(s, STR("process.executable.name"), program);
+    if (gethostname(host, sizeof(host) - 1) == 0 && host[0])
+        resource_put(s, STR("host.name"), str_c(host));
+}
+
 static void defaults_set(settings *s)
 {
     s->log_severity = 9;
@@ -576,14 +596,6 @@ static void defaults_set(settings *s)
     endpoint_base(s, STR("http://localhost:4318"));
     for (int i = 0; i < SIGNAL_COUNT; i++)
         s->signal[i].has_url = false;
-
-    char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
-    str program = STR_EMPTY;
-    for (str rest = str_n(path, n > 0 ? (size_t)n : 0); rest.len;)
-        program = str_cut(rest, '/', &rest);
-    resource_put(s, STR("service.name"),
-                 arena_fmt(&s->arena, "unknown_service:%.*s", STR_ARG(program)));
 }
 
 static void options_load(settings *s, const sonde_options *o)
@@ -639,6 +651,7 @@ status settings_load(settings *ret, const sonde_options *options, error *err)
     memset(ret, 0, sizeof(*ret));
     arena_init(&ret->arena, MiB(1));
     defaults_set(ret);
+    resource_defaults(ret);
     if (options)
         options_load(ret, options);
     if (!options || !options->ignore_environment)
