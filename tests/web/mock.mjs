@@ -271,12 +271,11 @@ function services(world, start, end) {
 
 function searchTraces(world, p) {
   const service = p.get("service");
-  if (!service) throw new Refused("parameter 'service' is required");
   const start = Number(p.get("start") ?? 0);
   const end = Number(p.get("end") ?? Date.now() * 1000);
   const min = parseMs(p.get("minDuration"));
   const tags = Object.entries(JSON.parse(p.get("tags") || "{}"));
-  const hit = (s) => s.service === service && s.start >= start && s.start <= end && s.duration >= min
+  const hit = (s) => (!service || s.service === service) && s.start >= start && s.start <= end && s.duration >= min
     && (!p.get("operation") || s.name === p.get("operation"))
     && tags.every(([k, v]) => (k === "error" ? String(s.error !== "") === v : String(s.tags[k] ?? "") === v));
   return world.traces.filter((t) => world.spans(t).some(hit)).reverse().slice(0, Number(p.get("limit") ?? 20)).map((t) => toJaeger(world, t));
@@ -288,7 +287,7 @@ function answer(world, path, p) {
   if (path === "/api/sonde/v1/find") {
     const id = p.get("id");
     const t = world.traces.find((x) => [x.traceID, x.requestId, x.jobId].includes(id));
-    return t ? { data: [{ kind: t.traceID === id ? "trace" : t.requestId === id ? "request" : "job", trace_id: t.traceID }] } : null;
+    return { data: { trace_ids: t ? [t.traceID] : [] } };
   }
   if (path === "/jaeger/api/services") return { data: [API, WORKER] };
   const operations = /^\/jaeger\/api\/services\/([^/]+)\/operations$/.exec(path);

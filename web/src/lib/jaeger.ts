@@ -230,6 +230,7 @@ export function formatTag(key: string, value: Tag["value"]): string {
 }
 
 export interface TraceSearch {
+  /** Empty: all services. */
   service: string;
   operation?: string;
   minDuration?: string;

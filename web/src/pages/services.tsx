@@ -23,15 +23,19 @@ interface ServiceRow {
   logs: number;
 }
 
+function latency(s: ServiceRow, ms: number | null): string {
+  return s.requests ? durationMs(ms) : "–";
+}
+
 type NumberKey = Exclude<keyof ServiceRow, "service">;
 
 const COLUMNS: readonly { key: NumberKey; label: string; title: string; text: (s: ServiceRow) => string }[] = [
   { key: "rate", label: "Rate", title: "Requests a second", text: (s) => rate(s.rate) },
   { key: "requests", label: "Requests", title: "Requests in this range", text: (s) => count(s.requests) },
-  { key: "error_ratio", label: "Errors", title: "Share of requests that failed", text: (s) => percent(s.error_ratio) },
-  { key: "p50_ms", label: "p50", title: "Half of the requests took less", text: (s) => durationMs(s.p50_ms) },
-  { key: "p95_ms", label: "p95", title: "95 of 100 requests took less", text: (s) => durationMs(s.p95_ms) },
-  { key: "p99_ms", label: "p99", title: "99 of 100 requests took less", text: (s) => durationMs(s.p99_ms) },
+  { key: "error_ratio", label: "Errors", title: "Share of requests that failed", text: (s) => (s.requests ? percent(s.error_ratio) : "–") },
+  { key: "p50_ms", label: "p50", title: "Half of the requests took less", text: (s) => latency(s, s.p50_ms) },
+  { key: "p95_ms", label: "p95", title: "95 of 100 requests took less", text: (s) => latency(s, s.p95_ms) },
+  { key: "p99_ms", label: "p99", title: "99 of 100 requests took less", text: (s) => latency(s, s.p99_ms) },
 ];
 
 const BARS = 40;

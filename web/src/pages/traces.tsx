@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Traces: a search form, durations over time, and the list. Jaeger's API answers for one service at a time;
-// "all services" asks for each and joins the answers.
+// Traces: a search form, durations over time, and the list. The server gives the newest matches up to a limit;
+// sorting happens here.
 import uPlot from "uplot";
 import { useEffect, useState } from "preact/hooks";
 import { ago, count, dateTime, durationUs } from "../lib/format";
@@ -14,10 +14,8 @@ import { registerServices } from "../ui/colors";
 import { Empty, ErrorBox, Icon, Service, Skeleton, SortHead } from "../ui/parts";
 import { useQuery } from "../ui/use-query";
 
-const LIMITS = [50, 100, 200, 500, 1000];
+const LIMITS = [50, 100, 200, 500, 1000, 1500];
 const DEFAULT_LIMIT = 200;
-/** With more services than this, one has to be chosen: each is a request of its own. */
-const MAX_FANOUT = 16;
 
 /** Empty for what the API would refuse; "250ms", "1.5s" and plain milliseconds are durations. */
 function durationParam(text: string): string {
@@ -28,15 +26,13 @@ function durationParam(text: string): string {
 
 interface Found {
   traces: Summary[];
-  /** A service had more matches than the limit, so older ones are missing. */
+  /** There are as many as the limit allows, so older ones may be missing. */
   cut: boolean;
 }
 
-async function find(services: string[], search: Omit<TraceSearch, "service">, abort: AbortSignal): Promise<Found> {
-  const answers = await Promise.all(services.map((service) => searchTraces({ ...search, service }, abort)));
-  const byId = new Map<string, Summary>();
-  for (const traces of answers) for (const t of traces) if (!byId.has(t.traceID)) byId.set(t.traceID, summarize(t));
-  return { traces: [...byId.values()], cut: answers.some((a) => a.length >= search.limit) };
+async function find(search: TraceSearch, abort: AbortSignal): Promise<Found> {
+  const traces = await searchTraces(search, abort);
+  return { traces: traces.filter((t) => t.spans.length).map(summarize), cut: traces.length >= search.limit };
 }
 
 function Form({ services }: { services: string[] }) {
@@ -208,16 +204,13 @@ export default function Traces() {
   const sort = param("sort", "newest");
   const limit = Number(param("limit")) || DEFAULT_LIMIT;
   const services = useQuery("services", (abort) => listServices(abort));
-  const names = service ? [service] : services.data;
   const tags = parseTags(param("tags")) ?? {};
   if (param("error") === "1") tags.error = "true";
-  const search = {
-    operation: service ? param("operation") : "", minDuration: durationParam(param("min")), tags, limit,
+  const search: TraceSearch = {
+    service, operation: service ? param("operation") : "", minDuration: durationParam(param("min")), tags, limit,
     startUs: r.from * 1000, endUs: r.to * 1000,
   };
-  const many = !service && (names?.length ?? 0) > MAX_FANOUT;
-  const key = names && !many ? JSON.stringify([names, search]) : null;
-  const found = useQuery<Found>(key, (abort) => find(names ?? [], search, abort));
+  const found = useQuery<Found>(JSON.stringify(search), (abort) => find(search, abort));
   const error = found.error ?? services.error;
   registerServices([...(services.data ?? []), ...(found.data?.traces.flatMap((t) => t.services.map((s) => s.name)) ?? [])]);
   const sorted = order(found.data?.traces ?? [], sort);
@@ -229,15 +222,14 @@ export default function Traces() {
       <h1 class="off-screen">Traces</h1>
       <Form services={services.data ?? []} />
       {error && <ErrorBox error={error} />}
-      {many && <div class="empty"><h2>Choose a service</h2><p>{names!.length} services report here.</p></div>}
-      {!error && !many && (found.data ? (
+      {!error && (found.data ? (
         sorted.length ? (
           <>
             <Scatter traces={sorted} r={r} />
             <div class="bar">
               <span class="hint grow">
                 {count(sorted.length)} traces
-                {found.data.cut && ` (the newest ${limit}${service ? "" : " of each service"}; older ones match too)`}
+                {found.data.cut && ` (the newest ${limit}; older ones may match too)`}
               </span>
               <label class="inline">
                 Newest
@@ -253,7 +245,7 @@ export default function Traces() {
               </label>
             </div>
             {sort === "slowest" && found.data.cut && (
-              <p class="hint">The slowest of the newest {limit}. For those of the whole range, raise the number or set “At least”.</p>
+              <p class="hint">The slowest of the newest {limit}. For those of the whole range, raise the number or fill in “At least”.</p>
             )}
             <div class="table-wrap">
               <table class="grid clickable" data-testid="traces">

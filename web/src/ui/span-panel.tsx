@@ -133,7 +133,7 @@ function Links({ node, trace }: { node: Node; trace: Trace }) {
 }
 
 /** Shown in the head of the panel already. */
-const HEAD_TAGS = new Set(["error", "otel.status_code", "otel.status_description"]);
+const HEAD_TAGS = new Set(["error", "span.kind", "otel.status_code", "otel.status_description"]);
 
 export function SpanPanel({ node, trace, tree, onClose }: { node: Node; trace: Trace; tree: Tree; onClose: () => void }) {
   const { span } = node;
