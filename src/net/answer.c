@@ -204,7 +204,8 @@ bool http_flush(http_exchange *x)
         return false;
     }
     pthread_mutex_lock(&x->lock);
-    x->streaming = true;
+    if (!x->streaming)
+        x->streaming = true; /* once: the network thread reads it from now on */
     if (!out_queue_move(&x->pieces, &x->out))
         x->aborted = true;
     x->head_ready = true;
@@ -222,7 +223,7 @@ bool http_flush(http_exchange *x)
 answer_state exchange_answer_state(http_exchange *x)
 {
     pthread_mutex_lock(&x->lock);
-    answer_state state = { x->head_ready, x->streaming, x->finished };
+    answer_state state = { x->head_ready, x->ws != NULL, x->streaming, x->finished };
     pthread_mutex_unlock(&x->lock);
     return state;
 }

@@ -122,7 +122,8 @@ void exchange_finish(http_exchange *x);
 void exchange_cancel(http_exchange *x, bool gone);
 /* What was handed over by now. Network thread. */
 typedef struct {
-    bool ready; /* status and headers */
+    bool ready;     /* status and headers */
+    bool upgrading; /* a WebSocket was accepted: no answer of this protocol follows */
     bool streaming;
     bool finished;
 } answer_state;

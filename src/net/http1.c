@@ -352,7 +352,7 @@ static void http1_output(conn *c)
     if (!x || !h->waiting)
         return;
     answer_state state = exchange_answer_state(x);
-    if (!state.ready || (state.streaming && c->out.bytes >= OUT_HIGH))
+    if (!state.ready || state.upgrading || (state.streaming && c->out.bytes >= OUT_HIGH))
         return;
     bool complete = exchange_take(x, &pieces);
     if (x->aborted) {

@@ -265,9 +265,11 @@ static str lower(arena *a, str name)
     return copy.ptr ? copy : STR_EMPTY;
 }
 
-/* grpc-message: percent-encoded where it is not printable ASCII. */
+/* grpc-message: percent-encoded where it is not printable ASCII. A header may not start or end with
+ * a space. */
 static str grpc_text(arena *a, str message)
 {
+    message = str_trim(message);
     static const char digits[] = "0123456789ABCDEF";
     char *out = arena_alloc_aligned(a, 3 * message.len + 1, 1);
     size_t n = 0;
