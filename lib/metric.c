@@ -233,7 +233,7 @@ static sonde_bounds choose_bounds(const sonde_metric_options *o)
         b.count--; /* the last bucket has no bound anyway */
     for (size_t i = 0; i < b.count; i++)
         if (!isfinite(b.values[i]) || (i > 0 && b.values[i] <= b.values[i - 1]))
-            b.count = SIZE_MAX;
+            return (sonde_bounds){ NULL, SIZE_MAX };
     return b;
 }
 
@@ -352,7 +352,7 @@ static metric *create(const sonde_metric_options *o, recorder_metric_kind kind)
         metric_unlock();
     }
     if (problem)
-        lib_warn("the %s \"%s\" cannot be made: %s", kind_names[kind], o->name ? o->name : "",
+        lib_warn("the %s \"%.100s\" cannot be made: %s", kind_names[kind], o->name ? o->name : "",
                  problem);
     return m;
 }

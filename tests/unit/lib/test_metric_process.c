@@ -253,7 +253,7 @@ static void process_metrics_pass_the_linter(void **state)
     assert_true(read_number("process_virtual_memory_bytes", "") > 100000);
     assert_true(read_number("process_open_fds", "") >= 3);
     assert_true(read_number("process_max_fds", "") >= 16);
-    assert_number("process_threads", "", 1);
+    assert_true(read_number("process_threads", "") >= 1);
     double now = (double)clock_now_ns() / NS_PER_S;
     double started = read_number("process_start_time_seconds", "");
     assert_true(started > now - 600 && started < now + 5);
