@@ -188,7 +188,8 @@ static bool unescape(json_reader *r, str raw)
 /* Behind a backslash; moves `at` past the escape. */
 static bool check_escape(json_reader *r)
 {
-    if (r->at == r->end || !memchr("\"\\/bfnrtu", *r->at, 9)) {
+    static const str escapes = STR_INIT("\"\\/bfnrtu");
+    if (r->at == r->end || str_find_char(escapes, *r->at) == SIZE_MAX) {
         wrong(r, "an escape in a string must be one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
         return false;
     }

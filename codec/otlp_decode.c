@@ -61,6 +61,7 @@ static inline bool is_ascii(str s)
 
 static bool repair_text(decoder *d, str s, str *ret)
 {
+    static const char replacement[3] = { '\xEF', '\xBF', '\xBD' }; /* U+FFFD */
     size_t bad = 0;
     for (size_t at = 0; at < s.len; at++, bad++) {
         at += utf8_valid_prefix(str_slice(s, at, s.len));
@@ -82,8 +83,8 @@ static bool repair_text(decoder *d, str s, str *ret)
         at += good;
         if (at == s.len)
             break;
-        memcpy(p + n, "\xEF\xBF\xBD", 3);
-        n += 3;
+        memcpy(p + n, replacement, sizeof(replacement));
+        n += sizeof(replacement);
     }
     d->sink.partial->repaired++;
     *ret = str_n(p, n);
