@@ -11,6 +11,8 @@
 
 /* A lane that has this much waiting does not wait for its schedule. */
 #define EAGER_BYTES KiB(128)
+/* What a record is taken to be where a limit is in records and the recorder counts bytes. */
+#define QUEUE_RECORD_BYTES 256u
 
 static feed feed_of(signal_kind signal)
 {
@@ -164,20 +166,32 @@ static bool metrics_step(drainer *d)
 
 /* ---- a receiver that is away for too long ---- */
 
-/* Drops what the lane has not sent, oldest first, while it holds more than half of the recorder. */
+/* Bytes that a lane may leave unread while its receiver is away: what the configured queue size
+ * comes to, else half of a recorder that is three quarters full. 0: no limit now. */
+static uint64_t queue_bytes(drainer *d, signal_kind signal)
+{
+    uint32_t records = d->settings->signal[signal].queue_max;
+    recorder_info info = recorder_reader_info(d->own->reader);
+    if (records)
+        return MIN((uint64_t)records * QUEUE_RECORD_BYTES, info.capacity_bytes / 2);
+    return info.used_bytes < info.capacity_bytes / 4 * 3 ? 0 : info.capacity_bytes / 2;
+}
+
+/* Drops what the lane has not sent, oldest first, until half of the limit is left. */
 static void give_way(drainer *d, signal_kind signal)
 {
     error err;
     bool live, more = true;
     source *s = d->own;
     feed f = feed_of(signal);
-    if (!s->cursor[f] || exporter_state(d->exporter, signal) != LANE_WAITING ||
-        recorder_cursor_behind_bytes(s->reader, s->cursor[f]) < s->info.capacity_bytes / 2)
+    if (!s->cursor[f] || exporter_state(d->exporter, signal) != LANE_WAITING)
+        return;
+    uint64_t limit = queue_bytes(d, signal);
+    if (!limit || recorder_cursor_behind_bytes(s->reader, s->cursor[f]) < limit)
         return;
     d->making_room = true;
     exporter_abandon(d->exporter, signal);
-    while (more &&
-           recorder_cursor_behind_bytes(s->reader, s->cursor[f]) > s->info.capacity_bytes / 4) {
+    while (more && recorder_cursor_behind_bytes(s->reader, s->cursor[f]) > limit / 2) {
         batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
         batch_clear(b);
         if (source_poll(s, f, d->at_rest, LINES_ROWS_MAX, signal == SIGNAL_LOGS ? b : NULL,
@@ -190,15 +204,6 @@ static void give_way(drainer *d, signal_kind signal)
     d->making_room = false;
 }
 
-static void make_room(drainer *d)
-{
-    recorder_info info = recorder_reader_info(d->own->reader);
-    if (info.used_bytes < info.capacity_bytes / 4 * 3)
-        return;
-    give_way(d, SIGNAL_LOGS);
-    give_way(d, SIGNAL_TRACES);
-}
-
 bool drain_lanes_step(drainer *d, bool *ret_more)
 {
     bool moved = metrics_step(d);
@@ -207,6 +212,7 @@ bool drain_lanes_step(drainer *d, bool *ret_more)
     moved = rows_step(d, SIGNAL_LOGS, ret_more) || moved;
     moved = rows_step(d, SIGNAL_TRACES, ret_more) || moved;
     exporter_step(d->exporter);
-    make_room(d);
+    give_way(d, SIGNAL_LOGS);
+    give_way(d, SIGNAL_TRACES);
     return moved;
 }
