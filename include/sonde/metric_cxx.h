@@ -215,7 +215,10 @@ template <class... Labels> sonde_bound_histogram *timed(sonde_histogram *h, Labe
 } // namespace sonde_detail
 
 #define SONDE_TIMER(...) \
-    for (::sonde_detail::timer sonde_timer_(::sonde_detail::timed(__VA_ARGS__)); \
-         sonde_timer_.once();)
+    SONDE_TIMER_NAMED_(SONDE_METRIC_JOIN_(sonde_timer_, __COUNTER__), __VA_ARGS__)
+#define SONDE_METRIC_JOIN_(a, b)  SONDE_METRIC_JOIN2_(a, b)
+#define SONDE_METRIC_JOIN2_(a, b) a##b
+#define SONDE_TIMER_NAMED_(name, ...) \
+    for (::sonde_detail::timer name(::sonde_detail::timed(__VA_ARGS__)); name.once();)
 
 #endif

@@ -74,16 +74,22 @@
 /* SONDE_TIMER(histogram or bound histogram, labels…) { … }: records how long the block took, in
  * seconds, however it is left. */
 #define SONDE_TIMER(...) \
-    for (sonde_timer sonde_timer_ __attribute__((cleanup(sonde_timer_stop))) = \
-             sonde_timer_start(_Generic(SONDE_METRIC_VALUE_(__VA_ARGS__), sonde_bound_histogram * \
-                                        : sonde_bound_histogram_itself_, default \
-                                        : sonde_histogram_bind_labels)( \
-                 SONDE_METRIC_VALUE_(__VA_ARGS__), SONDE_METRIC_LABEL_VALUES_(__VA_ARGS__), \
-                 SONDE_METRIC_BOUND_COUNT_(_Generic(SONDE_METRIC_VALUE_(__VA_ARGS__), \
-                                                    sonde_bound_histogram * : 1, default : 0), \
-                                           __VA_ARGS__))), \
-                                  *sonde_timer_once_ = &sonde_timer_; \
-         sonde_timer_once_; sonde_timer_once_ = NULL)
+    SONDE_TIMER_NAMED_(SONDE_METRIC_JOIN_(sonde_timer_, __COUNTER__), __VA_ARGS__)
+#define SONDE_METRIC_JOIN_(a, b)  SONDE_METRIC_JOIN2_(a, b)
+#define SONDE_METRIC_JOIN2_(a, b) a##b
+#define SONDE_TIMER_NAMED_(name, ...) \
+    for (sonde_timer name __attribute__((cleanup(sonde_timer_stop))) = \
+             sonde_timer_start(SONDE_METRIC_TIMED_(__VA_ARGS__)), \
+                          *name##_once = &name; \
+         name##_once; name##_once = NULL)
+#define SONDE_METRIC_TIMED_(...) \
+    _Generic(SONDE_METRIC_VALUE_(__VA_ARGS__), sonde_bound_histogram * \
+             : sonde_bound_histogram_itself_, default \
+             : sonde_histogram_bind_labels)( \
+        SONDE_METRIC_VALUE_(__VA_ARGS__), SONDE_METRIC_LABEL_VALUES_(__VA_ARGS__), \
+        SONDE_METRIC_BOUND_COUNT_( \
+            _Generic(SONDE_METRIC_VALUE_(__VA_ARGS__), sonde_bound_histogram * : 1, default : 0), \
+            __VA_ARGS__))
 
 /* The bound forms in the shape of the others, so that one macro can call either. */
 
