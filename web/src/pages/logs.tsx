@@ -131,11 +131,27 @@ interface ListProps {
   live: boolean;
 }
 
+function openRows(): Set<string> {
+  return new Set(param("row").split(",").filter(Boolean));
+}
+
+function toggle(id: string): void {
+  const next = openRows();
+  if (!next.delete(id)) next.add(id);
+  setParams({ row: [...next].join(",") }, true);
+}
+
+function filter(key: string, op: "=" | "!=", value: string): void {
+  const level = /^(detected_)?level$/.test(key) && op === "=" ? knownLevel(value) : "";
+  if (level) setParams({ level, row: null });
+  else setParams({ query: addMatcher(param("query", DEFAULT_QUERY), key, op, value), row: null });
+}
+
 function List({ lines, live }: ListProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const { rows } = lines;
   const find = param("text").trim();
-  const open = new Set(param("row").split(",").filter(Boolean));
+  const open = openRows();
   const ids = useMemo(() => rows.map(rowId), [rows]);
   const virtual = useVirtual({ scroller, count: rows.length, rowHeight: 24, keyOf: (i) => `${ids[i]}-${rows.length - i}` });
   const last = virtual.items[virtual.items.length - 1];
@@ -146,16 +162,6 @@ function List({ lines, live }: ListProps) {
     const wanted = ids.findIndex((id) => open.has(id));
     if (wanted > 20) virtual.scrollTo(wanted);
   }, [rows.length > 0]);
-  const toggle = (id: string) => {
-    const next = new Set(open);
-    if (!next.delete(id)) next.add(id);
-    setParams({ row: [...next].join(",") }, true);
-  };
-  const filter = (key: string, op: "=" | "!=", value: string) => {
-    const level = /^(detected_)?level$/.test(key) && op === "=" ? knownLevel(value) : "";
-    if (level) setParams({ level, row: null });
-    else setParams({ query: addMatcher(param("query", DEFAULT_QUERY), key, op, value), row: null });
-  };
   return (
     <div class="log-list" ref={scroller} tabIndex={0} aria-label="Log lines, newest first">
       <div style={{ height: `${virtual.total}px`, position: "relative" }}>
@@ -166,7 +172,7 @@ function List({ lines, live }: ListProps) {
               key={item.key} data-index={item.index} ref={virtual.measure} class="virtual"
               style={{ transform: `translateY(${item.start}px)` }}
             >
-              <LogLine row={row} open={open.has(ids[item.index]!)} onToggle={() => toggle(ids[item.index]!)} filter={filter} find={find} />
+              <LogLine row={row} id={ids[item.index]!} open={open.has(ids[item.index]!)} onToggle={toggle} filter={filter} find={find} />
             </div>
           );
         })}

@@ -3,7 +3,7 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../lib/api";
 import { count, dateTime, durationUs } from "../lib/format";
-import { buildTree, getTrace, visibleRows, type Trace, type Tree } from "../lib/jaeger";
+import { buildTree, getTrace, visibleRows, type Node, type Trace, type Tree } from "../lib/jaeger";
 import { traceLogs } from "../lib/logql";
 import { href, now, param, place, setParams } from "../lib/url";
 import { registerServices } from "../ui/colors";
@@ -13,8 +13,32 @@ import { SpanPanel, logRange, logsHref } from "../ui/span-panel";
 import { useQuery } from "../ui/use-query";
 import { Waterfall } from "../ui/waterfall";
 
-function readView(): View {
-  const m = /^(0?\.?\d+)-(\d?\.?\d+)$/.exec(param("view"));
+/** Folds everything below the roots; after it, "-ID" names the exceptions, so that the address stays short. */
+const ALL = "all";
+
+function readFolded(text: string, nodes: Node[]): ReadonlySet<string> {
+  const items = text.split(",").filter(Boolean);
+  const folded = new Set(items.filter((id) => id !== ALL && !id.startsWith("-")));
+  if (items.includes(ALL))
+    for (const n of nodes) if (n.depth > 0 && n.children.length) folded.add(n.span.spanID);
+  for (const id of items) if (id.startsWith("-")) folded.delete(id.slice(1));
+  return folded;
+}
+
+function fold(id: string, on: boolean): void {
+  const items = new Set(param("fold").split(",").filter(Boolean));
+  items.delete(on ? `-${id}` : id);
+  if (on) items.add(id);
+  else if (items.has(ALL)) items.add(`-${id}`);
+  setParams({ fold: [...items].join(",") }, true);
+}
+
+function select(id: string): void {
+  setParams({ span: id }, true);
+}
+
+function readView(text: string): View {
+  const m = /^(0?\.?\d+)-(\d?\.?\d+)$/.exec(text);
   const from = Number(m?.[1] ?? 0);
   const to = Number(m?.[2] ?? 1);
   return m && from >= 0 && to <= 1 && to - from > 1e-6 ? { from, to } : WHOLE;
@@ -67,13 +91,14 @@ function Missing({ id }: { id: string }) {
 
 function Loaded({ trace }: { trace: Trace }) {
   const tree = useMemo(() => buildTree(trace), [trace]);
-  const foldText = param("fold");
-  const folded = useMemo(() => new Set(foldText.split(",").filter(Boolean)), [foldText]);
-  const rows = useMemo(() => visibleRows(tree, folded), [tree, folded]);
   const all = useMemo(() => visibleRows(tree, new Set()), [tree]);
+  const foldText = param("fold");
+  const folded = useMemo(() => readFolded(foldText, all), [foldText, all]);
+  const rows = useMemo(() => visibleRows(tree, folded), [tree, folded]);
   const selected = param("span");
   const node = tree.nodes.get(selected);
-  const view = readView();
+  const viewText = param("view");
+  const view = useMemo(() => readView(viewText), [viewText]);
   registerServices(tree.services);
   useEffect(() => {
     const escape = (e: KeyboardEvent) => {
@@ -82,13 +107,6 @@ function Loaded({ trace }: { trace: Trace }) {
     document.addEventListener("keydown", escape);
     return () => document.removeEventListener("keydown", escape);
   }, []);
-  const fold = (id: string, on: boolean) => {
-    const next = new Set(folded);
-    if (on) next.add(id);
-    else next.delete(id);
-    setParams({ fold: [...next].join(",") }, true);
-  };
-  const parents = all.filter((n) => n.children.length && n.depth > 0).map((n) => n.span.spanID);
   const root = tree.roots[0];
   document.title = root ? `${root.span.operationName} · sonde` : "Trace · sonde";
   return (
@@ -98,11 +116,11 @@ function Loaded({ trace }: { trace: Trace }) {
       <div class="split">
         <Waterfall
           tree={tree} rows={rows} folded={folded} selected={selected} view={view}
-          onSelect={(id) => setParams({ span: id }, true)} onFold={fold}
+          onSelect={select} onFold={fold}
         >
           <div class="minimap-row">
             <div class="span-name row">
-              <button type="button" class="button" disabled={!parents.length} onClick={() => setParams({ fold: folded.size ? null : parents.join(",") }, true)}>
+              <button type="button" class="button" disabled={all.length <= tree.roots.length} onClick={() => setParams({ fold: folded.size ? null : ALL }, true)}>
                 {folded.size ? "Unfold all" : "Fold all"}
               </button>
               {view !== WHOLE && <button type="button" class="button" onClick={() => setView(WHOLE)}>Whole trace</button>}

@@ -4,6 +4,7 @@
 import { clock, dateTime, exactNs } from "../lib/format";
 import type { LogRow } from "../lib/loki";
 import { href } from "../lib/url";
+import { memo } from "./memo";
 import { CopyButton, Icon, Service } from "./parts";
 
 /** Names the row in the URL when it is open: its time, and a checksum for lines of the same instant. */
@@ -93,8 +94,10 @@ export function LogFields({ row, filter }: { row: LogRow; filter?: Filter | unde
 
 export interface LogLineProps {
   row: LogRow;
+  /** What rowId gives; onToggle gets it back, so that one function serves all rows. */
+  id: string;
   open: boolean;
-  onToggle: () => void;
+  onToggle: (id: string) => void;
   filter?: Filter | undefined;
   /** In a span's panel the time is told from the span's start, and service and trace are known. */
   timeText?: string;
@@ -108,19 +111,23 @@ function Marked({ text, find }: { text: string; find?: string | undefined }) {
   return <>{text.split(find).map((part, i) => (i ? [<mark key={i}>{find}</mark>, part] : part))}</>;
 }
 
-export function LogLine({ row, open, onToggle, filter, timeText, compact, find }: LogLineProps) {
-  const select = () => String(getSelection() ?? "") !== "";
+/** The end of a selection over the text is not a click on the row. */
+function isSelecting(): boolean {
+  return String(getSelection() ?? "") !== "";
+}
+
+export const LogLine = memo(({ row, id, open, onToggle, filter, timeText, compact, find }: LogLineProps) => {
   return (
     <div
       class={`log ${compact ? "compact" : ""} ${open ? "open" : ""} level-${row.level || "none"}`}
       data-testid="log-row" data-ns={row.ns}
     >
-      <div class="log-main" onClick={() => select() || onToggle()}>
+      <div class="log-main" onClick={() => isSelecting() || onToggle(id)}>
         <button
           type="button" class="caret" aria-expanded={open} aria-label={`${clock(row.ms)} ${row.level} ${row.message}`.slice(0, 200)}
           onClick={(e) => {
             e.stopPropagation();
-            onToggle();
+            onToggle(id);
           }}
         >
           <Icon name="chevron" />
@@ -141,4 +148,4 @@ export function LogLine({ row, open, onToggle, filter, timeText, compact, find }
       {open && <LogFields row={row} filter={filter} />}
     </div>
   );
-}
+});

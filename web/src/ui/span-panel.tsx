@@ -50,7 +50,7 @@ function SpanLogs({ node, trace, tree }: { node: Node; trace: Trace; tree: Tree 
         const offset = row.ms * 1000 - node.span.startTime;
         return (
           <LogLine
-            key={id} row={row} compact open={open.has(id)} onToggle={() => toggle(id)}
+            key={id} row={row} id={id} compact open={open.has(id)} onToggle={toggle}
             timeText={`${offset < 0 ? "−" : "+"}${durationUs(Math.abs(offset))}`}
           />
         );

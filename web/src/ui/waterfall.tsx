@@ -7,6 +7,7 @@ import { durationUs } from "../lib/format";
 import type { Node, Tree } from "../lib/jaeger";
 import { serviceColor } from "./colors";
 import type { View } from "./minimap";
+import { memo } from "./memo";
 import { Icon } from "./parts";
 import { useVirtual } from "./use-virtual";
 
@@ -64,17 +65,21 @@ function Bar({ node, tree, view }: { node: Node; tree: Tree; view: View }) {
   );
 }
 
-function SpanRow({ node, p }: { node: Node; p: WaterfallProps }) {
+interface SpanRowProps extends Pick<WaterfallProps, "tree" | "view" | "onSelect" | "onFold"> {
+  node: Node;
+  isFolded: boolean;
+  selected: boolean;
+}
+
+const SpanRow = memo(({ node, isFolded, selected, tree, view, onSelect, onFold }: SpanRowProps) => {
   const id = node.span.spanID;
-  const isFolded = p.folded.has(id);
-  const selected = p.selected === id;
   return (
     <div
       class={`span-row ${selected ? "selected" : ""}`} role="treeitem" aria-level={node.depth + 1} aria-selected={selected}
       aria-expanded={node.children.length ? !isFolded : undefined}
       aria-label={`${node.service} ${node.span.operationName}, ${durationUs(node.span.duration)}${node.error ? ", failed" : ""}`}
       data-testid="span-row" data-span={id} data-service={node.service} data-depth={node.depth}
-      onClick={() => p.onSelect(id)}
+      onClick={() => onSelect(id)}
     >
       <div class="span-name" style={{ paddingLeft: `${6 + node.depth * INDENT}px`, borderLeftColor: serviceColor(node.service) }}>
         {node.children.length ? (
@@ -82,7 +87,7 @@ function SpanRow({ node, p }: { node: Node; p: WaterfallProps }) {
             type="button" class={`caret ${isFolded ? "" : "down"}`} tabIndex={-1} aria-label={isFolded ? "Unfold" : "Fold"}
             onClick={(e) => {
               e.stopPropagation();
-              p.onFold(id, !isFolded);
+              onFold(id, !isFolded);
             }}
           >
             <Icon name="chevron" />
@@ -96,10 +101,10 @@ function SpanRow({ node, p }: { node: Node; p: WaterfallProps }) {
         {node.orphan && <small class="warn-text" title="Its parent span is not in this trace (not sent, or not yet)">parent missing</small>}
         {node.span.references?.some((r) => r.refType === "FOLLOWS_FROM") && <small class="dim" title="Linked to another span">linked</small>}
       </div>
-      <Bar node={node} tree={p.tree} view={p.view} />
+      <Bar node={node} tree={tree} view={view} />
     </div>
   );
-}
+});
 
 export function Waterfall(p: WaterfallProps) {
   const scroller = useRef<HTMLDivElement>(null);
@@ -139,6 +144,12 @@ export function Waterfall(p: WaterfallProps) {
     e.preventDefault();
     action();
   };
+  const row = (node: Node) => (
+    <SpanRow
+      node={node} tree={p.tree} view={p.view} isFolded={p.folded.has(node.span.spanID)} selected={node === p.rows[index]}
+      onSelect={p.onSelect} onFold={p.onFold}
+    />
+  );
   return (
     <div class="waterfall">
       {p.children}
@@ -150,7 +161,7 @@ export function Waterfall(p: WaterfallProps) {
         <div role="presentation" style={{ height: `${virtual.total}px`, position: "relative" }}>
           {virtual.items.map((item) => (
             <div key={item.key} role="presentation" class="virtual" style={{ transform: `translateY(${item.start}px)` }}>
-              <SpanRow node={p.rows[item.index]!} p={p} />
+              {row(p.rows[item.index]!)}
             </div>
           ))}
         </div>
