@@ -214,11 +214,10 @@ template <class... Labels> sonde_bound_histogram *timed(sonde_histogram *h, Labe
 }
 } // namespace sonde_detail
 
-#define SONDE_TIMER(...) \
-    SONDE_TIMER_NAMED_(SONDE_METRIC_JOIN_(sonde_timer_, __COUNTER__), __VA_ARGS__)
-#define SONDE_METRIC_JOIN_(a, b)  SONDE_METRIC_JOIN2_(a, b)
-#define SONDE_METRIC_JOIN2_(a, b) a##b
-#define SONDE_TIMER_NAMED_(name, ...) \
-    for (::sonde_detail::timer name(::sonde_detail::timed(__VA_ARGS__)); name.once();)
+#define SONDE_TIMER(...)        SONDE_TIMER_AS_(__COUNTER__, __VA_ARGS__)
+#define SONDE_TIMER_AS_(n, ...) SONDE_TIMER_NAMED_(n, __VA_ARGS__)
+#define SONDE_TIMER_NAMED_(n, ...) \
+    for (::sonde_detail::timer sonde_timer_##n(::sonde_detail::timed(__VA_ARGS__)); \
+         sonde_timer_##n.once();)
 
 #endif

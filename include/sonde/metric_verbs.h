@@ -73,15 +73,13 @@
 
 /* SONDE_TIMER(histogram or bound histogram, labels…) { … }: records how long the block took, in
  * seconds, however it is left. */
-#define SONDE_TIMER(...) \
-    SONDE_TIMER_NAMED_(SONDE_METRIC_JOIN_(sonde_timer_, __COUNTER__), __VA_ARGS__)
-#define SONDE_METRIC_JOIN_(a, b)  SONDE_METRIC_JOIN2_(a, b)
-#define SONDE_METRIC_JOIN2_(a, b) a##b
-#define SONDE_TIMER_NAMED_(name, ...) \
-    for (sonde_timer name __attribute__((cleanup(sonde_timer_stop))) = \
+#define SONDE_TIMER(...)        SONDE_TIMER_AS_(__COUNTER__, __VA_ARGS__)
+#define SONDE_TIMER_AS_(n, ...) SONDE_TIMER_NAMED_(n, __VA_ARGS__)
+#define SONDE_TIMER_NAMED_(n, ...) \
+    for (sonde_timer sonde_timer_##n __attribute__((cleanup(sonde_timer_stop))) = \
              sonde_timer_start(SONDE_METRIC_TIMED_(__VA_ARGS__)), \
-                          *name##_once = &name; \
-         name##_once; name##_once = NULL)
+                                     *sonde_timer_once_##n = &sonde_timer_##n; \
+         sonde_timer_once_##n; sonde_timer_once_##n = NULL)
 #define SONDE_METRIC_TIMED_(...) \
     _Generic(SONDE_METRIC_VALUE_(__VA_ARGS__), sonde_bound_histogram * \
              : sonde_bound_histogram_itself_, default \
