@@ -79,7 +79,8 @@ int64_t recorder_horizon(recorder_reader *r);
  * most max_rows in all. *ret_rows is the number appended; fewer than max_rows means that nothing
  * more is there now, unless *ret_full, which tells that a batch had no room left. Rows carry the
  * attribute sonde.record.id = "<recorder id>:<ring>:<sequence>"; their resource is the process's.
- * Texts live in the batches, those of call sites in the reader. */
+ * Texts live in the batches, those of call sites and the resource in the reader. A batch limited to less
+ * than 1 MiB may be too small for a single record: then *ret_full, and no rows. */
 MUST_USE status recorder_poll(recorder_reader *r, recorder_cursor *c, int64_t horizon_ns,
                               uint32_t max_rows, batch *logs, batch *spans, uint32_t *ret_rows,
                               bool *ret_full, error *err);

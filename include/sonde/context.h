@@ -10,8 +10,8 @@
  *     SONDE_WITH(saved) { … }
  *
  * Context belongs to a thread and nests; scopes close themselves, also on return, break and goto
- * (`continue` inside leaves the scope, not a loop around it). An inner value hides an outer one of the
- * same key. A context holds at most 952 bytes of attributes; what does not fit is left out and
+ * (`continue` inside leaves the scope, not a loop around it). An inner value hides an outer one of
+ * the same key. A context holds at most 952 bytes of attributes; what does not fit is left out and
  * counted. A child of fork starts without any. Opening a scope neither allocates nor locks; safe in
  * signal handlers. */
 #ifndef SONDE_CONTEXT_H
@@ -49,8 +49,8 @@ sonde_context sonde_context_capture(void);
 /* SONDE_CONTEXT(kv…) { … }: adds attributes to everything recorded inside. */
 #define SONDE_CONTEXT(...) SONDE_CONTEXT_AT_(__COUNTER__, __VA_ARGS__)
 
-/* SONDE_WITH(saved) { … }: makes a captured context this thread's, instead of its own. `saved` is an
- * lvalue that stays unchanged until the scope ends. */
+/* SONDE_WITH(saved) { … }: makes a captured context this thread's, instead of its own. `saved` is
+ * an lvalue that stays unchanged until the scope ends. */
 #define SONDE_WITH(saved) SONDE_WITH_(__COUNTER__, saved)
 
 /* Lower-case hexadecimal and a terminator; "" and false when there is no current trace. */

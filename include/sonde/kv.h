@@ -2,16 +2,17 @@
 /* Attributes: a key and a typed value, made in place at a call.
  *
  *     sonde_info("order_placed", sonde_kv("order_id", 42), sonde_kv("total", 99.5));
- *     sonde_error("db_failed", sonde_kv_errno(errno), sonde_kv_fmt("detail", "row %d of %d", i, n));
+ *     sonde_error("db_failed", sonde_kv_errno(errno), sonde_kv_fmt("detail", "row %d of %d", i,
+ * n));
  *
  * sonde_kv(key, value) takes bool, all integers, floating point, const char * (NULL is recorded as
- * null) and sonde_str; any other type does not compile. In C11 `true` is an int: the literals true and
- * false are recognised, a comparison such as `a == b` is recorded as 0 or 1.
+ * null) and sonde_str; any other type does not compile. In C11 `true` is an int: the literals true
+ * and false are recognised, a comparison such as `a == b` is recorded as 0 or 1.
  *
  * Nothing is copied or owned: key and value must live until the call that takes the attribute
  * returns. Keys have at most 255 bytes. Keys whose name says that the value is a secret (password,
- * token, authorization, cookie, secret, api_key, …, in any case) are recorded as "[REDACTED]"; the value
- * is not written anywhere. Everything here is safe in signal handlers but sonde_kv_fmt. */
+ * token, authorization, cookie, secret, api_key, …, in any case) are recorded as "[REDACTED]"; the
+ * value is not written anywhere. Everything here is safe in signal handlers but sonde_kv_fmt. */
 #ifndef SONDE_KV_H
 #define SONDE_KV_H
 
@@ -103,8 +104,7 @@ SONDE_INLINE sonde_attr sonde_kv_bool(const char *key, bool v)
 /* Terminated text; NULL is recorded as null. */
 SONDE_INLINE sonde_attr sonde_kv_str(const char *key, const char *v)
 {
-    sonde_attr a = sonde_attr_(key, v ? SONDE_TYPE_STR : SONDE_TYPE_NULL,
-                               v ? strlen(v) : 0);
+    sonde_attr a = sonde_attr_(key, v ? SONDE_TYPE_STR : SONDE_TYPE_NULL, v ? strlen(v) : 0);
     a.value.ptr = v;
     return a;
 }

@@ -3,13 +3,13 @@
  *
  *     sonde_info("order_placed", sonde_kv("order_id", 42), sonde_kv("total", 99.5));
  *
- * The first argument names the event and is a string literal; what varies goes into attributes. Each
- * call site registers itself at its first call. A record carries the trace, span and context
+ * The first argument names the event and is a string literal; what varies goes into attributes.
+ * Each call site registers itself at its first call. A record carries the trace, span and context
  * (context.h) it was made in. What returned is in the recorder and survives the process.
  *
- * One record has at most 64 KiB: longer values are cut and marked by an attribute sonde.cut. When the
- * recorder is full the record is dropped and counted; a call never waits, allocates or locks, and
- * makes system calls only when a thread takes a new block.
+ * One record has at most 64 KiB: longer values are cut and marked by an attribute sonde.cut. When
+ * the recorder is full the record is dropped and counted; a call never waits, allocates or locks,
+ * and makes system calls only when a thread takes a new block.
  *
  * All of it is thread-safe, works after fork (the child gets a recorder of its own) and in signal
  * handlers. Arguments of a disabled level are not evaluated. */
@@ -46,7 +46,7 @@ void sonde_log(sonde_level level, sonde_str event, const sonde_attr *attrs, size
 void sonde_log_level_set(sonde_level level);
 sonde_level sonde_log_level(void);
 /* For arguments that are dear to compute. */
-#define sonde_log_enabled(level) ((unsigned)(level) >= sonde_gate_.level)
+#define sonde_log_enabled(at) ((unsigned)(at) >= sonde_gate_.level)
 
 /* ---- what the macros use ---- */
 
@@ -76,7 +76,10 @@ void sonde_early_(int signal); /* counts a call made while the library was not s
 
 #define SONDE_SITE_INIT_(level_, name_) \
     { \
-        "" name_, __FILE__, __func__, __LINE__, (level_), 0, 0, 0, { 0 } \
+        "" name_, __FILE__, __func__, __LINE__, (level_), 0, 0, 0, \
+        { \
+            0 \
+        } \
     }
 #define SONDE_LOG_(level_, event, ...) \
     do { \

@@ -7,12 +7,12 @@
  *     }                                             // ends here, also by return and break
  *
  * A span is the child of the current one (context.h), else it begins a trace. Without scopes (event
- * loops, callbacks): sonde_span_start … sonde_span_end, from any thread. A span that is open when the
- * process dies is exported as ended by the death, with the attributes it had.
+ * loops, callbacks): sonde_span_start … sonde_span_end, from any thread. A span that is open when
+ * the process dies is exported as ended by the death, with the attributes it had.
  *
  * Names of SONDE_SPAN are string literals: what varies belongs into attributes. An unsampled span
- * costs the same few nanoseconds and leaves nothing; its ids still travel. 16,384 spans may be open at
- * once; one more is not recorded and counted. Every function takes NULL and does nothing then.
+ * costs the same few nanoseconds and leaves nothing; its ids still travel. 16,384 spans may be open
+ * at once; one more is not recorded and counted. Every function takes NULL and does nothing then.
  * Thread-safe; safe in signal handlers; in a child of fork the parent's spans are ignored. */
 #ifndef SONDE_SPAN_H
 #define SONDE_SPAN_H
@@ -98,7 +98,7 @@ void sonde_span_fail_(const char *message, const sonde_attr *attrs, size_t count
                      &SONDE_NAME_(sonde_site_, n); \
                  }), \
                  (kind_), SONDE_ATTRS_(__VA_ARGS__))
-#define SONDE_SPAN_EVENT_(name_, ...) sonde_span_event_((name_), SONDE_ATTRS_(__VA_ARGS__))
+#define SONDE_SPAN_EVENT_(name_, ...)   sonde_span_event_((name_), SONDE_ATTRS_(__VA_ARGS__))
 #define SONDE_SPAN_FAIL_(message_, ...) sonde_span_fail_((message_), SONDE_ATTRS_(__VA_ARGS__))
 
 #pragma GCC visibility pop

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Opening and closing a recorder for reading; bytes in and out by pread and pwrite, or from memory
+ * of this process; the drainer's lock; who is alive. */
+#include "codec/recorder_reader.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "codec/recorder_proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READER_ARENA_MAX MiB(64)
+
+status recorder_read(recorder_reader *r, uint64_t offset, void *ret, size_t n, error *err)
+{
+    if (offset > r->bytes || n > r->bytes - offset)
+        return fail(err, STATUS_CORRUPT, "the recorder ends at byte %llu, before %llu + %zu",
+                    (unsigned long long)r->bytes, (unsigned long long)offset, n);
+    if (r->fd < 0) {
+        memcpy(ret, r->base + offset, n);
+        return STATUS_OK;
+    }
+    return file_pread_all(r->fd, ret, n, (off_t)offset, err);
+}
+
+status source_write(recorder_reader *r, uint64_t offset, const void *bytes, size_t n, error *err)
+{
+    if (r->options.read_only)
+        return fail(err, STATUS_INVALID, "the recorder was opened for reading only");
+    if (offset > r->bytes || n > r->bytes - offset)
+        return fail(err, STATUS_CORRUPT, "no byte %llu in the recorder",
+                    (unsigned long long)offset);
+    if (r->fd >= 0)
+        return file_pwrite_all(r->fd, bytes, n, (off_t)offset, err);
+    if (n == 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        __atomic_store_n((uint64_t *)(void *)(r->base + offset), word, __ATOMIC_RELEASE);
+    } else if (n == 1) {
+        __atomic_store_n(r->base + offset, *(const char *)bytes, __ATOMIC_RELEASE);
+    } else {
+        memcpy(r->base + offset, bytes, n);
+    }
+    return STATUS_OK;
+}
+
+uint64_t block_offset(const recorder_reader *r, uint32_t block)
+{
+    return r->header.blocks_offset + (uint64_t)block * RECORDER_BLOCK_BYTES;
+}
+
+static status check_header(const recorder_header *h, error *err)
+{
+    if (h->magic == 0)
+        return fail(err, STATUS_BUSY,
+                    "the recorder is just being created, or its process died "
+                    "doing so");
+    if (h->magic != RECORDER_MAGIC)
+        return fail(err, STATUS_CORRUPT, "no recorder file: it begins with other bytes");
+    if (h->version != RECORDER_VERSION)
+        return fail(err, STATUS_UNSUPPORTED, "recorder version %u; this build reads %u", h->version,
+                    RECORDER_VERSION);
+    uint64_t table_end = h->table_offset + (uint64_t)h->block_count * 8;
+    if (h->block_bytes != RECORDER_BLOCK_BYTES || h->block_count > RECORDER_BLOCKS_MAX ||
+        h->table_offset < sizeof(*h) || h->table_offset > MiB(1) || h->blocks_offset < table_end ||
+        h->blocks_offset > MiB(4) || h->resource_bytes > RECORDER_RESOURCE_MAX)
+        return fail(err, STATUS_CORRUPT, "the recorder's header contradicts itself");
+    return STATUS_OK;
+}
+
+static status reader_new(recorder_reader **ret, recorder_reader from, error *err)
+{
+    recorder_reader *r = malloc(sizeof(*r));
+    if (!r)
+        return fail(err, STATUS_NO_MEMORY, "no memory for a recorder's reader");
+    *r = from;
+    arena_init(&r->arena, READER_ARENA_MAX);
+    map_init(&r->sites);
+    status st = recorder_read(r, 0, &r->header, sizeof(r->header), err);
+    if (st == STATUS_OK)
+        st = check_header(&r->header, err);
+    if (st == STATUS_OK && !recorder_decode_resource(r))
+        st = fail(err, STATUS_NO_MEMORY, "no memory for the recorder's resource");
+    if (st == STATUS_OK)
+        st = recorder_refresh(r, err);
+    if (st != STATUS_OK) {
+        recorder_reader_close(r);
+        return st;
+    }
+    *ret = r;
+    return STATUS_OK;
+}
+
+static recorder_reader_options options_or_default(const recorder_reader_options *options)
+{
+    return options ? *options : (recorder_reader_options){ 0 };
+}
+
+status recorder_reader_open_fd(recorder_reader **ret, int fd,
+                               const recorder_reader_options *options, error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return fail_errno(err, errno, "stat of the recorder");
+    return reader_new(ret,
+                      (recorder_reader){ .fd = fd,
+                                         .bytes = (uint64_t)st.st_size,
+                                         .options = options_or_default(options) },
+                      err);
+}
+
+status recorder_reader_open(recorder_reader **ret, const char *path,
+                            const recorder_reader_options *options, error *err)
+{
+    recorder_reader_options o = options_or_default(options);
+    int fd = open(path, (o.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return fail_errno(err, errno, "open %s", path);
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return fail(err, STATUS_INVALID, "%s is not a regular file", path);
+    }
+    error why = { 0 };
+    status st = recorder_reader_open_fd(ret, fd, &o, &why);
+    if (st != STATUS_OK) {
+        close(fd);
+        return fail(err, st, "%s: %s", path, why.message);
+    }
+    (*ret)->owns_fd = true;
+    return STATUS_OK;
+}
+
+status recorder_reader_open_memory(recorder_reader **ret, void *base, size_t bytes,
+                                   const recorder_reader_options *options, error *err)
+{
+    return reader_new(
+        ret,
+        (recorder_reader){
+            .fd = -1, .base = base, .bytes = bytes, .options = options_or_default(options) },
+        err);
+}
+
+static status set_lock(recorder_reader *r, short type)
+{
+    struct flock lock = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_DRAINER, .l_len = 1
+    };
+    if (fcntl(r->fd, F_OFD_SETLK, &lock) == 0)
+        return STATUS_OK;
+    return errno == EAGAIN || errno == EACCES ? STATUS_BUSY : STATUS_IO;
+}
+
+status recorder_reader_lock(recorder_reader *r, error *err)
+{
+    if (r->fd < 0 || r->locked)
+        return STATUS_OK;
+    status st = set_lock(r, F_WRLCK);
+    if (st == STATUS_BUSY)
+        return fail(err, st, "another drainer reads this recorder");
+    if (st != STATUS_OK)
+        return fail_errno(err, errno, "lock the recorder");
+    r->locked = true;
+    return STATUS_OK;
+}
+
+void recorder_reader_close(recorder_reader *r)
+{
+    if (!r)
+        return;
+    while (r->cursors) {
+        recorder_cursor *next = r->cursors->next;
+        free(r->cursors->committed);
+        free(r->cursors->at);
+        free(r->cursors);
+        r->cursors = next;
+    }
+    for (uint32_t i = 0; i < r->stream_count; i++)
+        free(r->streams[i].bytes);
+    free(r->streams);
+    free(r->heap);
+    free(r->table);
+    free(r->extents);
+    free(r->ring_blocks);
+    free(r->site_blocks);
+    free(r->live_blocks);
+    map_done(&r->sites);
+    arena_done(&r->arena);
+    if (r->locked)
+        (void)set_lock(r, F_UNLCK);
+    if (r->owns_fd)
+        close(r->fd);
+    free(r);
+}
+
+void recorder_reader_closep(recorder_reader **r)
+{
+    recorder_reader_close(*r);
+}
+
+static bool alive_lock_held(const recorder_reader *r)
+{
+    struct flock lock = {
+        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_ALIVE, .l_len = 1
+    };
+    return fcntl(r->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* A lock alone is not enough, since a forked child may have inherited it; nor is a pid. */
+static bool is_alive(const recorder_reader *r, bool same_boot)
+{
+    const recorder_header *h = &r->header;
+    if (!same_boot)
+        return false;
+    bool sees_pid = h->pid_namespace && h->pid_namespace == recorder_pid_namespace();
+    bool same_start = sees_pid && recorder_proc_start(h->pid) == h->pid_start;
+    if (same_start && h->pid == (int32_t)getpid())
+        return true;
+    if (r->fd < 0 || !alive_lock_held(r))
+        return false;
+    return same_start || !sees_pid;
+}
+
+recorder_info recorder_reader_info(recorder_reader *r)
+{
+    uint8_t boot[16];
+    recorder_header *h = &r->header;
+    recorder_info info = { .service = attrs_get_str(&r->resource, STR("service.name")),
+                           .resource = r->resource,
+                           .id = h->id,
+                           .pid = h->pid,
+                           .start_ns = h->start_ns };
+    info.same_boot = recorder_boot_id(boot) && memcmp(boot, h->boot_id, 16) == 0;
+    info.alive = is_alive(r, info.same_boot);
+    if (recorder_refresh(r, NULL) == STATUS_OK)
+        info.ended = h->ended != 0;
+    info.capacity_bytes = (uint64_t)h->block_count * RECORDER_BLOCK_BYTES;
+    info.reserved_bytes = (uint64_t)r->table_count * RECORDER_BLOCK_BYTES;
+    for (uint32_t i = 0; i < r->table_count; i++) {
+        if (RECORDER_WORD_KIND(r->table[i]) != RECORDER_FREE)
+            info.used_bytes += RECORDER_BLOCK_BYTES;
+    }
+    return info;
+}
+
+int64_t recorder_horizon(recorder_reader *r)
+{
+    recorder_info info = recorder_reader_info(r);
+    return info.alive && !info.ended ? clock_now_ns() - RECORDER_WINDOW_NS : INT64_MAX;
+}
+
+/* ---- drops ---- */
+
+static uint64_t drop_offset(signal_kind signal, recorder_drop reason)
+{
+    return offsetof(recorder_header, drops) +
+           ((uint64_t)signal * RECORDER_REASONS + reason) * sizeof(uint64_t);
+}
+
+uint64_t recorder_drops(recorder_reader *r, signal_kind signal, recorder_drop reason)
+{
+    uint64_t n;
+    return recorder_read(r, drop_offset(signal, reason), &n, sizeof(n), NULL) == STATUS_OK ? n : 0;
+}
+
+/* The process adds to most reasons by itself; those of the drainer have no other writer. */
+status recorder_drops_add(recorder_reader *r, signal_kind signal, recorder_drop reason, uint64_t n,
+                          error *err)
+{
+    uint64_t sum = recorder_drops(r, signal, reason) + n;
+    return source_write(r, drop_offset(signal, reason), &sum, sizeof(sum), err);
+}
+
+const char *recorder_drop_label(recorder_drop reason)
+{
+    static const char *const labels[] = {
+#define X(code, label, meaning) label,
+        RECORDER_DROP_REASONS(X)
+#undef X
+    };
+    return reason < RECORDER_DROP_COUNT ? labels[reason] : "other";
+}
