@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a batch to durable and visible rows. A sender prepares its rows, waits in the intake log's
+ * group commit, and adds them to the part in memory that the commit named. */
+#include "store/store_internal.h"
+
+#include "base/clock.h"
+#include "codec/otlp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Unsealed rows may take this many times the memory limit before senders are told to wait. */
+enum { MEMORY_SLACK = 4 };
+
+/* ---- rows that are refused ---- */
+
+typedef struct {
+    uint8_t *skip; /* NULL until the first refusal */
+    uint32_t refused;
+} refusals;
+
+static status refuse_row(refusals *r, uint32_t i, uint32_t count, error *err)
+{
+    if (!r->skip && !(r->skip = calloc(count, 1)))
+        return fail(err, STATUS_NO_MEMORY, "no memory for a batch of %u rows", count);
+    r->skip[i] = 1;
+    r->refused++;
+    return STATUS_OK;
+}
+
+static void reason_old(ingest_result *ret, int64_t time_ns, int64_t retention_ns)
+{
+    buf text;
+    buf_init(&text, 200);
+    buf_lit(&text, "older than the retention of ");
+    clock_format_duration(&text, retention_ns);
+    buf_lit(&text, ": ");
+    clock_format_rfc3339(&text, time_ns, 3);
+    str_copy_c(ret->reason, sizeof(ret->reason), buf_view(&text));
+    buf_done(&text);
+}
+
+static const int64_t *row_times(const batch *b)
+{
+    return b->signal == SIGNAL_LOGS     ? b->logs.time_ns
+           : b->signal == SIGNAL_TRACES ? b->spans.start_ns
+                                        : b->points.time_ns;
+}
+
+static status find_refusals(const store *s, const batch *b, refusals *r, ingest_result *ret,
+                            error *err)
+{
+    uint32_t count = batch_row_count(b);
+    const int64_t *times = row_times(b);
+    int64_t oldest = s->options.retention_ns ? clock_now_ns() - s->options.retention_ns : INT64_MIN;
+    bool metrics = b->signal == SIGNAL_METRICS;
+    buf name;
+    buf_init(&name, KiB(64));
+    uint32_t checked = UINT32_MAX;
+    bool usable = true;
+    status st = STATUS_OK;
+    for (uint32_t i = 0; i < count && st == STATUS_OK; i++) {
+        bool old = times[i] != 0 && times[i] < oldest;
+        if (metrics && b->points.metric[i] != checked) {
+            checked = b->points.metric[i];
+            usable = series_point_acceptable(b, checked, &name);
+        }
+        if (!old && usable)
+            continue;
+        if (r->refused == 0 && old)
+            reason_old(ret, times[i], s->options.retention_ns);
+        else if (r->refused == 0)
+            snprintf(ret->reason, sizeof(ret->reason),
+                     "metric %u has no type, or no letter or digit in its name", checked);
+        st = refuse_row(r, i, count, err);
+    }
+    buf_done(&name);
+    return st;
+}
+
+/* ---- what goes into the log ---- */
+
+#define COPY(field) d->field[to] = s->field[from]
+
+static void copy_log(log_rows *d, uint32_t to, const log_rows *s, uint32_t from)
+{
+    COPY(time_ns);
+    COPY(observed_ns);
+    COPY(severity);
+    COPY(severity_text);
+    COPY(body);
+    COPY(attributes);
+    COPY(trace);
+    COPY(span);
+    COPY(flags);
+    COPY(event_name);
+}
+
+static void copy_span(span_rows *d, uint32_t to, const span_rows *s, uint32_t from)
+{
+    COPY(trace);
+    COPY(span);
+    COPY(parent);
+    COPY(trace_state);
+    COPY(flags);
+    COPY(name);
+    COPY(kind);
+    COPY(start_ns);
+    COPY(end_ns);
+    COPY(attributes);
+    COPY(events);
+    COPY(links);
+    COPY(status);
+    COPY(status_message);
+}
+
+static void copy_point(point_rows *d, uint32_t to, const point_rows *s, uint32_t from)
+{
+    COPY(start_ns);
+    COPY(time_ns);
+    COPY(flags);
+    COPY(attributes);
+    COPY(value);
+    COPY(exemplars);
+}
+
+static bool copy_row(batch *to, const batch *from, uint32_t i)
+{
+    uint32_t at;
+    switch (from->signal) {
+    case SIGNAL_LOGS:
+        if ((at = batch_add_log(to, from->logs.scope[i])) == BATCH_FULL)
+            return false;
+        copy_log(&to->logs, at, &from->logs, i);
+        return true;
+    case SIGNAL_TRACES:
+        if ((at = batch_add_span(to, from->spans.scope[i])) == BATCH_FULL)
+            return false;
+        copy_span(&to->spans, at, &from->spans, i);
+        return true;
+    default:
+        if ((at = batch_add_point(to, from->points.metric[i])) == BATCH_FULL)
+            return false;
+        copy_point(&to->points, at, &from->points, i);
+        return true;
+    }
+}
+
+/* Adds b's accepted rows to `to`, an empty batch of the same signal; texts are views into b. */
+static bool copy_accepted(batch *to, const batch *b, const uint8_t *skip)
+{
+    for (uint32_t i = 0; i < b->resource_count; i++) {
+        if (batch_add_resource(to) == BATCH_FULL)
+            return false;
+        to->resources[i] = b->resources[i];
+    }
+    for (uint32_t i = 0; i < b->scope_count; i++) {
+        if (batch_add_scope(to, b->scopes[i].resource) == BATCH_FULL)
+            return false;
+        to->scopes[i] = b->scopes[i];
+    }
+    for (uint32_t i = 0; b->signal == SIGNAL_METRICS && i < b->metric_count; i++) {
+        if (batch_add_metric(to, b->metrics[i].scope) == BATCH_FULL)
+            return false;
+        to->metrics[i] = b->metrics[i];
+    }
+    uint32_t n = batch_row_count(b);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!skip[i] && !copy_row(to, b, i))
+            return false;
+    }
+    return true;
+}
+
+/* ---- applying ---- */
+
+/* Takes second copies out of a chunk that nobody else sees yet; the caller holds s->lock. */
+static uint32_t drop_duplicates(store *s, row_chunk *c)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->count; i++) {
+        record_id id;
+        if (row_record_id(&c->rows[i], &id) && dedup_seen(&s->seen, id.ring, id.sequence))
+            continue;
+        if (kept != i)
+            c->rows[kept] = c->rows[i];
+        kept++;
+    }
+    uint32_t dropped = c->count - kept;
+    c->count = kept;
+    return dropped;
+}
+
+static void apply_rows(store *s, mem_part *m, signal_kind signal, row_chunk *c)
+{
+    pthread_mutex_lock(&s->lock);
+    uint32_t dropped = drop_duplicates(s, c);
+    s->stats.duplicates[signal] += dropped;
+    s->stats.ingested[signal] += c->count;
+    if (c->count)
+        mem_part_add_chunk(m, signal, c);
+    pthread_mutex_unlock(&s->lock);
+    if (!c->count)
+        row_chunk_free(c);
+}
+
+status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip, row_chunk *chunk,
+                   int64_t received_ns, ingest_result *result, error *err)
+{
+    if (b->signal != SIGNAL_METRICS) {
+        apply_rows(s, m, b->signal, chunk);
+        return STATUS_OK;
+    }
+    uint64_t samples;
+    uint32_t refused;
+    char reason[200] = "";
+    pthread_mutex_lock(&s->metrics_lock);
+    status st = series_append(&s->series, &m->metrics, b, skip, received_ns, &samples, &refused,
+                              reason, sizeof(reason), err);
+    atomic_store(&s->metrics_bytes, m->metrics.memory.used);
+    pthread_mutex_unlock(&s->metrics_lock);
+    if (st != STATUS_OK)
+        return st;
+    if (refused && !result->rejected)
+        str_copy_c(result->reason, sizeof(result->reason), str_c(reason));
+    result->rejected += refused;
+    pthread_mutex_lock(&s->lock);
+    s->stats.ingested[SIGNAL_METRICS] += samples;
+    pthread_mutex_unlock(&s->lock);
+    return STATUS_OK;
+}
+
+/* ---- ingest ---- */
+
+static void wake_watchers(store *s, const batch *b)
+{
+    if (b->signal != SIGNAL_LOGS || atomic_load(&s->watcher_count) == 0)
+        return;
+    pthread_mutex_lock(&s->watch_lock);
+    for (int i = 0; i < WATCHERS_MAX; i++) {
+        if (s->watchers[i].handle)
+            s->watchers[i].wake(s->watchers[i].user, b);
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
+static status check_memory(store *s, error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    size_t bytes = atomic_load(&s->metrics_bytes);
+    for (uint32_t i = 0; i < s->mem_count; i++) {
+        bytes += s->mems[i]->chunk_bytes;
+        if (i + 1 < s->mem_count)
+            bytes += s->mems[i]->metrics.memory.used;
+    }
+    error trouble = s->seal_trouble;
+    pthread_mutex_unlock(&s->lock);
+    if (bytes <= s->options.memory_limit * MEMORY_SLACK)
+        return STATUS_OK;
+    if (trouble.code == STATUS_FULL)
+        return fail(err, STATUS_FULL, "rows in memory cannot be sealed: %s", trouble.message);
+    return fail(err, STATUS_BUSY, "%zu bytes of rows wait to be sealed%s%s; try again later", bytes,
+                trouble.code ? ": " : "", trouble.code ? trouble.message : "");
+}
+
+static void applied(store *s, mem_part *m)
+{
+    pthread_mutex_lock(&s->lock);
+    if (--m->pending == 0)
+        pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* `b` holds accepted rows only. */
+static status make_durable(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+{
+    intake_entry e = { .signal = b->signal, .received_ns = clock_now_ns(), .payload = encoded };
+    row_chunk *chunk = NULL;
+    buf own;
+    buf_init(&own, INTAKE_PAYLOAD_MAX);
+    status st = encoded.len ? STATUS_OK : otlp_encode(b, &own, err);
+    if (st == STATUS_OK && b->signal != SIGNAL_METRICS)
+        st = row_chunk_build(&chunk, b, NULL, e.received_ns, err);
+    if (st == STATUS_OK) {
+        if (!encoded.len)
+            e.payload = buf_view(&own);
+        st = intake_append(s->intake, &e, err);
+    }
+    if (st == STATUS_OK) {
+        mem_part *m = e.target;
+        st = store_apply(s, m, b, NULL, chunk, e.received_ns, ret, err);
+        applied(s, m);
+    } else {
+        row_chunk_free(chunk);
+    }
+    buf_done(&own);
+    return st;
+}
+
+static void count_rejected(store *s, signal_kind signal, uint32_t n)
+{
+    if (n == 0)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stats.rejected[signal] += n;
+    pthread_mutex_unlock(&s->lock);
+}
+
+status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+{
+    ingest_result result = { 0 };
+    refusals refused = { 0 };
+    uint32_t count = batch_row_count(b);
+    status st = check_memory(s, err);
+    if (st == STATUS_OK)
+        st = find_refusals(s, b, &refused, &result, err);
+    result.rejected = refused.refused;
+    if (st == STATUS_OK && refused.refused && refused.refused < count) {
+        batch accepted;
+        batch_init(&accepted, b->signal, 0); /* no larger than b */
+        st = copy_accepted(&accepted, b, refused.skip)
+                 ? make_durable(s, &accepted, STR_EMPTY, &result, err)
+                 : fail(err, STATUS_NO_MEMORY, "no memory for a batch of %u rows", count);
+        if (st == STATUS_OK)
+            wake_watchers(s, &accepted);
+        batch_done(&accepted);
+    } else if (st == STATUS_OK && refused.refused < count) {
+        st = make_durable(s, b, encoded, &result, err);
+        if (st == STATUS_OK)
+            wake_watchers(s, b);
+    }
+    free(refused.skip);
+    if (st != STATUS_OK)
+        return st;
+    count_rejected(s, b->signal, result.rejected);
+    result.accepted = count - MIN(count, result.rejected);
+    *ret = result;
+    return STATUS_OK;
+}
+
+status store_ready(store *s, error *err)
+{
+    status st = check_memory(s, err);
+    return st == STATUS_OK ? intake_ready(s->intake, KiB(64), err) : st;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Sealed parts of metrics: writing series in order of labels, and reading them back. Layout:
+ * docs/format/part.md. One thread per writer and per reader. */
+#ifndef SONDE_STORE_PART_SERIES_H
+#define SONDE_STORE_PART_SERIES_H
+
+#include "store/part_file.h"
+#include "store/series.h"
+
+/* ---- reading ---- */
+
+typedef struct {
+    uint32_t series, samples;
+    int64_t min_ms, max_ms;
+    uint32_t page, offset, length;
+} series_block;
+
+typedef struct {
+    uint64_t offset, length, sum;
+} series_page;
+
+typedef struct {
+    part *part;
+    int fd;
+    arena *memory;
+    str *symbols;
+    uint32_t *label_start; /* series -> first pair; count + 1 of them */
+    uint32_t *pairs;       /* symbol of the name, symbol of the value */
+    uint32_t count;        /* series */
+    series_block *blocks;  /* rising by series, then time */
+    uint32_t *block_start; /* series -> first block; count + 1 of them */
+    series_page *pages;
+    uint32_t page_count;
+    str index; /* section, see label_index.h */
+    /* the page read last */
+    arena page_memory;
+    str page;
+    uint32_t page_number;
+} part_series;
+
+/* Reads series, blocks and label index into `a`. */
+MUST_USE status part_series_open(part_series *ret, part *p, arena *a, error *err);
+void part_series_close(part_series *ps);
+/* Appends the label bytes (series.h) of a series. */
+void part_series_key(const part_series *ps, uint32_t series, buf *out);
+/* Decodes a block into arrays of blocks[block].samples elements. */
+MUST_USE status part_series_read(part_series *ps, uint32_t block, int64_t *times, double *values,
+                                 error *err);
+/* Families live in `a`. */
+MUST_USE status part_families_read(part *p, arena *a, family **ret, uint32_t *ret_count,
+                                   error *err);
+
+/* ---- writing ---- */
+
+typedef struct part_series_writer part_series_writer;
+MUST_USE status part_series_create(part_series_writer **ret, const part_identity *id, error *err);
+/* In order of labels; samples in order of time, no time twice. Nothing is kept of the arguments. */
+MUST_USE status part_series_add(part_series_writer *w, str key, const sample *samples, size_t count,
+                                error *err);
+MUST_USE status part_series_family(part_series_writer *w, const family *f, error *err);
+/* Frees w in any case. */
+MUST_USE status part_series_finish(part_series_writer *w, part **ret, error *err);
+void part_series_abort(part_series_writer *w); /* NULL is fine */
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Reading parts of metrics; see part_series.h. */
+#include "store/column.h"
+#include "store/part_series.h"
+
+#include <unistd.h>
+
+enum { COUNT_MAX = 1 << 28 };
+
+static status too_large(error *err)
+{
+    return fail(err, STATUS_LIMIT, "reading a part needs more memory than the query may use");
+}
+
+static status read_series(part_series *ps, error *err)
+{
+    str section;
+    status st = part_section_read(ps->part, ps->fd, SECTION_STREAMS, ps->memory, &section, err);
+    if (st != STATUS_OK)
+        return st;
+    bytes_reader r = bytes_read(section);
+    uint32_t symbols = get_count(&r, COUNT_MAX);
+    if (symbols > bytes_left(&r))
+        return part_damage(ps->part, err, "the symbols");
+    ps->symbols = ARENA_ARRAY(ps->memory, str, MAX(symbols, 1u));
+    if (!ps->symbols)
+        return too_large(err);
+    for (uint32_t i = 0; i < symbols; i++)
+        ps->symbols[i] = get_text(&r);
+    uint32_t count = get_count(&r, COUNT_MAX);
+    size_t left = bytes_left(&r);
+    if (r.failed || count > left)
+        return part_damage(ps->part, err, "the series");
+    ps->label_start = ARENA_ARRAY(ps->memory, uint32_t, (size_t)count + 1);
+    ps->pairs = arena_alloc(ps->memory, (left + 1) * sizeof(uint32_t)); /* a byte or more each */
+    if (!ps->label_start || !ps->pairs)
+        return too_large(err);
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < count && !r.failed; i++) {
+        ps->label_start[i] = at;
+        uint32_t labels = get_count(&r, COUNT_MAX);
+        for (uint32_t k = 0; k < 2 * labels && !r.failed; k++) {
+            ps->pairs[at] = get_count(&r, symbols ? symbols - 1 : 0);
+            at += !r.failed;
+        }
+    }
+    if (r.failed || symbols == 0)
+        return part_damage(ps->part, err, "the series");
+    ps->label_start[count] = at;
+    ps->count = count;
+    return STATUS_OK;
+}
+
+static status read_pages(part_series *ps, bytes_reader *r, error *err)
+{
+    ps->page_count = get_count(r, COUNT_MAX);
+    if (r->failed || ps->page_count > bytes_left(r) / 8)
+        return part_damage(ps->part, err, "the page directory");
+    ps->pages = ARENA_ARRAY(ps->memory, series_page, MAX(ps->page_count, 1u));
+    if (!ps->pages)
+        return too_large(err);
+    for (uint32_t i = 0; i < ps->page_count; i++) {
+        ps->pages[i].offset = get_varint(r);
+        ps->pages[i].length = get_varint(r);
+        ps->pages[i].sum = get_u64(r);
+    }
+    return r->failed ? part_damage(ps->part, err, "the page directory") : STATUS_OK;
+}
+
+static bool read_block(part_series *ps, bytes_reader *r, series_block *b, int64_t base,
+                       const series_block *before)
+{
+    b->series = before->series + get_count(r, ps->count);
+    b->samples = get_count(r, PART_BLOCK_ROWS);
+    b->min_ms = (int64_t)((uint64_t)base + (uint64_t)get_zigzag(r));
+    b->max_ms = (int64_t)((uint64_t)b->min_ms + get_varint(r));
+    b->page = before->page + get_count(r, ps->page_count);
+    b->offset = get_count(r, UINT32_MAX);
+    b->length = get_count(r, UINT32_MAX);
+    return !r->failed && b->series < ps->count && b->page < ps->page_count && b->samples > 0 &&
+           b->offset <= ps->pages[b->page].length &&
+           b->length <= ps->pages[b->page].length - b->offset;
+}
+
+static status read_blocks(part_series *ps, error *err)
+{
+    str section;
+    status st = part_section_read(ps->part, ps->fd, SECTION_BLOCKS, ps->memory, &section, err);
+    if (st != STATUS_OK)
+        return st;
+    bytes_reader r = bytes_read(section);
+    st = read_pages(ps, &r, err);
+    if (st != STATUS_OK)
+        return st;
+    uint32_t count = get_count(&r, COUNT_MAX);
+    int64_t base = get_zigzag(&r);
+    if (r.failed || count > bytes_left(&r))
+        return part_damage(ps->part, err, "the block directory");
+    ps->blocks = ARENA_ARRAY(ps->memory, series_block, MAX(count, 1u));
+    ps->block_start = ARENA_ARRAY(ps->memory, uint32_t, (size_t)ps->count + 1);
+    if (!ps->blocks || !ps->block_start)
+        return too_large(err);
+    series_block before = { 0 };
+    uint32_t next = 0; /* series whose first block is not known yet */
+    for (uint32_t i = 0; i < count; i++) {
+        if (!read_block(ps, &r, &ps->blocks[i], base, &before))
+            return part_damage(ps->part, err, "the block directory");
+        before = ps->blocks[i];
+        while (next <= before.series)
+            ps->block_start[next++] = i;
+    }
+    while (next <= ps->count)
+        ps->block_start[next++] = count;
+    return STATUS_OK;
+}
+
+status part_series_open(part_series *ret, part *p, arena *a, error *err)
+{
+    *ret = (part_series){ .part = p, .memory = a, .fd = -1, .page_number = UINT32_MAX };
+    arena_init(&ret->page_memory, GiB(1));
+    status st = part_file(p, &ret->fd, err);
+    if (st == STATUS_OK)
+        st = read_series(ret, err);
+    if (st == STATUS_OK)
+        st = read_blocks(ret, err);
+    if (st == STATUS_OK)
+        st = part_section_read(p, ret->fd, SECTION_INDEX, a, &ret->index, err);
+    if (st != STATUS_OK)
+        part_series_close(ret);
+    return st;
+}
+
+void part_series_close(part_series *ps)
+{
+    if (ps->fd >= 0)
+        close(ps->fd);
+    ps->fd = -1;
+    ps->count = 0;
+    arena_done(&ps->page_memory);
+}
+
+void part_series_key(const part_series *ps, uint32_t series, buf *out)
+{
+    for (uint32_t i = ps->label_start[series]; i < ps->label_start[series + 1]; i++)
+        put_text(out, ps->symbols[ps->pairs[i]]);
+}
+
+static status load_page(part_series *ps, uint32_t number, error *err)
+{
+    if (ps->page_number == number)
+        return STATUS_OK;
+    const series_page *p = &ps->pages[number];
+    arena_clear(&ps->page_memory);
+    ps->page_number = UINT32_MAX;
+    status st = part_bytes_read(ps->part, ps->fd, p->offset, p->length, p->sum, &ps->page_memory,
+                                &ps->page, err);
+    if (st == STATUS_OK)
+        ps->page_number = number;
+    return st;
+}
+
+status part_series_read(part_series *ps, uint32_t block, int64_t *times, double *values, error *err)
+{
+    const series_block *b = &ps->blocks[block];
+    status st = load_page(ps, b->page, err);
+    if (st != STATUS_OK)
+        return st;
+    bytes_reader r = bytes_read(str_slice(ps->page, b->offset, (size_t)b->offset + b->length));
+    uint64_t shared = get_varint(&r);
+    bool ok = !r.failed && shared <= ps->page.len;
+    if (ok && shared) {
+        bytes_reader t = bytes_read(str_slice(ps->page, shared - 1, ps->page.len));
+        ok = column_get_ints(&t, times, b->samples);
+    } else if (ok) {
+        ok = column_get_ints(&r, times, b->samples);
+    }
+    if (!ok || !column_get_doubles(&r, values, b->samples))
+        return part_damage(ps->part, err, "a block of samples");
+    return STATUS_OK;
+}
+
+status part_families_read(part *p, arena *a, family **ret, uint32_t *ret_count, error *err)
+{
+    int fd;
+    str section = STR_EMPTY;
+    status st = part_file(p, &fd, err);
+    if (st != STATUS_OK)
+        return st;
+    st = part_section_read(p, fd, SECTION_FAMILIES, a, &section, err);
+    close(fd);
+    if (st != STATUS_OK)
+        return st;
+    bytes_reader r = bytes_read(section);
+    uint32_t count = section.len ? get_count(&r, COUNT_MAX) : 0;
+    if (r.failed || count > bytes_left(&r))
+        return part_damage(p, err, "the metric families");
+    family *f = ARENA_ARRAY(a, family, MAX(count, 1u));
+    if (!f)
+        return too_large(err);
+    for (uint32_t i = 0; i < count; i++) {
+        f[i].name = get_text(&r);
+        f[i].type = get_text(&r);
+        f[i].unit = get_text(&r);
+        f[i].help = get_text(&r);
+    }
+    if (r.failed)
+        return part_damage(p, err, "the metric families");
+    *ret = f;
+    *ret_count = count;
+    return STATUS_OK;
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Series in memory, and how OTLP metric points become their samples. A point's identity (resource,
+ * metric, attributes, bounds) leads to its series without building labels once it was seen.
+ * The caller locks series_table; a mem_series lives in its mem_part. */
+#ifndef SONDE_STORE_SERIES_H
+#define SONDE_STORE_SERIES_H
+
+#include "base/map.h"
+#include "store/bytes.h"
+#include "store/store.h"
+
+#include <stdatomic.h>
+
+typedef struct {
+    int64_t time_ms;
+    double value;
+} sample;
+
+typedef struct sample_chunk {
+    struct sample_chunk *next;
+    uint32_t count, capacity;
+    sample samples[];
+} sample_chunk;
+
+/* Labels of a series; counted, because parts of memory outlive the table's interest. */
+typedef struct {
+    atomic_uint refs;
+    uint32_t key_len;
+    /* newest place in memory, valid while generation is the receiving part's */
+    uint64_t generation;
+    struct mem_series *newest;
+    char key[]; /* per label, sorted by name: text name, text value */
+} series_key;
+
+typedef struct mem_series {
+    series_key *key;
+    sample_chunk *first, *last;
+    int64_t min_ms, max_ms;
+    uint64_t count;
+} mem_series;
+
+typedef struct {
+    str name, type, unit, help;
+} family;
+
+/* The samples of one part in memory. Writers and readers hold the store's metrics lock; a reader
+ * may keep series[0..count) and chunk contents as they were, they never move. */
+typedef struct {
+    uint64_t generation;
+    arena memory;
+    mem_series **series;
+    uint32_t count, capacity;
+    uint64_t samples;
+    family *families;
+    uint32_t family_count, family_capacity;
+} mem_metrics;
+
+void mem_metrics_init(mem_metrics *m, uint64_t generation);
+void mem_metrics_done(mem_metrics *m);
+
+typedef struct series_table {
+    map keys;       /* label bytes -> series_key */
+    map identities; /* -> identity */
+    map resources;  /* -> known_resource */
+    map metrics;    /* -> known_metric */
+    arena memory;   /* identities, resources, metrics */
+    uint32_t next_id;
+    buf scratch, label_scratch;
+} series_table;
+
+enum { SERIES_MAX = 2000000 };
+
+void series_table_init(series_table *t);
+void series_table_done(series_table *t);
+/* Forgets the fast paths when they have grown far beyond what `live` series need. */
+void series_table_trim(series_table *t, uint32_t live);
+
+/* Adds the batch's points (those whose skip byte is not set). Points that cannot be series are
+ * counted in *ret_refused with the reason of the first. */
+MUST_USE status series_append(series_table *t, mem_metrics *m, const batch *b, const uint8_t *skip,
+                              int64_t received_ns, uint64_t *ret_samples, uint32_t *ret_refused,
+                              char *reason, size_t reason_size, error *err);
+/* Whether a point can be series at all: its name has a usable character and its type is known. */
+bool series_point_acceptable(const batch *b, uint32_t metric, buf *scratch);
+
+/* ---- label bytes ---- */
+
+void label_key_write(buf *out, const label *labels, uint32_t count); /* sorted by name */
+/* The value of a label, empty when absent. */
+str label_key_get(str key, str name);
+/* Decodes into `a`; views into key. */
+MUST_USE bool label_key_labels(str key, arena *a, const label **ret, uint32_t *ret_count);
+/* Order of label sets: name by name, value by value. */
+int label_key_cmp(str a, str b);
+
+#endif

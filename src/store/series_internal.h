@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Between series.c and series_otlp.c. */
+#ifndef SONDE_STORE_SERIES_INTERNAL_H
+#define SONDE_STORE_SERIES_INTERNAL_H
+
+#include "store/series.h"
+
+/* NULL without memory or at SERIES_MAX. */
+series_key *series_key_intern(series_table *t, str bytes);
+bool series_sample_add(mem_metrics *m, series_key *k, int64_t time_ms, double value);
+
+#endif
