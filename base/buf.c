@@ -91,6 +91,19 @@ void buf_i64(buf *b, int64_t v)
     }
 }
 
+/* What printf made of a double; whatever the program's locale has for a point becomes '.'. */
+static void buf_number(buf *b, const char *text, size_t n)
+{
+    bool in_point = false;
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        bool plain = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e';
+        if (plain || !in_point)
+            buf_char(b, plain ? c : '.');
+        in_point = !plain;
+    }
+}
+
 void buf_f64(buf *b, double v)
 {
     char text[40];
@@ -113,7 +126,7 @@ void buf_f64(buf *b, double v)
         if (strtod(text, NULL) == v)
             break;
     }
-    buf_add(b, text, (size_t)n);
+    buf_number(b, text, (size_t)n);
 }
 
 void buf_hex(buf *b, const uint8_t *bytes, size_t n)

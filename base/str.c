@@ -3,8 +3,7 @@
 #include "base/str.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <locale.h>
+#include <langinfo.h>
 #include <stdlib.h>
 
 int str_cmp(str a, str b)
@@ -115,14 +114,31 @@ bool str_to_i64(str s, int64_t *ret)
 
 bool str_to_f64(str s, double *ret)
 {
-    char text[128];
-    if (s.len == 0 || s.len >= sizeof(text) || is_space(s.ptr[0]) || memchr(s.ptr, 0, s.len))
+    char text[128 + 8];
+    size_t n = 0;
+    if (s.len == 0 || s.len >= 128)
         return false;
-    str_copy_c(text, sizeof(text), s);
+    /* The program around libsonde may have set a locale in which strtod wants another point. */
+    const char *point = nl_langinfo(RADIXCHAR);
+    size_t point_size = strnlen(point, 8);
+    bool pointed = false;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c == '.' && !pointed) {
+            memcpy(text + n, point, point_size);
+            n += point_size;
+            pointed = true;
+        } else if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                   c == '+' || c == '-') {
+            text[n++] = c;
+        } else {
+            return false;
+        }
+    }
+    text[n] = 0;
     char *end;
-    errno = 0;
-    double v = strtod(text, &end); /* sonde never calls setlocale, so this is the C locale */
-    if (end != text + s.len)
+    double v = strtod(text, &end);
+    if (end != text + n)
         return false;
     *ret = v;
     return true;
