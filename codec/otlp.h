@@ -34,7 +34,8 @@ typedef struct {
 typedef struct {
     uint64_t rejected; /* rows left out */
     uint64_t repaired; /* texts that were not UTF-8 */
-    char message[256]; /* why the first row was left out: where and what; empty when none was */
+    char
+        message[256]; /* why the first row was left out: where and what; else a warning, or empty */
 } otlp_partial;
 
 typedef enum { OTLP_PROTOBUF, OTLP_JSON } otlp_format;

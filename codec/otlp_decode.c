@@ -5,6 +5,9 @@
 #include "codec/otlp_model.h"
 #include "codec/protobuf.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 typedef struct {
     otlp_sink sink;
     arena *memory;
@@ -507,5 +510,10 @@ status otlp_decode(batch *b, str bytes, const otlp_limits *limits, otlp_partial 
     otlp_row nothing; /* requests have children only */
     if (!decode_fields(&d, &r, &otlp_requests[b->signal], &nothing))
         return otlp_sink_status(&d.sink, err);
+    otlp_partial *p = d.sink.partial;
+    if (p->repaired && !p->rejected)
+        snprintf(p->message, sizeof(p->message),
+                 "%" PRIu64 " texts were not UTF-8; their wrong bytes were replaced by U+FFFD",
+                 p->repaired);
     return STATUS_OK;
 }

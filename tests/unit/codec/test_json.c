@@ -6,6 +6,7 @@
 #include "base/file.h"
 
 #include <dirent.h>
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -146,6 +147,33 @@ static void numbers_are_exact_or_refused(void **state)
             signbit(f64) != signbit(cases[i].f64))
             fail_msg("%s as double: %.17g", cases[i].json, f64);
         arena_done(&memory);
+    }
+}
+
+/* libsonde lives in programs that call setlocale. */
+static void numbers_do_not_depend_on_the_locale(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sonde-locale-XXXXXX", command[256];
+    assert_non_null(mkdtemp(dir));
+    snprintf(command, sizeof(command), "localedef -i de_DE -f UTF-8 %s/de 2>/dev/null", dir);
+    bool made = system(command) == 0 && setenv("LOCPATH", dir, 1) == 0 && setlocale(LC_ALL, "de");
+    buf out;
+    double v = 0, wrong;
+    buf_init(&out, 0);
+    json_writer w = json_write(&out);
+    json_f64(&w, -2.5e-9);
+    bool read = str_to_f64(STR("2.5"), &v), comma = str_to_f64(STR("2,5"), &wrong);
+    setlocale(LC_ALL, "C");
+    unsetenv("LOCPATH");
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+    assert_true(str_is(buf_view(&out), "-2.5e-09"));
+    assert_true(read && v == 2.5 && !comma);
+    buf_done(&out);
+    if (!made) {
+        print_message("skipped: localedef cannot make de_DE here\n");
+        skip();
     }
 }
 
@@ -414,6 +442,7 @@ int main(void)
         cmocka_unit_test(accepts_and_refuses_what_the_public_suite_says),
         cmocka_unit_test(texts_are_decoded),
         cmocka_unit_test(numbers_are_exact_or_refused),
+        cmocka_unit_test(numbers_do_not_depend_on_the_locale),
         cmocka_unit_test(nan_is_read_from_its_name),
         cmocka_unit_test(errors_name_line_and_column),
         cmocka_unit_test(values_are_skipped_whole),

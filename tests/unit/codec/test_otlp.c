@@ -434,6 +434,8 @@ static void text_that_is_not_utf8_is_repaired_and_counted(void **state)
     assert_true(str_is(b.logs.severity_text[1], "a\xEF\xBF\xBD\xEF\xBF\xBDz"));
     assert_true(str_is(b.logs.event_name[1], "long enough to be é checked by words \xEF\xBF\xBD"));
     assert_int_equal(partial.repaired, 2);
+    assert_string_equal(partial.message,
+                        "2 texts were not UTF-8; their wrong bytes were replaced by U+FFFD");
     assert_int_equal(partial.rejected, 0);
     buf_done(&request);
     buf_done(&row);
