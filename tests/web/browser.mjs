@@ -13,6 +13,8 @@ import { auditContrast, auditNames } from "./audit.mjs";
 const WAIT_MS = 20_000;
 /** Until the staging system has been seen end to end: it starts, works and exports within this time. */
 const DATA_WAIT_MS = 90_000;
+/** So many equal answers in a row, 200 ms apart, mean that nothing more arrives. */
+const STILL_POLLS = 20;
 
 const args = process.argv.slice(2);
 const flag = (name) => {
@@ -92,6 +94,20 @@ async function findNames() {
     range.from = range.to - 3_600_000;
     const whole = (await workerTraces()).filter((t) => new Set(t.spans.map((s) => service(t, s))).has(names.api));
     return whole.length >= 3;
+  }, DATA_WAIT_MS);
+  await standsStill();
+}
+
+/** Spans and lines of the range may still be on their way; the comparisons start when no more come. */
+async function standsStill() {
+  let before = "";
+  let same = 0;
+  await until("the range stands still", async () => {
+    const { data } = await api("/api/sonde/v1/services", { start: range.from / 1000, end: range.to / 1000 });
+    const now = JSON.stringify(data);
+    same = now === before ? same + 1 : 0;
+    before = now;
+    return same >= STILL_POLLS;
   }, DATA_WAIT_MS);
 }
 
@@ -216,6 +232,14 @@ const tests = {
       shownInAll += shown.length;
     }
     assert.ok(shownInAll > 0, "some span has logs");
+  },
+
+  async "log lines stand as marks on the bars of their spans"(page) {
+    const all = await logsOf(`{trace_id="${slowest.traceID}"}`, traceStart(slowest) / 1000 - 60_000, traceEnd(slowest) / 1000 + 60_000);
+    await open(page, at(`/trace/${slowest.traceID}`));
+    const spans = new Set(slowest.spans.map((s) => s.spanID));
+    const expected = all.filter((r) => spans.has(r.meta.span_id)).length;
+    await until(`${expected} marks`, async () => (await page.locator(".log-mark").count()) === expected);
   },
 
   async "from a span to its logs, and from a log line back to its span"(page) {

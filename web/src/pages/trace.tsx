@@ -2,9 +2,10 @@
 // One trace as a waterfall; ?span= opens the panel of a span, ?fold= and ?view= keep what is folded and zoomed.
 import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../lib/api";
-import { count, dateTime, durationUs } from "../lib/format";
+import { count, dateTime, durationUs, msToNs } from "../lib/format";
 import { buildTree, getTrace, visibleRows, type Node, type Trace, type Tree } from "../lib/jaeger";
 import { traceLogs } from "../lib/logql";
+import { queryLogs, type LogRow } from "../lib/loki";
 import { href, now, param, place, setParams } from "../lib/url";
 import { registerServices } from "../ui/colors";
 import { Minimap, WHOLE, type View } from "../ui/minimap";
@@ -89,6 +90,26 @@ function Missing({ id }: { id: string }) {
   );
 }
 
+/** At most this many lines of a trace are marked on its bars. */
+const MAX_LOGS = 2000;
+
+const NO_LOGS: ReadonlyMap<string, LogRow[]> = new Map();
+
+function useTraceLogs(trace: Trace, tree: Tree): ReadonlyMap<string, LogRow[]> {
+  const r = logRange(tree);
+  const { data } = useQuery(`${trace.traceID} ${r.from} ${r.to}`, async (abort) => {
+    const bySpan = new Map<string, LogRow[]>();
+    const query = { query: traceLogs(trace.traceID), startNs: msToNs(r.from), endNs: msToNs(r.to), limit: MAX_LOGS };
+    for (const row of await queryLogs({ ...query, direction: "forward" }, abort)) {
+      const rows = bySpan.get(row.spanId);
+      if (rows) rows.push(row);
+      else bySpan.set(row.spanId, [row]);
+    }
+    return bySpan;
+  });
+  return data ?? NO_LOGS;
+}
+
 function Loaded({ trace }: { trace: Trace }) {
   const tree = useMemo(() => buildTree(trace), [trace]);
   const all = useMemo(() => visibleRows(tree, new Set()), [tree]);
@@ -97,6 +118,7 @@ function Loaded({ trace }: { trace: Trace }) {
   const rows = useMemo(() => visibleRows(tree, folded), [tree, folded]);
   const selected = param("span");
   const node = tree.nodes.get(selected);
+  const logs = useTraceLogs(trace, tree);
   const viewText = param("view");
   const view = useMemo(() => readView(viewText), [viewText]);
   registerServices(tree.services);
@@ -116,6 +138,7 @@ function Loaded({ trace }: { trace: Trace }) {
       <div class="split">
         <Waterfall
           tree={tree} rows={rows} folded={folded} selected={selected} view={view}
+          logs={logs}
           onSelect={select} onFold={fold}
         >
           <div class="minimap-row">

@@ -5,6 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { durationUs } from "../lib/format";
 import type { Node, Tree } from "../lib/jaeger";
+import type { LogRow } from "../lib/loki";
 import { serviceColor } from "./colors";
 import type { View } from "./minimap";
 import { memo } from "./memo";
@@ -22,6 +23,8 @@ export interface WaterfallProps {
   view: View;
   onSelect: (spanId: string) => void;
   onFold: (spanId: string, fold: boolean) => void;
+  /** The log lines of each span, drawn as marks on its bar. */
+  logs: ReadonlyMap<string, LogRow[]>;
   /** What stands above the time marks. */
   children?: ComponentChildren;
 }
@@ -38,7 +41,23 @@ function Ticks({ tree, view }: { tree: Tree; view: View }) {
   );
 }
 
-function Bar({ node, tree, view }: { node: Node; tree: Tree; view: View }) {
+/** More marks than this on one bar are a smear. */
+const MAX_MARKS = 100;
+
+function LogMarks({ logs, tree, view }: { logs: LogRow[]; tree: Tree; view: View }) {
+  const length = Math.max(tree.end - tree.start, 1);
+  return (
+    <>
+      {logs.slice(0, MAX_MARKS).map((row, i) => {
+        const at = ((row.ms * 1000 - tree.start) / length - view.from) / (view.to - view.from);
+        if (at < -0.001 || at > 1.001) return null;
+        return <i key={i} class={`log-mark level-${row.level || "none"}`} style={{ left: `${Math.min(1, Math.max(0, at)) * 100}%` }} title={`${row.level}: ${row.message}`} />;
+      })}
+    </>
+  );
+}
+
+function Bar({ node, tree, view, logs }: { node: Node; tree: Tree; view: View; logs: LogRow[] | undefined }) {
   const length = Math.max(tree.end - tree.start, 1);
   const width = view.to - view.from;
   const a = ((node.span.startTime - tree.start) / length - view.from) / width;
@@ -61,6 +80,7 @@ function Bar({ node, tree, view }: { node: Node; tree: Tree; view: View }) {
       >
         {text}
       </span>
+      {logs && <LogMarks logs={logs} tree={tree} view={view} />}
     </div>
   );
 }
@@ -69,9 +89,10 @@ interface SpanRowProps extends Pick<WaterfallProps, "tree" | "view" | "onSelect"
   node: Node;
   isFolded: boolean;
   selected: boolean;
+  logs: LogRow[] | undefined;
 }
 
-const SpanRow = memo(({ node, isFolded, selected, tree, view, onSelect, onFold }: SpanRowProps) => {
+const SpanRow = memo(({ node, isFolded, selected, logs, tree, view, onSelect, onFold }: SpanRowProps) => {
   const id = node.span.spanID;
   return (
     <div
@@ -101,7 +122,7 @@ const SpanRow = memo(({ node, isFolded, selected, tree, view, onSelect, onFold }
         {node.orphan && <small class="warn-text" title="Its parent span is not in this trace (not sent, or not yet)">parent missing</small>}
         {node.span.references?.some((r) => r.refType === "FOLLOWS_FROM") && <small class="dim" title="Linked to another span">linked</small>}
       </div>
-      <Bar node={node} tree={tree} view={view} />
+      <Bar node={node} tree={tree} view={view} logs={logs} />
     </div>
   );
 });
@@ -147,7 +168,7 @@ export function Waterfall(p: WaterfallProps) {
   const row = (node: Node) => (
     <SpanRow
       node={node} tree={p.tree} view={p.view} isFolded={p.folded.has(node.span.spanID)} selected={node === p.rows[index]}
-      onSelect={p.onSelect} onFold={p.onFold}
+      logs={p.logs.get(node.span.spanID)} onSelect={p.onSelect} onFold={p.onFold}
     />
   );
   return (
