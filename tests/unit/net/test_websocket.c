@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* WebSockets: the handshake, text from any thread, the bounded queue, and every way of ending. The
  * client writes frames by hand: RFC 6455 with a mask of zeros. */
+#include "net/ws_client.h"
 #include "net_fixture.h"
 
 static const str upgrade = STR_INIT(
@@ -199,6 +200,73 @@ static void stopping_says_goodbye(void **state)
     close(fd);
 }
 
+static bool count_down(void *user, str text)
+{
+    int *left = user;
+    char expected[16];
+    snprintf(expected, sizeof(expected), "line %d", *left);
+    assert_true(str_is(text, expected));
+    return --*left > 0;
+}
+
+static void the_client_reads_what_the_server_sends(void **state)
+{
+    (void)state;
+    fixture f = fixture_start(NULL);
+    ws_client *c = NULL;
+    error err;
+    char base[64];
+    int left = 3;
+    snprintf(base, sizeof(base), "http://127.0.0.1:%u/", f.port);
+    assert_int_equal(ws_client_open(&c, base, STR("/none?x=1"), &err), STATUS_INVALID);
+    assert_true(str_contains(str_c(err.message), STR("404")));
+    assert_true(str_contains(str_c(err.message), STR("no such path")));
+    assert_int_equal(ws_client_open(&c, base, STR("/socket"), &err), STATUS_OK);
+    WAIT_FOR(atomic_load(&socket_accepted) != NULL);
+    websocket *ws = atomic_load(&socket_accepted);
+    for (int i = 3; i > 0; i--) {
+        char text[16];
+        snprintf(text, sizeof(text), "line %d", i);
+        assert_true(ws_send_text(ws, str_c(text)));
+    }
+    assert_int_equal(ws_client_run(c, count_down, &left, &err), STATUS_OK);
+    assert_int_equal(left, 0);
+    ws_client_close(c);
+    WAIT_FOR(ws_is_closed(ws));
+    ws_unref(ws);
+    fixture_stop(&f);
+}
+
+static void the_client_says_why_the_server_closed(void **state)
+{
+    (void)state;
+    fixture f = fixture_start(NULL);
+    ws_client *c = NULL;
+    error err;
+    char base[64];
+    int left = 1;
+    snprintf(base, sizeof(base), "http://127.0.0.1:%u", f.port);
+    assert_int_equal(ws_client_open(&c, base, STR("/socket"), &err), STATUS_OK);
+    WAIT_FOR(atomic_load(&socket_accepted) != NULL);
+    ws_close(atomic_load(&socket_accepted), 1011, STR("out of luck"));
+    assert_int_equal(ws_client_run(c, count_down, &left, &err), STATUS_IO);
+    assert_true(str_contains(str_c(err.message), STR("out of luck")));
+    ws_client_close(c);
+    ws_unref(atomic_load(&socket_accepted));
+    fixture_stop(&f);
+}
+
+static void the_client_refuses_urls_that_it_cannot_use(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "https://a:1", "http://", "http://a:b", "http://a:99999" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        ws_client *c = NULL;
+        error err;
+        assert_int_equal(ws_client_open(&c, wrong[i], STR("/"), &err), STATUS_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +277,9 @@ int main(void)
         cmocka_unit_test(refuses_what_is_no_upgrade),
         cmocka_unit_test(bad_frames_end_the_connection),
         cmocka_unit_test(stopping_says_goodbye),
+        cmocka_unit_test(the_client_reads_what_the_server_sends),
+        cmocka_unit_test(the_client_says_why_the_server_closed),
+        cmocka_unit_test(the_client_refuses_urls_that_it_cannot_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
