@@ -190,7 +190,7 @@ UNUSED static void fixture_stop(fixture *f)
 
 /* ---- the client ---- */
 
-static int client_connect(unsigned port)
+UNUSED static int client_connect(unsigned port)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     struct timeval limit = { .tv_sec = 10 };
@@ -205,7 +205,7 @@ static int client_connect(unsigned port)
 }
 
 /* False: the server has closed the connection before all was sent. */
-static bool client_try_send(int fd, str bytes)
+UNUSED static bool client_try_send(int fd, str bytes)
 {
     while (bytes.len) {
         ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
@@ -216,7 +216,7 @@ static bool client_try_send(int fd, str bytes)
     return true;
 }
 
-static void client_send(int fd, str bytes)
+UNUSED static void client_send(int fd, str bytes)
 {
     assert_true(client_try_send(fd, bytes));
 }
@@ -226,7 +226,7 @@ typedef struct {
     buf head, body;
 } answer;
 
-static bool read_byte(int fd, buf *to)
+UNUSED static bool read_byte(int fd, buf *to)
 {
     char c;
     ssize_t n = recv(fd, &c, 1, 0);
@@ -236,7 +236,7 @@ static bool read_byte(int fd, buf *to)
     return n > 0;
 }
 
-static void read_exactly(int fd, buf *to, size_t n)
+UNUSED static void read_exactly(int fd, buf *to, size_t n)
 {
     char chunk[4096];
     while (n) {
@@ -247,19 +247,19 @@ static void read_exactly(int fd, buf *to, size_t n)
     }
 }
 
-static str answer_header(const answer *a, const char *name)
+UNUSED static str answer_header(const answer *a, const char *name)
 {
     str rest = buf_view(&a->head);
     while (rest.len) {
-        str value, line = str_cut(rest, '\n', &rest);
-        str key = str_cut(line, ':', &value);
+        str content, line = str_cut(rest, '\n', &rest);
+        str key = str_cut(line, ':', &content);
         if (str_eq_nocase(key, str_c(name)))
-            return str_trim(value);
+            return str_trim(content);
     }
     return STR_EMPTY;
 }
 
-static void read_chunks(int fd, answer *a)
+UNUSED static void read_chunks(int fd, answer *a)
 {
     for (;;) {
         buf line;
@@ -280,7 +280,7 @@ static void read_chunks(int fd, answer *a)
 }
 
 /* Reads one answer; `head_only` for HEAD. Free with answer_done. */
-static answer client_read(int fd, bool head_only)
+UNUSED static answer client_read(int fd, bool head_only)
 {
     answer a = { 0 };
     buf_init(&a.head, 0);
@@ -304,7 +304,7 @@ static answer client_read(int fd, bool head_only)
     return a;
 }
 
-static void answer_done(answer *a)
+UNUSED static void answer_done(answer *a)
 {
     buf_done(&a->head);
     buf_done(&a->body);
