@@ -135,6 +135,8 @@ void dedup_save(const dedup *d, buf *out)
 
 bool dedup_load(dedup *d, str bytes)
 {
+    if (bytes.len == 0)
+        return true; /* a new store */
     bytes_reader rd = bytes_read(bytes);
     uint32_t rings = get_count(&rd, DEDUP_RINGS);
     for (uint32_t i = 0; i < rings && !rd.failed; i++) {
