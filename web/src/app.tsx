@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame around every page: navigation, the search for an id, the time range, theme and help. Pages
-// are loaded when they are first opened.
+// The frame around every page: navigation, the search for an id, the time range, theme and help.
+// Pages are loaded when they are first opened.
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { pending } from "./lib/api";
@@ -129,10 +129,14 @@ export function App() {
   const section = name === "/trace" ? "/traces" : name;
   return (
     <>
-      <a class="skip" href="#main">Skip to content</a>
+      <a class="skip" href="#main">
+        Skip to content
+      </a>
       <header class="top">
         <a class="brand" href={href("/")} aria-label="sonde, services">
-          <svg viewBox="0 0 32 32" aria-hidden="true"><path d="M3 19h6l3-11 6 17 3-9h8" /></svg>
+          <svg viewBox="0 0 32 32" aria-hidden="true">
+            <path d="M3 19h6l3-11 6 17 3-9h8" />
+          </svg>
           sonde
         </a>
         <nav aria-label="Pages">
@@ -145,38 +149,67 @@ export function App() {
         <FindBox />
         <RangePicker />
         <button
-          type="button" class="icon-button" title="Reload (r)" aria-label="Reload"
+          type="button"
+          class="icon-button"
+          title="Reload (r)"
+          aria-label="Reload"
           onClick={() => (now.value = Date.now())}
         >
           <Icon name="refresh" />
         </button>
         <select
-          class="quiet" aria-label="Reload every" title="Reload every" value={param("refresh")}
+          class="quiet"
+          aria-label="Reload every"
+          title="Reload every"
+          value={param("refresh")}
           onChange={(e) => setParams({ refresh: e.currentTarget.value }, true)}
         >
           <option value="">off</option>
-          {["5s", "10s", "30s", "1m"].map((t) => <option key={t}>{t}</option>)}
+          {["5s", "10s", "30s", "1m"].map((t) => (
+            <option key={t}>{t}</option>
+          ))}
         </select>
         <CopyButton text={frozenUrl} label="Copy a link to this page with its times fixed" />
         <button
-          type="button" class="icon-button" data-testid="theme" title="Light or dark (d)"
-          aria-label={dark.value ? "Switch to light" : "Switch to dark"} onClick={toggleTheme}
+          type="button"
+          class="icon-button"
+          data-testid="theme"
+          title="Light or dark (d)"
+          aria-label={dark.value ? "Switch to light" : "Switch to dark"}
+          onClick={toggleTheme}
         >
           <Icon name={dark.value ? "sun" : "moon"} />
         </button>
-        <button type="button" class="icon-button" title="Help (?)" aria-label="Help" onClick={() => setHelp(true)}>
+        <button
+          type="button"
+          class="icon-button"
+          title="Help (?)"
+          aria-label="Help"
+          onClick={() => setHelp(true)}
+        >
           <Icon name="help" />
         </button>
         <div class={pending.value ? "progress on" : "progress"} aria-hidden="true" />
       </header>
       <div id="main" tabIndex={-1}>
-        {!known ? <NotFound /> : Current ? <Current key={place.value.path} /> : failed && (
-          <main class="page">
-            <div class="empty" role="alert">
-              <h2>This page could not be loaded</h2>
-              <p>The server may have been replaced by another version. <a href="" target="_self">Load again</a></p>
-            </div>
-          </main>
+        {!known ? (
+          <NotFound />
+        ) : Current ? (
+          <Current key={place.value.path} />
+        ) : (
+          failed && (
+            <main class="page">
+              <div class="empty" role="alert">
+                <h2>This page could not be loaded</h2>
+                <p>
+                  The server may have been replaced by another version.{" "}
+                  <a href="" target="_self">
+                    Load again
+                  </a>
+                </p>
+              </div>
+            </main>
+          )
         )}
       </div>
       {help && <Help onClose={() => setHelp(false)} />}

@@ -1,12 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { ago, count, durationMs, durationUs, exactNs, msToNs, nsToMs, percent, rate, short } from "../src/lib/format";
+import {
+  ago,
+  count,
+  durationMs,
+  durationUs,
+  exactNs,
+  msToNs,
+  nsToMs,
+  percent,
+  rate,
+  short,
+} from "../src/lib/format";
 
 describe("durations", () => {
   it("keep three digits and the fitting unit", () => {
     const cases: [number, string][] = [
-      [0, "0"], [0.5, "500 ns"], [1, "1 µs"], [999, "999 µs"], [999.6, "1 ms"], [1000, "1 ms"], [1234, "1.23 ms"], [45_600, "45.6 ms"],
-      [999_400, "999 ms"], [999_600, "1 s"], [1_500_000, "1.5 s"], [61_000_000, "1 m 1 s"], [3_720_000_000, "1 h 2 m"],
+      [0, "0"],
+      [0.5, "500 ns"],
+      [1, "1 µs"],
+      [999, "999 µs"],
+      [999.6, "1 ms"],
+      [1000, "1 ms"],
+      [1234, "1.23 ms"],
+      [45_600, "45.6 ms"],
+      [999_400, "999 ms"],
+      [999_600, "1 s"],
+      [1_500_000, "1.5 s"],
+      [61_000_000, "1 m 1 s"],
+      [3_720_000_000, "1 h 2 m"],
     ];
     for (const [us, text] of cases) expect(durationUs(us)).toBe(text);
   });
@@ -18,7 +40,17 @@ describe("durations", () => {
 
 describe("numbers", () => {
   it("are short with a unit prefix", () => {
-    expect([0, 12, 999, 1000, 1234567, 2.5e9, 0.25, 0.0123, 0.00012].map(short)).toEqual(["0", "12", "999", "1k", "1.23M", "2.5G", "0.25", "0.0123", "1.2e-4"]);
+    expect([0, 12, 999, 1000, 1234567, 2.5e9, 0.25, 0.0123, 0.00012].map(short)).toEqual([
+      "0",
+      "12",
+      "999",
+      "1k",
+      "1.23M",
+      "2.5G",
+      "0.25",
+      "0.0123",
+      "1.2e-4",
+    ]);
     expect(short(Infinity)).toBe("+Inf");
     expect(short(NaN)).toBe("–");
   });
@@ -27,7 +59,13 @@ describe("numbers", () => {
     expect(count(1234567)).toBe("1,234,567");
   });
   it("make ratios and rates readable", () => {
-    expect([0, 0.00001, 0.0123, 0.5, 1].map(percent)).toEqual(["0%", "<0.01%", "1.23%", "50%", "100%"]);
+    expect([0, 0.00001, 0.0123, 0.5, 1].map(percent)).toEqual([
+      "0%",
+      "<0.01%",
+      "1.23%",
+      "50%",
+      "100%",
+    ]);
     expect(rate(0.2311)).toBe("0.231/s");
   });
 });

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import {
-  DEFAULT_QUERY, addMatcher, compose, findSelector, histogramQuery, knownLevel, labelName, parseMatchers, quote, spanLogs,
+  DEFAULT_QUERY,
+  addMatcher,
+  compose,
+  findSelector,
+  histogramQuery,
+  knownLevel,
+  labelName,
+  parseMatchers,
+  quote,
+  spanLogs,
 } from "../src/lib/logql";
 
 describe("findSelector", () => {
@@ -43,17 +52,25 @@ describe("addMatcher", () => {
     );
   });
   it("filters out beside what selects", () => {
-    expect(addMatcher('{service="api"}', "user_id", "!=", "u-1")).toBe('{service="api", user_id!="u-1"}');
+    expect(addMatcher('{service="api"}', "user_id", "!=", "u-1")).toBe(
+      '{service="api", user_id!="u-1"}',
+    );
     expect(addMatcher('{service="api", user_id!="u-1"}', "user_id", "!=", "u-2")).toBe(
       '{service="api", user_id!="u-1", user_id!="u-2"}',
     );
-    expect(addMatcher('{service="api", user_id!="u-1"}', "user_id", "!=", "u-1")).toBe('{service="api", user_id!="u-1"}');
+    expect(addMatcher('{service="api", user_id!="u-1"}', "user_id", "!=", "u-1")).toBe(
+      '{service="api", user_id!="u-1"}',
+    );
   });
   it("never leaves a selector that matches everything", () => {
-    expect(addMatcher('{service="api"}', "service", "!=", "api")).toBe('{service=~".+", service!="api"}');
+    expect(addMatcher('{service="api"}', "service", "!=", "api")).toBe(
+      '{service=~".+", service!="api"}',
+    );
   });
   it("writes attribute names as LogQL can", () => {
-    expect(addMatcher('{service="api"}', "http.route", "=", "/v1/images")).toBe('{service="api", http_route="/v1/images"}');
+    expect(addMatcher('{service="api"}', "http.route", "=", "/v1/images")).toBe(
+      '{service="api", http_route="/v1/images"}',
+    );
     expect(labelName("2xx-count")).toBe("_2xx_count");
   });
 });

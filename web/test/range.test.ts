@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
-import { describeRange, niceStep, parseDuration, parseTime, resolveRange, shiftRange, zoomOutRange } from "../src/lib/range";
+import {
+  describeRange,
+  niceStep,
+  parseDuration,
+  parseTime,
+  resolveRange,
+  shiftRange,
+  zoomOutRange,
+} from "../src/lib/range";
 
 const NOW = Date.UTC(2026, 0, 31, 12, 0, 0);
 const MINUTE = 60_000;
@@ -13,7 +21,8 @@ describe("parseDuration", () => {
     expect(parseDuration("2w")).toBe(14 * 86_400_000);
   });
   it("refuses what is not a duration", () => {
-    for (const text of ["", "5", "m5", "5 minutes", "1h-", "-5m", "5mm"]) expect(parseDuration(text)).toBeNull();
+    for (const text of ["", "5", "m5", "5 minutes", "1h-", "-5m", "5mm"])
+      expect(parseDuration(text)).toBeNull();
   });
 });
 
@@ -36,7 +45,8 @@ describe("parseTime", () => {
     expect(parseTime("2026-01-31 12:00", 0)).toBe(new Date(2026, 0, 31, 12, 0).getTime());
   });
   it("refuses the rest", () => {
-    for (const text of ["", "yesterday", "now-", "now-5", "12:30", "2026-13-45T00:00:00Z"]) expect(parseTime(text, NOW)).toBeNull();
+    for (const text of ["", "yesterday", "now-", "now-5", "12:30", "2026-13-45T00:00:00Z"])
+      expect(parseTime(text, NOW)).toBeNull();
   });
 });
 
@@ -77,6 +87,8 @@ describe("describeRange", () => {
   it("names what people choose", () => {
     expect(describeRange("now-15m", "now")).toBe("Last 15 minutes");
     expect(describeRange("now-42m", "now")).toBe("Last 42m");
-    expect(describeRange("2026-01-31T12:00:00Z", "2026-01-31T12:30:00Z")).toMatch(/^2026-0\d-\d\d \d\d:\d\d:00 – (2026-\S+ )?\d\d:\d\d:00$/);
+    expect(describeRange("2026-01-31T12:00:00Z", "2026-01-31T12:30:00Z")).toMatch(
+      /^2026-0\d-\d\d \d\d:\d\d:00 – (2026-\S+ )?\d\d:\d\d:00$/,
+    );
   });
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to the server that served this page, and its errors in the words it used. Each API has its own
-// error shape (Prometheus, Loki, Jaeger, sonde); `errorText` knows them all.
+// Requests to the server that served this page, and its errors in the words it used. Each API has
+// its own error shape (Prometheus, Loki, Jaeger, sonde); `errorText` knows them all.
 import { signal } from "@preact/signals";
 import type { Params } from "./url";
 
@@ -27,7 +27,9 @@ export function errorText(status: number, body: string): string {
     else if (typeof json.error === "string") message = json.error;
     else if (typeof json.error?.message === "string") message = json.error.message;
     else if (Array.isArray(json.errors) && json.errors.length)
-      message = json.errors.map((e: { msg?: string; message?: string }) => e.msg ?? e.message).join("; ");
+      message = json.errors
+        .map((e: { msg?: string; message?: string }) => e.msg ?? e.message)
+        .join("; ");
     else if (typeof json.message === "string") message = json.message;
   } catch {
     message = body.trim().startsWith("<") ? "" : body.trim().slice(0, 2000);
@@ -36,7 +38,10 @@ export function errorText(status: number, body: string): string {
 }
 
 /** Where in the query an error message points: a 0-based line and column, or null. */
-export function errorPosition(message: string, query: string): { line: number; column: number } | null {
+export function errorPosition(
+  message: string,
+  query: string,
+): { line: number; column: number } | null {
   const named = /\bline (\d+),? col(?:umn)? (\d+)/i.exec(message);
   const pair = named ?? /(?:^|[\s(])(\d+):(\d+):/.exec(message);
   const lines = query.split("\n");
@@ -72,7 +77,10 @@ export async function getJson<T>(path: string, params: Params, abort?: AbortSign
       });
     } catch (error) {
       if (abort?.aborted) throw error;
-      throw new ApiError(`The server at ${location.host} does not answer. Is \`sonde serve\` running?`, 0);
+      throw new ApiError(
+        `The server at ${location.host} does not answer. Is \`sonde serve\` running?`,
+        0,
+      );
     }
     if (!response.ok) {
       const said = errorText(response.status, await response.text());

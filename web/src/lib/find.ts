@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which trace belongs to a trace id, request id or job id. The server knows; a trace id that it does not
-// recognise is still opened, so that the trace page can say what is missing.
+// Which trace belongs to a trace id, request id or job id. The server knows; a trace id that it
+// does not recognise is still opened, so that the trace page can say what is missing.
 import { ApiError, getJson } from "./api";
 import { quote } from "./logql";
 
@@ -16,7 +16,8 @@ export function traceIds(answer: unknown): string[] {
     for (const [key, v] of Object.entries(value)) {
       if (/^trace_?id$/i.test(key) && typeof v === "string" && v) found.add(v);
       else if (/^(trace_?ids|traces)$/i.test(key) && Array.isArray(v)) {
-        for (const item of v) if (typeof item === "string") found.add(item);
+        for (const item of v)
+          if (typeof item === "string") found.add(item);
           else walk(item, depth + 1);
       } else walk(v, depth + 1);
     }

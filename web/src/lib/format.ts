@@ -33,7 +33,9 @@ export function durationMs(ms: number | null | undefined): string {
 
 /** A whole number with thousands separators. */
 export function count(n: number | null | undefined): string {
-  return n === null || n === undefined || !Number.isFinite(n) ? "–" : Math.round(n).toLocaleString("en-US");
+  return n === null || n === undefined || !Number.isFinite(n)
+    ? "–"
+    : Math.round(n).toLocaleString("en-US");
 }
 
 const SCALES: readonly (readonly [number, string])[] = [

@@ -50,7 +50,10 @@ export interface Node {
   error: boolean;
   /** An error somewhere below, so that a folded row still shows it. */
   errorBelow: boolean;
-  /** Its parent belongs to another service, or it has none: the name of the service is worth showing. */
+  /**
+   * Its parent belongs to another service, or it has none: the name of the service is worth
+   * showing.
+   */
   entersService: boolean;
   /** It names a parent that the trace does not have. */
   orphan: boolean;
@@ -99,7 +102,15 @@ export function buildTree(trace: Trace): Tree {
     start = Math.min(start, span.startTime);
     end = Math.max(end, span.startTime + span.duration);
     nodes.set(span.spanID, {
-      span, service, error, depth: 0, children: [], below: 0, errorBelow: false, entersService: true, orphan: false,
+      span,
+      service,
+      error,
+      depth: 0,
+      children: [],
+      below: 0,
+      errorBelow: false,
+      entersService: true,
+      orphan: false,
     });
   }
   const roots = link(trace.traceID, nodes);
@@ -113,7 +124,9 @@ function link(traceId: string, nodes: Map<string, Node>): Node[] {
   const parents = new Map<Node, Node>();
   const roots: Node[] = [];
   for (const node of nodes.values()) {
-    const reference = node.span.references?.find((r) => r.refType === "CHILD_OF" && r.traceID === traceId);
+    const reference = node.span.references?.find(
+      (r) => r.refType === "CHILD_OF" && r.traceID === traceId,
+    );
     const parent = reference && nodes.get(reference.spanID);
     if (parent && parent !== node) parents.set(node, parent);
     else {
@@ -133,7 +146,10 @@ function link(traceId: string, nodes: Map<string, Node>): Node[] {
   return roots.sort(byStart);
 }
 
-/** Malformed traces may name each other as parents in a ring: one span of each ring, to become a root. */
+/**
+ * Malformed traces may name each other as parents in a ring: one span of each ring, to become a
+ * root.
+ */
 function ringBreakers(nodes: Map<string, Node>, parents: Map<Node, Node>): Node[] {
   const walkOf = new Map<Node, number>();
   const found: Node[] = [];
@@ -199,28 +215,37 @@ export function summarize(trace: Trace): Summary {
   const tree = buildTree(trace);
   const root = tree.roots.find((r) => !r.orphan) ?? tree.roots[0];
   const counts = new Map<string, number>();
-  for (const node of tree.nodes.values()) counts.set(node.service, (counts.get(node.service) ?? 0) + 1);
+  for (const node of tree.nodes.values())
+    counts.set(node.service, (counts.get(node.service) ?? 0) + 1);
   return {
     traceId: trace.traceID,
     start: tree.start,
     duration: tree.end - tree.start,
     service: root?.service ?? "",
     operation: root?.span.operationName ?? "",
-    services: [...counts].map(([name, spans]) => ({ name, spans })).sort((a, b) => a.name.localeCompare(b.name)),
+    services: [...counts]
+      .map(([name, spans]) => ({ name, spans }))
+      .sort((a, b) => a.name.localeCompare(b.name)),
     spans: tree.nodes.size,
     errors: tree.errors,
   };
 }
 
-/** `http.method=GET error=true user.id="a b"` as the API's JSON object; null when a part has no "=". */
+/**
+ * `http.method=GET error=true user.id="a b"` as the API's JSON object; null when a part has no "=".
+ */
 export function parseTags(text: string): Record<string, string> | null {
   const out: Record<string, string> = {};
-  const rest = text.replace(/([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)/g, (_, key: string, value: string) => {
-    out[key] = value.startsWith('"') && value.endsWith('"') && value.length > 1
-      ? value.slice(1, -1).replace(/\\(.)/g, "$1")
-      : value;
-    return "";
-  });
+  const rest = text.replace(
+    /([^\s=]+)=("(?:[^"\\]|\\.)*"|\S*)/g,
+    (_, key: string, value: string) => {
+      out[key] =
+        value.startsWith('"') && value.endsWith('"') && value.length > 1
+          ? value.slice(1, -1).replace(/\\(.)/g, "$1")
+          : value;
+      return "";
+    },
+  );
   return rest.trim() ? null : out;
 }
 

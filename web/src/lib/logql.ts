@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Just enough LogQL to edit a query from buttons: find the stream selector, add, replace and remove matchers,
-// append a line filter. Strings are skipped as the language has them ("…" with escapes, `…` raw), so braces
-// and commas inside them do no harm. What follows the selector is kept as it was typed.
+// Just enough LogQL to edit a query from buttons: find the stream selector, add, replace and remove
+// matchers, append a line filter. Strings are skipped as the language has them ("…" with escapes,
+// `…` raw), so braces and commas inside them do no harm. What follows the selector is kept as it
+// was typed.
 
 export type MatchOp = "=" | "!=" | "=~" | "!~";
 
@@ -20,7 +21,13 @@ export function quote(value: string): string {
   return '"' + value.replace(/[\\"\n\r\t]/g, (c) => ESCAPES[c]!) + '"';
 }
 
-const ESCAPES: Record<string, string> = { "\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+const ESCAPES: Record<string, string> = {
+  "\\": "\\\\",
+  '"': '\\"',
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+};
 
 function unquote(text: string): string {
   if (text.startsWith("`")) return text.slice(1, -1);
@@ -41,7 +48,7 @@ function skipString(text: string, i: number): number {
 /** The braces of the first selector, as [index of "{", index past "}"]; null when there is none. */
 export function findSelector(query: string): [number, number] | null {
   let open = -1;
-  for (let i = 0; i < query.length; ) {
+  for (let i = 0; i < query.length;) {
     const c = query[i]!;
     if (c === '"' || c === "`") {
       i = skipString(query, i);
@@ -58,7 +65,8 @@ export function parseMatchers(query: string): Matcher[] {
   const found = findSelector(query);
   if (!found) return [];
   const inside = query.slice(found[0] + 1, found[1] - 1);
-  const pattern = /([A-Za-z_][\w.:]*|"(?:[^"\\]|\\.)*")\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|`[^`]*`)/g;
+  const pattern =
+    /([A-Za-z_][\w.:]*|"(?:[^"\\]|\\.)*")\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|`[^`]*`)/g;
   return [...inside.matchAll(pattern)].map(([, key, op, value]) => ({
     key: key!.startsWith('"') ? unquote(key!) : key!,
     op: op as MatchOp,
@@ -87,7 +95,11 @@ function withMatchers(query: string, matchers: Matcher[]): string {
 
 /** A matcher that selects everything says nothing once there is a better one. */
 function isFiller(m: Matcher): boolean {
-  return m.op === "=~" && (m.value === ".+" || m.value === ".*") && (m.key === "service" || m.key === "service_name");
+  return (
+    m.op === "=~" &&
+    (m.value === ".+" || m.value === ".*") &&
+    (m.key === "service" || m.key === "service_name")
+  );
 }
 
 /**
@@ -104,7 +116,8 @@ export function addMatcher(query: string, key: string, op: MatchOp, value: strin
   const positive = op === "=" || op === "=~";
   const others = positive && value !== "" ? kept.filter((m) => !isFiller(m)) : kept;
   // A selector needs one matcher that does not match the empty string.
-  if (!positive && !others.some((m) => m.op === "=" || m.op === "=~")) others.unshift(...parseMatchers(DEFAULT_QUERY));
+  if (!positive && !others.some((m) => m.op === "=" || m.op === "=~"))
+    others.unshift(...parseMatchers(DEFAULT_QUERY));
   return withMatchers(query, [...others, { key: name, op, value }]);
 }
 
@@ -116,7 +129,11 @@ export function escapeRegex(text: string): string {
 export function compose(query: string, levels: readonly string[], text: string): string {
   let expr = query.trim() || DEFAULT_QUERY;
   if (!findSelector(expr)) expr = withMatchers(expr, []);
-  if (levels.length === 1) expr = withMatchers(expr, [...parseMatchers(expr), { key: "level", op: "=", value: levels[0]! }]);
+  if (levels.length === 1)
+    expr = withMatchers(expr, [
+      ...parseMatchers(expr),
+      { key: "level", op: "=", value: levels[0]! },
+    ]);
   else if (levels.length > 1)
     expr = withMatchers(expr, [
       ...parseMatchers(expr),
@@ -140,8 +157,17 @@ export function traceLogs(traceId: string): string {
 }
 
 const SYNONYMS: Record<string, Level> = {
-  critical: "fatal", crit: "fatal", panic: "fatal", emerg: "fatal", alert: "fatal",
-  err: "error", warning: "warn", information: "info", notice: "info", dbug: "debug", verbose: "trace",
+  critical: "fatal",
+  crit: "fatal",
+  panic: "fatal",
+  emerg: "fatal",
+  alert: "fatal",
+  err: "error",
+  warning: "warn",
+  information: "info",
+  notice: "info",
+  dbug: "debug",
+  verbose: "trace",
 };
 
 /** One of six names, or "" for a level that says nothing known. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loki's answers as rows. A value is [nanoseconds, line, metadata]; metadata is either plain fields or
-// Loki's { structuredMetadata, parsed }. Timestamps stay strings: a double cannot hold nanoseconds.
+// Loki's answers as rows. A value is [nanoseconds, line, metadata]; metadata is either plain fields
+// or Loki's { structuredMetadata, parsed }. Timestamps stay strings: a double cannot hold
+// nanoseconds.
 import { getJson } from "./api";
 import { nsToMs } from "./format";
 import { knownLevel, type Level } from "./logql";
@@ -25,14 +26,18 @@ export interface LogRow {
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value) ?? "";
+  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }
 
 function flatten(meta: Record<string, unknown> | undefined): Record<string, string> {
   const out: Record<string, string> = {};
   if (!meta) return out;
   for (const [key, value] of Object.entries(meta)) {
-    if ((key === "structuredMetadata" || key === "parsed") && value !== null && typeof value === "object") {
+    if (
+      (key === "structuredMetadata" || key === "parsed") &&
+      value !== null &&
+      typeof value === "object"
+    ) {
       for (const [k, v] of Object.entries(value)) out[k] = text(v);
     } else out[key] = text(value);
   }
@@ -52,7 +57,8 @@ export function toRow(stream: Record<string, string>, value: LokiStream["values"
       const json = JSON.parse(line) as Record<string, unknown>;
       const key = MESSAGE_KEYS.find((k) => typeof json[k] === "string");
       if (key) message = json[key] as string;
-      for (const [k, v] of Object.entries(json)) if (k !== key && !COLUMN_KEYS.has(k) && !(k in fields)) fields[k] = text(v);
+      for (const [k, v] of Object.entries(json))
+        if (k !== key && !COLUMN_KEYS.has(k) && !(k in fields)) fields[k] = text(v);
     } catch {
       // A line that only looks like JSON is shown as it is.
     }
@@ -119,7 +125,13 @@ export interface LogsRequest {
 export async function queryLogs(r: LogsRequest, abort?: AbortSignal): Promise<LogRow[]> {
   const answer = await getJson<QueryAnswer>(
     "/loki/api/v1/query_range",
-    { query: r.query, start: r.startNs, end: r.endNs, limit: r.limit, direction: r.direction ?? "backward" },
+    {
+      query: r.query,
+      start: r.startNs,
+      end: r.endNs,
+      limit: r.limit,
+      direction: r.direction ?? "backward",
+    },
     abort,
   );
   return toRows(answer.data.result ?? []);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The URL is the state: a page reads its parameters from `place` and writes them with `setParams`, so a
-// copied link shows the same page. The time range travels along when the page changes.
+// The URL is the state: a page reads its parameters from `place` and writes them with `setParams`,
+// so a copied link shows the same page. The time range travels along when the page changes.
 import { computed, signal } from "@preact/signals";
 import { DEFAULT_FROM, DEFAULT_TO, formatTime, resolveRange, type Range } from "./range";
 
@@ -39,7 +39,8 @@ function write(params: URLSearchParams, changes: Params): URLSearchParams {
 }
 
 function join(path: string, params: URLSearchParams): string {
-  // Braces, colons, commas, slashes and equal signs stay readable in the address bar: a query may hold them.
+  // Braces, colons, commas, slashes and equal signs stay readable in the address bar: a query may
+  // hold them.
   const query = params.toString().replace(/%(3A|2C|2F|7B|7D|3D)/g, decodeURIComponent);
   return query ? `${path}?${query}` : path;
 }
@@ -66,7 +67,9 @@ export function go(to: string, replace = false): void {
   place.value = next;
 }
 
-/** Changes parameters of this page. `replace` for what is not worth a step back (typing, scrolling). */
+/**
+ * Changes parameters of this page. `replace` for what is not worth a step back (typing, scrolling).
+ */
 export function setParams(changes: Params, replace = false): void {
   const params = write(new URLSearchParams(place.peek().params), changes);
   const to = join(place.peek().path, params);
@@ -101,7 +104,8 @@ export function followLinks(): void {
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     const link = (event.target as Element).closest?.("a");
-    if (!link || link.target || link.origin !== location.origin || !PAGES.test(link.pathname)) return;
+    if (!link || link.target || link.origin !== location.origin || !PAGES.test(link.pathname))
+      return;
     event.preventDefault();
     go(link.pathname + link.search);
   });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Metrics: one PromQL expression as lines over time, with a table of the series that is also the legend.
+// Metrics: one PromQL expression as lines over time, with a table of the series that is also the
+// legend.
 import uPlot from "uplot";
 import { useEffect, useState } from "preact/hooks";
 import { getJson } from "../lib/api";
@@ -12,13 +13,18 @@ import { ErrorBox, Skeleton } from "../ui/parts";
 import { useQuery } from "../ui/use-query";
 
 const POINTS = 250;
-/** More lines than this are not drawn: nobody can tell them apart, and the table still lists them. */
+/**
+ * More lines than this are not drawn: nobody can tell them apart, and the table still lists them.
+ */
 const MAX_LINES = 60;
 const MAX_ROWS = 500;
 
 const EXAMPLES: readonly (readonly [string, string])[] = [
   ["sum by (service_name) (rate(http_requests_total[5m]))", "requests a second, by service"],
-  ["histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))", "95th percentile of the latency"],
+  [
+    "histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",
+    "95th percentile of the latency",
+  ],
   ['rate(http_requests_total{status=~"5.."}[5m])', "failing requests"],
   ["process_resident_memory_bytes", "memory"],
 ];
@@ -36,7 +42,12 @@ export function seriesName(metric: Record<string, string>): string {
 }
 
 /** Series on one time grid; where a series has no value, null leaves a gap in its line. */
-function align(series: MatrixSeries[], start: number, end: number, step: number): (number | null)[][] {
+function align(
+  series: MatrixSeries[],
+  start: number,
+  end: number,
+  step: number,
+): (number | null)[][] {
   const size = Math.floor((end - start) / step) + 1;
   const times = Array.from({ length: size }, (_, i) => start + i * step);
   const rows = series.map((s) => {
@@ -54,7 +65,9 @@ function align(series: MatrixSeries[], start: number, end: number, step: number)
 function Form({ query }: { query: string }) {
   const [draft, setDraft] = useState(query);
   useEffect(() => setDraft(query), [query]);
-  const names = useQuery("names", (abort) => getJson<{ data: string[] }>("/api/v1/label/__name__/values", {}, abort));
+  const names = useQuery("names", (abort) =>
+    getJson<{ data: string[] }>("/api/v1/label/__name__/values", {}, abort),
+  );
   const submit = (e: Event) => {
     e.preventDefault();
     now.value = Date.now();
@@ -63,11 +76,24 @@ function Form({ query }: { query: string }) {
   return (
     <form class="query-form" onSubmit={submit}>
       <input
-        class="mono grow" aria-label="PromQL query" data-testid="promql" value={draft} spellcheck={false} autocomplete="off"
-        list="metric-names" placeholder="rate(http_requests_total[5m])" onInput={(e) => setDraft(e.currentTarget.value)}
+        class="mono grow"
+        aria-label="PromQL query"
+        data-testid="promql"
+        value={draft}
+        spellcheck={false}
+        autocomplete="off"
+        list="metric-names"
+        placeholder="rate(http_requests_total[5m])"
+        onInput={(e) => setDraft(e.currentTarget.value)}
       />
-      <datalist id="metric-names">{names.data?.data?.slice(0, 2000).map((n) => <option key={n} value={n} />)}</datalist>
-      <button type="submit" class="button primary">Run</button>
+      <datalist id="metric-names">
+        {names.data?.data?.slice(0, 2000).map((n) => (
+          <option key={n} value={n} />
+        ))}
+      </datalist>
+      <button type="submit" class="button primary">
+        Run
+      </button>
     </form>
   );
 }
@@ -90,7 +116,10 @@ function Graph({ data, names, off }: GraphProps) {
     series: [
       {},
       ...shown.map((_, i) => ({
-        stroke: palette.color(lineColor(i)), width: 1.5, show: !off.has(i), points: { size: 4 },
+        stroke: palette.color(lineColor(i)),
+        width: 1.5,
+        show: !off.has(i),
+        points: { size: 4 },
       })),
     ],
   });
@@ -100,7 +129,11 @@ function Graph({ data, names, off }: GraphProps) {
       .filter((l) => l.v !== null && l.v !== undefined && !off.has(l.s))
       .sort((a, b) => b.v! - a.v!);
     const rest = lines.length > 12 ? [`and ${lines.length - 12} more`] : [];
-    return [dateTime((data[0]![i] as number) * 1000).slice(0, 19), ...lines.slice(0, 12).map((l) => `${short(l.v)}  ${l.name}`), ...rest].join("\n");
+    return [
+      dateTime((data[0]![i] as number) * 1000).slice(0, 19),
+      ...lines.slice(0, 12).map((l) => `${short(l.v)}  ${l.name}`),
+      ...rest,
+    ].join("\n");
   };
   return (
     <Chart
@@ -115,10 +148,17 @@ function Graph({ data, names, off }: GraphProps) {
   );
 }
 
-function stats(row: (number | null)[]): { last: number | null; min: number | null; max: number | null; mean: number | null } {
+function stats(row: (number | null)[]): {
+  last: number | null;
+  min: number | null;
+  max: number | null;
+  mean: number | null;
+} {
   const values = row.filter((v): v is number => v !== null);
   if (!values.length) return { last: null, min: null, max: null, mean: null };
-  let min = Infinity, max = -Infinity, sum = 0;
+  let min = Infinity,
+    max = -Infinity,
+    sum = 0;
   for (const v of values) {
     min = Math.min(min, v);
     max = Math.max(max, v);
@@ -138,8 +178,14 @@ function Legend({ data, names, off }: GraphProps) {
       <table class="grid" data-testid="series">
         <thead>
           <tr>
-            <th scope="col">Series <small>{count(names.length)}</small></th>
-            {["Last", "Min", "Max", "Mean"].map((h) => <th key={h} scope="col" class="num">{h}</th>)}
+            <th scope="col">
+              Series <small>{count(names.length)}</small>
+            </th>
+            {["Last", "Min", "Max", "Mean"].map((h) => (
+              <th key={h} scope="col" class="num">
+                {h}
+              </th>
+            ))}
           </tr>
         </thead>
         <tbody>
@@ -148,18 +194,36 @@ function Legend({ data, names, off }: GraphProps) {
             return (
               <tr key={name} class={off.has(i) ? "off" : ""}>
                 <td>
-                  <button type="button" class="legend-item mono" aria-pressed={!off.has(i)} onClick={() => toggle(i)} disabled={i >= MAX_LINES}>
-                    <i style={{ background: i < MAX_LINES ? lineColor(i) : "transparent" }} aria-hidden="true" />
+                  <button
+                    type="button"
+                    class="legend-item mono"
+                    aria-pressed={!off.has(i)}
+                    onClick={() => toggle(i)}
+                    disabled={i >= MAX_LINES}
+                  >
+                    <i
+                      style={{ background: i < MAX_LINES ? lineColor(i) : "transparent" }}
+                      aria-hidden="true"
+                    />
                     {name}
                   </button>
                 </td>
-                {[s.last, s.min, s.max, s.mean].map((v, k) => <td key={k} class="num" title={String(v ?? "")}>{short(v)}</td>)}
+                {[s.last, s.min, s.max, s.mean].map((v, k) => (
+                  <td key={k} class="num" title={String(v ?? "")}>
+                    {short(v)}
+                  </td>
+                ))}
               </tr>
             );
           })}
         </tbody>
       </table>
-      {names.length > MAX_LINES && <p class="hint">The first {MAX_LINES} series are drawn. Aggregate with sum by (…) or topk(10, …) to see fewer.</p>}
+      {names.length > MAX_LINES && (
+        <p class="hint">
+          The first {MAX_LINES} series are drawn. Aggregate with sum by (…) or topk(10, …) to see
+          fewer.
+        </p>
+      )}
     </div>
   );
 }
@@ -170,14 +234,21 @@ export default function Explore() {
   const step = niceStep(r, POINTS);
   const end = Math.floor(r.to / 1000 / step) * step;
   const start = Math.ceil(r.from / 1000 / step) * step;
-  const answer = useQuery(query ? `${query} ${start} ${end} ${step} ${now.value}` : null, async (abort) => {
-    const a = await getJson<RangeAnswer>("/api/v1/query_range", { query, start, end, step }, abort);
-    return {
-      data: align(a.data.result, start, end, step),
-      names: a.data.result.map((s) => seriesName(s.metric)),
-      notes: [...(a.warnings ?? []), ...(a.infos ?? [])],
-    };
-  });
+  const answer = useQuery(
+    query ? `${query} ${start} ${end} ${step} ${now.value}` : null,
+    async (abort) => {
+      const a = await getJson<RangeAnswer>(
+        "/api/v1/query_range",
+        { query, start, end, step },
+        abort,
+      );
+      return {
+        data: align(a.data.result, start, end, step),
+        names: a.data.result.map((s) => seriesName(s.metric)),
+        notes: [...(a.warnings ?? []), ...(a.infos ?? [])],
+      };
+    },
+  );
   const off = new Set(param("off").split(",").filter(Boolean).map(Number));
   document.title = "Metrics · sonde";
   return (
@@ -185,14 +256,20 @@ export default function Explore() {
       <h1 class="off-screen">Metrics</h1>
       <Form query={query} />
       {answer.error && <ErrorBox error={answer.error} />}
-      {answer.data?.notes.map((n) => <p class="warn-text" key={n}>{n}</p>)}
+      {answer.data?.notes.map((n) => (
+        <p class="warn-text" key={n}>
+          {n}
+        </p>
+      ))}
       {!query ? (
         <div class="empty">
           <h2>Ask for a metric in PromQL</h2>
           <ul class="plain examples">
             {EXAMPLES.map(([q, what]) => (
               <li key={q}>
-                <button type="button" class="example" onClick={() => setParams({ query: q })}><code>{q}</code></button>
+                <button type="button" class="example" onClick={() => setParams({ query: q })}>
+                  <code>{q}</code>
+                </button>
                 <span class="hint">{what}</span>
               </li>
             ))}
@@ -208,10 +285,15 @@ export default function Explore() {
         ) : (
           <div class="empty">
             <h2>The query is right, but no series matches it in this range</h2>
-            <p>Check the metric's name (the box completes it) and its labels, or choose a longer range. A rate needs two samples inside its window.</p>
+            <p>
+              Check the metric's name (the box completes it) and its labels, or choose a longer
+              range. A rate needs two samples inside its window.
+            </p>
           </div>
         )
-      ) : !answer.error && <Skeleton rows={10} />}
+      ) : (
+        !answer.error && <Skeleton rows={10} />
+      )}
     </main>
   );
 }

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logs: a LogQL query narrowed by level and text, its volume over time, and the lines, newest first. Older
-// lines are loaded by time as the list is scrolled; live mode adds new ones on top.
+// Logs: a LogQL query narrowed by level and text, its volume over time, and the lines, newest
+// first. Older lines are loaded by time as the list is scrolled; live mode adds new ones on top.
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError } from "../lib/api";
 import { count, msToNs } from "../lib/format";
-import { DEFAULT_QUERY, LEVELS, addMatcher, compose, histogramQuery, knownLevel } from "../lib/logql";
+import {
+  DEFAULT_QUERY,
+  LEVELS,
+  addMatcher,
+  compose,
+  histogramQuery,
+  knownLevel,
+} from "../lib/logql";
 import { joinPages, queryLogCounts, queryLogs, type LogRow } from "../lib/loki";
 import { niceStep, type Range } from "../lib/range";
 import { now, param, range, setParams, toText, zoomTo } from "../lib/url";
@@ -34,7 +41,12 @@ const NONE: LogRow[] = [];
 
 /** The lines of an expression in a range: the newest page first, older ones on demand. */
 function useLines(expr: string, r: Range, key: string): Lines {
-  const [state, setState] = useState({ rows: NONE, more: false, loading: true, error: undefined as Error | undefined });
+  const [state, setState] = useState({
+    rows: NONE,
+    more: false,
+    loading: true,
+    error: undefined as Error | undefined,
+  });
   const abort = useRef<AbortController | null>(null);
   const load = (older: boolean, limit: number) => {
     abort.current?.abort();
@@ -46,13 +58,18 @@ function useLines(expr: string, r: Range, key: string): Lines {
       (page) => {
         if (mine.signal.aborted) return;
         // A whole page of one instant does not get past it: ask for more at once.
-        if (edge && page.length === limit && page[page.length - 1]!.ns === edge) return load(true, limit * 4);
+        if (edge && page.length === limit && page[page.length - 1]!.ns === edge)
+          return load(true, limit * 4);
         setState((s) => ({
-          rows: older ? joinPages(s.rows, page) : page, more: page.length >= limit, loading: false, error: undefined,
+          rows: older ? joinPages(s.rows, page) : page,
+          more: page.length >= limit,
+          loading: false,
+          error: undefined,
         }));
       },
       (error: Error) => {
-        if (!mine.signal.aborted) setState((s) => ({ ...s, rows: older ? s.rows : NONE, loading: false, error }));
+        if (!mine.signal.aborted)
+          setState((s) => ({ ...s, rows: older ? s.rows : NONE, loading: false, error }));
       },
     );
   };
@@ -66,7 +83,9 @@ function useLines(expr: string, r: Range, key: string): Lines {
     addNewer: (rows) =>
       setState((s) => {
         const all = [...rows, ...s.rows];
-        return all.length > LIVE_MAX ? { ...s, rows: all.slice(0, LIVE_MAX), more: true } : { ...s, rows: all };
+        return all.length > LIVE_MAX
+          ? { ...s, rows: all.slice(0, LIVE_MAX), more: true }
+          : { ...s, rows: all };
       }),
   };
 }
@@ -79,19 +98,35 @@ function QueryForm({ query, text }: { query: string; text: string }) {
   const submit = (e: Event) => {
     e.preventDefault();
     now.value = Date.now();
-    setParams({ query: draft.trim() === DEFAULT_QUERY ? null : draft.trim(), text: draftText.trim(), row: null });
+    setParams({
+      query: draft.trim() === DEFAULT_QUERY ? null : draft.trim(),
+      text: draftText.trim(),
+      row: null,
+    });
   };
   return (
     <form class="query-form" onSubmit={submit}>
       <input
-        class="mono grow" aria-label="LogQL query" data-testid="logql" value={draft} spellcheck={false} autocomplete="off"
-        placeholder={DEFAULT_QUERY} onInput={(e) => setDraft(e.currentTarget.value)}
+        class="mono grow"
+        aria-label="LogQL query"
+        data-testid="logql"
+        value={draft}
+        spellcheck={false}
+        autocomplete="off"
+        placeholder={DEFAULT_QUERY}
+        onInput={(e) => setDraft(e.currentTarget.value)}
       />
       <input
-        class="text" type="search" aria-label="Text that the line contains" value={draftText} placeholder="Line contains…"
+        class="text"
+        type="search"
+        aria-label="Text that the line contains"
+        value={draftText}
+        placeholder="Line contains…"
         onInput={(e) => setDraftText(e.currentTarget.value)}
       />
-      <button type="submit" class="button primary">Run</button>
+      <button type="submit" class="button primary">
+        Run
+      </button>
     </form>
   );
 }
@@ -105,7 +140,10 @@ function Levels({ chosen }: { chosen: string[] }) {
     <div class="levels" role="group" aria-label="Levels; none chosen shows all">
       {LEVELS.map((level) => (
         <button
-          type="button" key={level} class={`chip level-${level}`} aria-pressed={chosen.includes(level)}
+          type="button"
+          key={level}
+          class={`chip level-${level}`}
+          aria-pressed={chosen.includes(level)}
           onClick={() => toggle(level)}
         >
           {level}
@@ -115,15 +153,32 @@ function Levels({ chosen }: { chosen: string[] }) {
   );
 }
 
-function Histogram({ expr, r, onTotal }: { expr: string; r: Range; onTotal: (n: number | null) => void }) {
+function Histogram({
+  expr,
+  r,
+  onTotal,
+}: {
+  expr: string;
+  r: Range;
+  onTotal: (n: number | null) => void;
+}) {
   const step = niceStep(r, BARS);
   const end = Math.ceil(r.to / 1000 / step) * step;
   const start = Math.floor(r.from / 1000 / step) * step + step;
   const { data } = useQuery(`${expr} ${start} ${end} ${r.to}`, async (abort) =>
-    levelCounts(await queryLogCounts(histogramQuery(expr, step), start, end, step, abort), start, end, step),
+    levelCounts(
+      await queryLogCounts(histogramQuery(expr, step), start, end, step, abort),
+      start,
+      end,
+      step,
+    ),
   );
   useEffect(() => onTotal(data ? data.total : null), [data]);
-  return <div class="histogram">{data && data.levels.length > 0 && <LevelChart counts={data} onZoom={zoomTo} />}</div>;
+  return (
+    <div class="histogram">
+      {data && data.levels.length > 0 && <LevelChart counts={data} onZoom={zoomTo} />}
+    </div>
+  );
 }
 
 interface ListProps {
@@ -153,7 +208,12 @@ function List({ lines, live }: ListProps) {
   const find = param("text").trim();
   const open = openRows();
   const ids = useMemo(() => rows.map(rowId), [rows]);
-  const virtual = useVirtual({ scroller, count: rows.length, rowHeight: 24, keyOf: (i) => `${ids[i]}-${rows.length - i}` });
+  const virtual = useVirtual({
+    scroller,
+    count: rows.length,
+    rowHeight: 24,
+    keyOf: (i) => `${ids[i]}-${rows.length - i}`,
+  });
   const last = virtual.items[virtual.items.length - 1];
   useEffect(() => {
     if (last && last.index >= rows.length - 30 && !live) lines.loadOlder();
@@ -169,10 +229,20 @@ function List({ lines, live }: ListProps) {
           const row = rows[item.index]!;
           return (
             <div
-              key={item.key} data-index={item.index} ref={virtual.measure} class="virtual"
+              key={item.key}
+              data-index={item.index}
+              ref={virtual.measure}
+              class="virtual"
               style={{ transform: `translateY(${item.start}px)` }}
             >
-              <LogLine row={row} id={ids[item.index]!} open={open.has(ids[item.index]!)} onToggle={toggle} filter={filter} find={find} />
+              <LogLine
+                row={row}
+                id={ids[item.index]!}
+                open={open.has(ids[item.index]!)}
+                onToggle={toggle}
+                filter={filter}
+                find={find}
+              />
             </div>
           );
         })}
@@ -183,25 +253,35 @@ function List({ lines, live }: ListProps) {
             <button type="button" class="button" disabled={lines.loading} onClick={lines.loadOlder}>
               {lines.loading ? "Loading older lines…" : "Load older lines"}
             </button>
-          ) : "No older lines in this range."}
+          ) : (
+            "No older lines in this range."
+          )}
         </p>
       )}
     </div>
   );
 }
 
-const TAIL_TEXT = { off: "", connecting: "connecting…", open: "live", lost: "connection lost, trying again…" };
+const TAIL_TEXT = {
+  off: "",
+  connecting: "connecting…",
+  open: "live",
+  lost: "connection lost, trying again…",
+};
 
 export default function Logs() {
   const query = param("query", DEFAULT_QUERY);
   const text = param("text");
-  const levels = param("level").split(",").filter((l) => (LEVELS as readonly string[]).includes(l));
+  const levels = param("level")
+    .split(",")
+    .filter((l) => (LEVELS as readonly string[]).includes(l));
   const live = param("live") === "1";
   const expr = compose(query, levels, text);
   const r = range.value;
   const [total, setTotal] = useState<number | null>(null);
   const [held, setHeld] = useState<LogRow[]>(NONE);
-  // In live mode the tail brings what is new; loading the range again would fetch the same lines twice.
+  // In live mode the tail brings what is new; loading the range again would fetch the same lines
+  // twice.
   const lines = useLines(expr, r, live ? "live" : `${r.from}-${r.to}`);
   const tail = useTail({
     query: expr,
@@ -226,7 +306,12 @@ export default function Logs() {
   };
   registerServices([...new Set(lines.rows.map((row) => row.service).filter(Boolean))]);
   document.title = "Logs · sonde";
-  const setLive = () => setParams(live ? { live: null } : { live: 1, to: null, ...(toText.value === "now" ? {} : { from: null }) });
+  const setLive = () =>
+    setParams(
+      live
+        ? { live: null }
+        : { live: 1, to: null, ...(toText.value === "now" ? {} : { from: null }) },
+    );
   const missing = lines.error instanceof ApiError && lines.error.status === 400 && expr !== query;
   return (
     <main class="page fill" aria-busy={lines.loading}>
@@ -238,20 +323,38 @@ export default function Logs() {
           {lines.rows.length > 0 && `${count(lines.rows.length)} lines loaded`}
           {total !== null && total > lines.rows.length && ` of about ${count(total)}`}
         </span>
-        {tail.dropped > 0 && <span class="warn-text">{count(tail.dropped)} lines were dropped by the server</span>}
-        {live && <span class={`tail-state ${tail.state}`} role="status">{TAIL_TEXT[tail.state]}</span>}
+        {tail.dropped > 0 && (
+          <span class="warn-text">{count(tail.dropped)} lines were dropped by the server</span>
+        )}
+        {live && (
+          <span class={`tail-state ${tail.state}`} role="status">
+            {TAIL_TEXT[tail.state]}
+          </span>
+        )}
         <CopyButton text={expr} label={`Copy the whole query: ${expr}`} />
-        <button type="button" class="button" data-testid="live" aria-pressed={live} onClick={setLive}>
+        <button
+          type="button"
+          class="button"
+          data-testid="live"
+          aria-pressed={live}
+          onClick={setLive}
+        >
           <Icon name={live ? "pause" : "play"} />
           Live
         </button>
       </div>
       <Histogram expr={expr} r={r} onTotal={setTotal} />
       {held.length > 0 && (
-        <button type="button" class="held" onClick={show}>{count(held.length)} new lines</button>
+        <button type="button" class="held" onClick={show}>
+          {count(held.length)} new lines
+        </button>
       )}
       {lines.error && <ErrorBox error={lines.error} />}
-      {missing && <p class="hint">The whole query, with levels and text: <code>{expr}</code></p>}
+      {missing && (
+        <p class="hint">
+          The whole query, with levels and text: <code>{expr}</code>
+        </p>
+      )}
       {lines.loading && !lines.rows.length ? (
         <Skeleton rows={14} />
       ) : !lines.rows.length && !lines.error ? (
@@ -259,7 +362,13 @@ export default function Logs() {
           {expr !== DEFAULT_QUERY && (
             <p>
               Asked for: <code>{expr}</code>{" "}
-              <button type="button" class="button" onClick={() => setParams({ query: null, level: null, text: null })}>Clear</button>
+              <button
+                type="button"
+                class="button"
+                onClick={() => setParams({ query: null, level: null, text: null })}
+              >
+                Clear
+              </button>
             </p>
           )}
         </Empty>

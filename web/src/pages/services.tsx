@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What reports to this server and how it does: rate, errors, latency per service, and the volume of its logs.
+// What reports to this server and how it does: rate, errors, latency per service, and the volume of
+// its logs.
 import { getJson } from "../lib/api";
 import { count, durationMs, percent, rate } from "../lib/format";
 import { queryLogCounts, type MatrixSeries } from "../lib/loki";
@@ -29,13 +30,43 @@ function latency(s: ServiceRow, ms: number | null): string {
 
 type NumberKey = Exclude<keyof ServiceRow, "service">;
 
-const COLUMNS: readonly { key: NumberKey; label: string; title: string; text: (s: ServiceRow) => string }[] = [
+const COLUMNS: readonly {
+  key: NumberKey;
+  label: string;
+  title: string;
+  text: (s: ServiceRow) => string;
+}[] = [
   { key: "rate", label: "Rate", title: "Requests a second", text: (s) => rate(s.rate) },
-  { key: "requests", label: "Requests", title: "Requests in this range", text: (s) => count(s.requests) },
-  { key: "error_ratio", label: "Errors", title: "Share of requests that failed", text: (s) => (s.requests ? percent(s.error_ratio) : "–") },
-  { key: "p50_ms", label: "p50", title: "Half of the requests took less", text: (s) => latency(s, s.p50_ms) },
-  { key: "p95_ms", label: "p95", title: "95 of 100 requests took less", text: (s) => latency(s, s.p95_ms) },
-  { key: "p99_ms", label: "p99", title: "99 of 100 requests took less", text: (s) => latency(s, s.p99_ms) },
+  {
+    key: "requests",
+    label: "Requests",
+    title: "Requests in this range",
+    text: (s) => count(s.requests),
+  },
+  {
+    key: "error_ratio",
+    label: "Errors",
+    title: "Share of requests that failed",
+    text: (s) => (s.requests ? percent(s.error_ratio) : "–"),
+  },
+  {
+    key: "p50_ms",
+    label: "p50",
+    title: "Half of the requests took less",
+    text: (s) => latency(s, s.p50_ms),
+  },
+  {
+    key: "p95_ms",
+    label: "p95",
+    title: "95 of 100 requests took less",
+    text: (s) => latency(s, s.p95_ms),
+  },
+  {
+    key: "p99_ms",
+    label: "p99",
+    title: "99 of 100 requests took less",
+    text: (s) => latency(s, s.p99_ms),
+  },
 ];
 
 const BARS = 40;
@@ -74,9 +105,17 @@ function Spark({ volume }: { volume: Volume | undefined }) {
   const top = Math.max(...volume.all, 1);
   const n = volume.all.length;
   const path = (values: number[], least: number) =>
-    values.map((v, i) => (v ? `M${i + 0.5} 20v${-Math.max(least, (v / top) * 19).toFixed(1)}` : "")).join("");
+    values
+      .map((v, i) => (v ? `M${i + 0.5} 20v${-Math.max(least, (v / top) * 19).toFixed(1)}` : ""))
+      .join("");
   return (
-    <svg class="spark" viewBox={`0 0 ${n} 20`} preserveAspectRatio="none" role="img" aria-label="Log lines over time, errors in red">
+    <svg
+      class="spark"
+      viewBox={`0 0 ${n} 20`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label="Log lines over time, errors in red"
+    >
       <path class="all" d={path(volume.all, 1)} />
       <path class="bad" d={path(volume.bad, 3)} />
     </svg>
@@ -106,22 +145,38 @@ function Row({ s, volume }: { s: ServiceRow; volume: Volume | undefined }) {
         </a>
       </td>
       {COLUMNS.map((c) => (
-        <td key={c.key} class={`num ${c.key === "error_ratio" ? state(s) : ""} ${c.key === "p95_ms" || c.key === "rate" ? "strong" : ""}`}>
+        <td
+          key={c.key}
+          class={`num ${c.key === "error_ratio" ? state(s) : ""} ${c.key === "p95_ms" || c.key === "rate" ? "strong" : ""}`}
+        >
           {c.key === "error_ratio" && s.errors > 0 ? (
-            <a href={href("/traces", { service: s.service, error: "1" })} title={`${count(s.errors)} failed requests`}>
+            <a
+              href={href("/traces", { service: s.service, error: "1" })}
+              title={`${count(s.errors)} failed requests`}
+            >
               {c.text(s)}
             </a>
-          ) : c.text(s)}
+          ) : (
+            c.text(s)
+          )}
         </td>
       ))}
-      <td class="spark-cell"><Spark volume={volume} /></td>
+      <td class="spark-cell">
+        <Spark volume={volume} />
+      </td>
       <td class="num">
-        <a href={href("/logs", { query: `{service=${quote(s.service)}}` })} aria-label={`${count(s.logs)} log lines of ${s.service}`}>
+        <a
+          href={href("/logs", { query: `{service=${quote(s.service)}}` })}
+          aria-label={`${count(s.logs)} log lines of ${s.service}`}
+        >
           {count(s.logs)} lines
         </a>
       </td>
       <td class="num">
-        <a href={href("/traces", { service: s.service, sort: "slowest" })} aria-label={`Slowest traces of ${s.service}`}>
+        <a
+          href={href("/traces", { service: s.service, sort: "slowest" })}
+          aria-label={`Slowest traces of ${s.service}`}
+        >
           slowest
         </a>
       </td>
@@ -133,7 +188,11 @@ export default function Services() {
   const r = range.value;
   const key = `${r.from}-${r.to}`;
   const { data, error, loading } = useQuery(key, (abort) =>
-    getJson<{ data: ServiceRow[] | null }>("/api/sonde/v1/services", { start: r.from / 1000, end: r.to / 1000 }, abort),
+    getJson<{ data: ServiceRow[] | null }>(
+      "/api/sonde/v1/services",
+      { start: r.from / 1000, end: r.to / 1000 },
+      abort,
+    ),
   );
   const volumes = useQuery(key, (abort) => logVolumes(r, abort));
   const rows = data?.data ?? [];
@@ -157,15 +216,27 @@ export default function Services() {
               <tr>
                 <SortHead name="service" label="Service" sort={sort} onSort={onSort} />
                 {COLUMNS.map((c) => (
-                  <SortHead key={c.key} class="num" name={c.key} label={c.label} title={c.title} sort={sort} onSort={onSort} />
+                  <SortHead
+                    key={c.key}
+                    class="num"
+                    name={c.key}
+                    label={c.label}
+                    title={c.title}
+                    sort={sort}
+                    onSort={onSort}
+                  />
                 ))}
                 <th scope="col">Log lines, errors in red</th>
                 <SortHead class="num" name="logs" label="Logs" sort={sort} onSort={onSort} />
-                <th scope="col" class="num">Traces</th>
+                <th scope="col" class="num">
+                  Traces
+                </th>
               </tr>
             </thead>
             <tbody>
-              {sorted(rows, sort).map((s) => <Row key={s.service} s={s} volume={volumes.data?.get(s.service)} />)}
+              {sorted(rows, sort).map((s) => (
+                <Row key={s.service} s={s} volume={volumes.data?.get(s.service)} />
+              ))}
             </tbody>
           </table>
         </div>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One trace as a waterfall; ?span= opens the panel of a span, ?fold= and ?view= keep what is folded and zoomed.
+// One trace as a waterfall; ?span= opens the panel of a span, ?fold= and ?view= keep what is folded
+// and zoomed.
 import { useEffect, useMemo } from "preact/hooks";
 import { ApiError } from "../lib/api";
 import { count, dateTime, durationUs, msToNs } from "../lib/format";
@@ -14,7 +15,10 @@ import { SpanPanel, logRange, logsHref } from "../ui/span-panel";
 import { useQuery } from "../ui/use-query";
 import { Waterfall } from "../ui/waterfall";
 
-/** Folds everything below the roots; after it, "-ID" names the exceptions, so that the address stays short. */
+/**
+ * Folds everything below the roots; after it, "-ID" names the exceptions, so that the address stays
+ * short.
+ */
 const ALL = "all";
 
 function readFolded(text: string, nodes: Node[]): ReadonlySet<string> {
@@ -56,20 +60,42 @@ function Head({ trace, tree }: { trace: Trace; tree: Tree }) {
   return (
     <header class="trace-head">
       <h1>
-        {root && <><Service name={root.service} /> <span class="op">{root.span.operationName}</span></>}
+        {root && (
+          <>
+            <Service name={root.service} /> <span class="op">{root.span.operationName}</span>
+          </>
+        )}
       </h1>
       <dl class="facts">
-        <div><dt>Duration</dt><dd>{durationUs(tree.end - tree.start)}</dd></div>
-        <div><dt>Started</dt><dd>{dateTime(tree.start / 1000)}</dd></div>
-        <div><dt>Spans</dt><dd>{count(tree.nodes.size)}</dd></div>
-        <div><dt>Errors</dt><dd class={tree.errors ? "bad" : ""}>{count(tree.errors)}</dd></div>
+        <div>
+          <dt>Duration</dt>
+          <dd>{durationUs(tree.end - tree.start)}</dd>
+        </div>
+        <div>
+          <dt>Started</dt>
+          <dd>{dateTime(tree.start / 1000)}</dd>
+        </div>
+        <div>
+          <dt>Spans</dt>
+          <dd>{count(tree.nodes.size)}</dd>
+        </div>
+        <div>
+          <dt>Errors</dt>
+          <dd class={tree.errors ? "bad" : ""}>{count(tree.errors)}</dd>
+        </div>
       </dl>
       <p class="row legend">
-        {tree.services.map((s) => <Service key={s} name={s} />)}
+        {tree.services.map((s) => (
+          <Service key={s} name={s} />
+        ))}
         <span class="grow" />
-        <code class="id" title="Trace id">{trace.traceID}</code>
+        <code class="id" title="Trace id">
+          {trace.traceID}
+        </code>
         <CopyButton text={trace.traceID} label="Copy the trace id" />
-        <a href={logsHref(traceLogs(trace.traceID), logRange(tree))} data-testid="trace-logs">Logs of this trace</a>
+        <a href={logsHref(traceLogs(trace.traceID), logRange(tree))} data-testid="trace-logs">
+          Logs of this trace
+        </a>
         <a href={back}>More traces</a>
       </p>
     </header>
@@ -80,10 +106,15 @@ function Missing({ id }: { id: string }) {
   return (
     <div class="empty">
       <h2>No trace with this id</h2>
-      <p><code>{id}</code></p>
       <p>
-        Spans show up here when they have ended and were sent. It may not have arrived yet, was not sampled, or is older than
-        the retention. <button type="button" class="button" onClick={() => (now.value = Date.now())}>Look again</button>{" "}
+        <code>{id}</code>
+      </p>
+      <p>
+        Spans show up here when they have ended and were sent. It may not have arrived yet, was not
+        sampled, or is older than the retention.{" "}
+        <button type="button" class="button" onClick={() => (now.value = Date.now())}>
+          Look again
+        </button>{" "}
         <a href={href("/logs", { query: traceLogs(id) })}>Search the logs for it</a>
       </p>
     </div>
@@ -99,7 +130,12 @@ function useTraceLogs(trace: Trace, tree: Tree): ReadonlyMap<string, LogRow[]> {
   const r = logRange(tree);
   const { data } = useQuery(`${trace.traceID} ${r.from} ${r.to}`, async (abort) => {
     const bySpan = new Map<string, LogRow[]>();
-    const query = { query: traceLogs(trace.traceID), startNs: msToNs(r.from), endNs: msToNs(r.to), limit: MAX_LOGS };
+    const query = {
+      query: traceLogs(trace.traceID),
+      startNs: msToNs(r.from),
+      endNs: msToNs(r.to),
+      limit: MAX_LOGS,
+    };
     for (const row of await queryLogs({ ...query, direction: "forward" }, abort)) {
       const rows = bySpan.get(row.spanId);
       if (rows) rows.push(row);
@@ -124,7 +160,8 @@ function Loaded({ trace }: { trace: Trace }) {
   registerServices(tree.services);
   useEffect(() => {
     const escape = (e: KeyboardEvent) => {
-      if (e.key === "Escape" && !document.querySelector("dialog[open]") && param("span")) setParams({ span: null }, true);
+      if (e.key === "Escape" && !document.querySelector("dialog[open]") && param("span"))
+        setParams({ span: null }, true);
     };
     document.addEventListener("keydown", escape);
     return () => document.removeEventListener("keydown", escape);
@@ -134,29 +171,58 @@ function Loaded({ trace }: { trace: Trace }) {
   return (
     <>
       <Head trace={trace} tree={tree} />
-      {trace.warnings?.map((w) => <p class="warn-text" key={w}>{w}</p>)}
+      {trace.warnings?.map((w) => (
+        <p class="warn-text" key={w}>
+          {w}
+        </p>
+      ))}
       <div class="split">
         <Waterfall
-          tree={tree} rows={rows} folded={folded} selected={selected} view={view}
+          tree={tree}
+          rows={rows}
+          folded={folded}
+          selected={selected}
+          view={view}
           logs={logs}
-          onSelect={select} onFold={fold}
+          onSelect={select}
+          onFold={fold}
         >
           <div class="minimap-row">
             <div class="span-name row">
-              <button type="button" class="button" disabled={all.length <= tree.roots.length} onClick={() => setParams({ fold: folded.size ? null : ALL }, true)}>
+              <button
+                type="button"
+                class="button"
+                disabled={all.length <= tree.roots.length}
+                onClick={() => setParams({ fold: folded.size ? null : ALL }, true)}
+              >
                 {folded.size ? "Unfold all" : "Fold all"}
               </button>
-              {view !== WHOLE && <button type="button" class="button" onClick={() => setView(WHOLE)}>Whole trace</button>}
+              {view !== WHOLE && (
+                <button type="button" class="button" onClick={() => setView(WHOLE)}>
+                  Whole trace
+                </button>
+              )}
             </div>
             <Minimap tree={tree} rows={all} view={view} onView={setView} />
           </div>
         </Waterfall>
         {node ? (
-          <SpanPanel key={selected} node={node} trace={trace} tree={tree} onClose={() => setParams({ span: null }, true)} />
-        ) : selected && (
-          <aside class="panel">
-            <p class="hint">Span <code>{selected}</code> is not in this trace: it may not have ended or not have arrived yet.</p>
-          </aside>
+          <SpanPanel
+            key={selected}
+            node={node}
+            trace={trace}
+            tree={tree}
+            onClose={() => setParams({ span: null }, true)}
+          />
+        ) : (
+          selected && (
+            <aside class="panel">
+              <p class="hint">
+                Span <code>{selected}</code> is not in this trace: it may not have ended or not have
+                arrived yet.
+              </p>
+            </aside>
+          )
         )}
       </div>
     </>
@@ -165,11 +231,21 @@ function Loaded({ trace }: { trace: Trace }) {
 
 export default function TracePage() {
   const id = decodeURIComponent(place.value.path.slice("/trace/".length));
-  const { data, error, loading } = useQuery(`${id} ${now.value}`, async (abort) => ({ trace: await getTrace(id, abort) }));
+  const { data, error, loading } = useQuery(`${id} ${now.value}`, async (abort) => ({
+    trace: await getTrace(id, abort),
+  }));
   const missing = (error instanceof ApiError && error.status === 404) || (data && !data.trace);
   return (
     <main class="page fill" aria-busy={loading}>
-      {missing ? <Missing id={id} /> : error ? <ErrorBox error={error} /> : data?.trace ? <Loaded trace={data.trace} /> : <Skeleton rows={12} />}
+      {missing ? (
+        <Missing id={id} />
+      ) : error ? (
+        <ErrorBox error={error} />
+      ) : data?.trace ? (
+        <Loaded trace={data.trace} />
+      ) : (
+        <Skeleton rows={12} />
+      )}
     </main>
   );
 }

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Traces: a search form, durations over time, and the list. The server gives the newest matches up to a limit;
-// sorting happens here.
+// Traces: a search form, durations over time, and the list. The server gives the newest matches up
+// to a limit; sorting happens here.
 import uPlot from "uplot";
 import { useEffect, useState } from "preact/hooks";
 import { ago, count, dateTime, durationUs } from "../lib/format";
 import {
-  formatTag, listOperations, listServices, parseTags, searchTraces, summarize, type Summary, type TraceSearch,
+  formatTag,
+  listOperations,
+  listServices,
+  parseTags,
+  searchTraces,
+  summarize,
+  type Summary,
+  type TraceSearch,
 } from "../lib/jaeger";
 import { parseDuration, type Range } from "../lib/range";
 import { go, href, now, param, range, setParams, zoomTo } from "../lib/url";
@@ -32,7 +39,10 @@ interface Found {
 
 async function find(search: TraceSearch, abort: AbortSignal): Promise<Found> {
   const traces = await searchTraces(search, abort);
-  return { traces: traces.filter((t) => t.spans.length).map(summarize), cut: traces.length >= search.limit };
+  return {
+    traces: traces.filter((t) => t.spans.length).map(summarize),
+    cut: traces.length >= search.limit,
+  };
 }
 
 function Form({ services }: { services: string[] }) {
@@ -56,42 +66,64 @@ function Form({ services }: { services: string[] }) {
       <label>
         Service
         <select
-          data-testid="service" value={service}
+          data-testid="service"
+          value={service}
           onChange={(e) => setParams({ service: e.currentTarget.value, operation: null })}
         >
           <option value="">all services</option>
-          {names.map((s) => <option key={s}>{s}</option>)}
+          {names.map((s) => (
+            <option key={s}>{s}</option>
+          ))}
         </select>
       </label>
       <label>
         Operation
-        <select value={param("operation")} disabled={!service} onChange={(e) => setParams({ operation: e.currentTarget.value })}>
+        <select
+          value={param("operation")}
+          disabled={!service}
+          onChange={(e) => setParams({ operation: e.currentTarget.value })}
+        >
           <option value="">{service ? "all operations" : "choose a service first"}</option>
-          {(operations.data ?? (param("operation") ? [param("operation")] : [])).map((o) => <option key={o}>{o}</option>)}
+          {(operations.data ?? (param("operation") ? [param("operation")] : [])).map((o) => (
+            <option key={o}>{o}</option>
+          ))}
         </select>
       </label>
       <label>
         At least
         <input
-          class="narrow" value={min} placeholder="250ms" aria-invalid={badMin} spellcheck={false}
-          title="Shortest duration: 250ms, 1.5s, 2m" onInput={(e) => setMin(e.currentTarget.value)}
+          class="narrow"
+          value={min}
+          placeholder="250ms"
+          aria-invalid={badMin}
+          spellcheck={false}
+          title="Shortest duration: 250ms, 1.5s, 2m"
+          onInput={(e) => setMin(e.currentTarget.value)}
         />
       </label>
       <label class="grow">
         Attributes
         <input
-          class="mono" value={tags} placeholder="http.response.status_code=500 user.id=u-17" aria-invalid={badTags} spellcheck={false}
-          title="key=value, separated by spaces; quote values that hold spaces" onInput={(e) => setTags(e.currentTarget.value)}
+          class="mono"
+          value={tags}
+          placeholder="http.response.status_code=500 user.id=u-17"
+          aria-invalid={badTags}
+          spellcheck={false}
+          title="key=value, separated by spaces; quote values that hold spaces"
+          onInput={(e) => setTags(e.currentTarget.value)}
         />
       </label>
       <label class="check">
         <input
-          type="checkbox" checked={param("error") === "1"}
+          type="checkbox"
+          checked={param("error") === "1"}
           onChange={(e) => setParams({ error: e.currentTarget.checked ? 1 : null })}
         />
         only errors
       </label>
-      <button type="submit" class="button primary">Search</button>
+      <button type="submit" class="button primary">
+        Search
+      </button>
     </form>
   );
 }
@@ -101,7 +133,8 @@ const REACH_PX = 14;
 
 /** On a logarithmic scale only the powers of ten get a line. */
 function logAxis(axis: uPlot.Axis): uPlot.Axis {
-  const filter: uPlot.Axis.Filter = (_u, splits) => splits.map((n) => (Number.isInteger(Math.round(Math.log10(n) * 1e6) / 1e6) ? n : null));
+  const filter: uPlot.Axis.Filter = (_u, splits) =>
+    splits.map((n) => (Number.isInteger(Math.round(Math.log10(n) * 1e6) / 1e6) ? n : null));
   return { ...axis, filter, space: 18, grid: { ...axis.grid, filter } };
 }
 
@@ -128,7 +161,11 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
   const options = (palette: Palette): Omit<uPlot.Options, "width" | "height"> => {
     const dots = (css: string): uPlot.Series => {
       const color = palette.color(css);
-      return { stroke: color, paths: () => null, points: { show: true, size: 6, width: 0, fill: color, stroke: color } };
+      return {
+        stroke: color,
+        paths: () => null,
+        points: { show: true, size: 6, width: 0, fill: color, stroke: color },
+      };
     };
     return {
       padding: [8, 18, 0, 0],
@@ -151,7 +188,9 @@ function Scatter({ traces, r }: { traces: Summary[]; r: Range }) {
       }}
       tip={(_, plot) => {
         const t = nearest(plot);
-        return t ? `${durationUs(t.duration)}  ${t.service}: ${t.operation}${t.errors ? "\nfailed" : ""}` : null;
+        return t
+          ? `${durationUs(t.duration)}  ${t.service}: ${t.operation}${t.errors ? "\nfailed" : ""}`
+          : null;
       }}
     />
   );
@@ -172,10 +211,17 @@ function order(traces: Summary[], sort: string): Summary[] {
 function Row({ t, longest, at }: { t: Summary; longest: number; at: number }) {
   const to = href(`/trace/${t.traceId}`);
   return (
-    <tr data-testid="trace-row" data-trace={t.traceId} data-duration={t.duration} onClick={(e) => {
-      if (!(e.target as Element).closest("a") && !String(getSelection())) go(to);
-    }}>
-      <td class="nowrap" title={ago(t.start / 1000, at)}>{dateTime(t.start / 1000)}</td>
+    <tr
+      data-testid="trace-row"
+      data-trace={t.traceId}
+      data-duration={t.duration}
+      onClick={(e) => {
+        if (!(e.target as Element).closest("a") && !String(getSelection())) go(to);
+      }}
+    >
+      <td class="nowrap" title={ago(t.start / 1000, at)}>
+        {dateTime(t.start / 1000)}
+      </td>
       <td>
         <a class="strong" href={to}>
           <Service name={t.service} /> <span class="op">{t.operation}</span>
@@ -183,13 +229,25 @@ function Row({ t, longest, at }: { t: Summary; longest: number; at: number }) {
       </td>
       <td class="wrap">
         {t.services.map((s) => (
-          <span class="svc-count" key={s.name}><Service name={s.name} /> <small>{s.spans}</small></span>
+          <span class="svc-count" key={s.name}>
+            <Service name={s.name} /> <small>{s.spans}</small>
+          </span>
         ))}
       </td>
       <td class="num">{count(t.spans)}</td>
-      <td class={`num ${t.errors ? "bad" : ""}`}>{t.errors ? <><Icon name="error" /> {count(t.errors)}</> : "–"}</td>
+      <td class={`num ${t.errors ? "bad" : ""}`}>
+        {t.errors ? (
+          <>
+            <Icon name="error" /> {count(t.errors)}
+          </>
+        ) : (
+          "–"
+        )}
+      </td>
       <td class={`num duration ${t.errors ? "bad" : ""}`}>
-        <b aria-hidden="true"><i style={{ width: `${longest ? (t.duration / longest) * 100 : 0}%` }} /></b>
+        <b aria-hidden="true">
+          <i style={{ width: `${longest ? (t.duration / longest) * 100 : 0}%` }} />
+        </b>
         {durationUs(t.duration)}
       </td>
     </tr>
@@ -207,12 +265,20 @@ export default function Traces() {
   const tags = parseTags(param("tags")) ?? {};
   if (param("error") === "1") tags.error = "true";
   const search: TraceSearch = {
-    service, operation: service ? param("operation") : "", minDuration: durationParam(param("min")), tags, limit,
-    startUs: r.from * 1000, endUs: r.to * 1000,
+    service,
+    operation: service ? param("operation") : "",
+    minDuration: durationParam(param("min")),
+    tags,
+    limit,
+    startUs: r.from * 1000,
+    endUs: r.to * 1000,
   };
   const found = useQuery<Found>(JSON.stringify(search), (abort) => find(search, abort));
   const error = found.error ?? services.error;
-  registerServices([...(services.data ?? []), ...(found.data?.traces.flatMap((t) => t.services.map((s) => s.name)) ?? [])]);
+  registerServices([
+    ...(services.data ?? []),
+    ...(found.data?.traces.flatMap((t) => t.services.map((s) => s.name)) ?? []),
+  ]);
   const sorted = order(found.data?.traces ?? [], sort);
   const longest = Math.max(0, ...sorted.map((t) => t.duration));
   const onSort = (name: string) => setParams({ sort: name === "newest" ? null : name }, true);
@@ -222,58 +288,113 @@ export default function Traces() {
       <h1 class="off-screen">Traces</h1>
       <Form services={services.data ?? []} />
       {error && <ErrorBox error={error} />}
-      {!error && (found.data ? (
-        sorted.length ? (
-          <>
-            <Scatter traces={sorted} r={r} />
-            <div class="bar">
-              <span class="hint grow">
-                {count(sorted.length)} traces
-                {found.data.cut && ` (the newest ${limit}; older ones may match too)`}
-              </span>
-              <label class="inline">
-                Newest
-                <select value={String(limit)} onChange={(e) => setParams({ limit: e.currentTarget.value === String(DEFAULT_LIMIT) ? null : e.currentTarget.value })}>
-                  {LIMITS.map((n) => <option key={n}>{n}</option>)}
-                </select>
-              </label>
-              <label class="inline">
-                Sort by
-                <select data-testid="sort" value={sort.replace(/^-/, "")} onChange={(e) => onSort(e.currentTarget.value)}>
-                  {Object.keys(SORTS).map((s) => <option key={s}>{s}</option>)}
-                </select>
-              </label>
-            </div>
-            {sort === "slowest" && found.data.cut && (
-              <p class="hint">The slowest of the newest {limit}. For those of the whole range, raise the number or fill in “At least”.</p>
-            )}
-            <div class="table-wrap">
-              <table class="grid clickable" data-testid="traces">
-                <thead>
-                  <tr>
-                    <SortHead name="newest" label="Time" sort={sort} onSort={onSort} />
-                    <th scope="col">Root</th>
-                    <th scope="col">Services</th>
-                    <SortHead class="num" name="spans" label="Spans" sort={sort} onSort={onSort} />
-                    <SortHead class="num" name="errors" label="Errors" sort={sort} onSort={onSort} />
-                    <SortHead class="num" name="slowest" label="Duration" sort={sort} onSort={onSort} />
-                  </tr>
-                </thead>
-                <tbody>
-                  {sorted.slice(0, SHOWN).map((t) => <Row key={t.traceId} t={t} longest={longest} at={now.value} />)}
-                </tbody>
-              </table>
-              {sorted.length > SHOWN && <p class="hint">The first {SHOWN} of {count(sorted.length)} are listed; the plot shows all.</p>}
-            </div>
-          </>
+      {!error &&
+        (found.data ? (
+          sorted.length ? (
+            <>
+              <Scatter traces={sorted} r={r} />
+              <div class="bar">
+                <span class="hint grow">
+                  {count(sorted.length)} traces
+                  {found.data.cut && ` (the newest ${limit}; older ones may match too)`}
+                </span>
+                <label class="inline">
+                  Newest
+                  <select
+                    value={String(limit)}
+                    onChange={(e) =>
+                      setParams({
+                        limit:
+                          e.currentTarget.value === String(DEFAULT_LIMIT)
+                            ? null
+                            : e.currentTarget.value,
+                      })
+                    }
+                  >
+                    {LIMITS.map((n) => (
+                      <option key={n}>{n}</option>
+                    ))}
+                  </select>
+                </label>
+                <label class="inline">
+                  Sort by
+                  <select
+                    data-testid="sort"
+                    value={sort.replace(/^-/, "")}
+                    onChange={(e) => onSort(e.currentTarget.value)}
+                  >
+                    {Object.keys(SORTS).map((s) => (
+                      <option key={s}>{s}</option>
+                    ))}
+                  </select>
+                </label>
+              </div>
+              {sort === "slowest" && found.data.cut && (
+                <p class="hint">
+                  The slowest of the newest {limit}. For those of the whole range, raise the number
+                  or fill in “At least”.
+                </p>
+              )}
+              <div class="table-wrap">
+                <table class="grid clickable" data-testid="traces">
+                  <thead>
+                    <tr>
+                      <SortHead name="newest" label="Time" sort={sort} onSort={onSort} />
+                      <th scope="col">Root</th>
+                      <th scope="col">Services</th>
+                      <SortHead
+                        class="num"
+                        name="spans"
+                        label="Spans"
+                        sort={sort}
+                        onSort={onSort}
+                      />
+                      <SortHead
+                        class="num"
+                        name="errors"
+                        label="Errors"
+                        sort={sort}
+                        onSort={onSort}
+                      />
+                      <SortHead
+                        class="num"
+                        name="slowest"
+                        label="Duration"
+                        sort={sort}
+                        onSort={onSort}
+                      />
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {sorted.slice(0, SHOWN).map((t) => (
+                      <Row key={t.traceId} t={t} longest={longest} at={now.value} />
+                    ))}
+                  </tbody>
+                </table>
+                {sorted.length > SHOWN && (
+                  <p class="hint">
+                    The first {SHOWN} of {count(sorted.length)} are listed; the plot shows all.
+                  </p>
+                )}
+              </div>
+            </>
+          ) : (
+            <Empty what={service ? `traces of ${service}` : "traces"}>
+              {Object.keys(tags).length > 0 && (
+                <p>
+                  Asked for:{" "}
+                  <code>
+                    {Object.entries(tags)
+                      .map(([k, v]) => formatTag(k, v))
+                      .join(" ")}
+                  </code>
+                </p>
+              )}
+            </Empty>
+          )
         ) : (
-          <Empty what={service ? `traces of ${service}` : "traces"}>
-            {Object.keys(tags).length > 0 && <p>Asked for: <code>{Object.entries(tags).map(([k, v]) => formatTag(k, v)).join(" ")}</code></p>}
-          </Empty>
-        )
-      ) : (
-        <Skeleton rows={12} />
-      ))}
+          <Skeleton rows={12} />
+        ))}
     </main>
   );
 }

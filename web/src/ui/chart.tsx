@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// uPlot in a component. The options are rebuilt when `kind` or the theme changes, the data alone otherwise.
-// Dragging selects a time range; what a click means is the page's business.
+// uPlot in a component. The options are rebuilt when `kind` or the theme changes, the data alone
+// otherwise. Dragging selects a time range; what a click means is the page's business.
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useEffect, useRef } from "preact/hooks";
@@ -73,7 +73,10 @@ export function Chart(props: ChartProps) {
     };
     const hover = (p: uPlot) => {
       const { idx, left, top } = p.cursor;
-      const text = idx === null || idx === undefined || (left ?? -1) < 0 ? null : latest.current.tip?.(idx, p) ?? null;
+      const text =
+        idx === null || idx === undefined || (left ?? -1) < 0
+          ? null
+          : (latest.current.tip?.(idx, p) ?? null);
       tip.hidden = text === null;
       if (text === null) return;
       tip.textContent = text;
@@ -87,12 +90,14 @@ export function Chart(props: ChartProps) {
     const down = (e: MouseEvent) => (downAt = e.clientX);
     const click = (e: MouseEvent) => {
       const index = u.cursor.idx;
-      if (Math.abs(e.clientX - downAt) < 4 && index !== null && index !== undefined) latest.current.onPick?.(index, u);
+      if (Math.abs(e.clientX - downAt) < 4 && index !== null && index !== undefined)
+        latest.current.onPick?.(index, u);
     };
     u.over.addEventListener("mousedown", down);
     u.over.addEventListener("click", click);
     const resized = new ResizeObserver(() => {
-      if (element.clientWidth) u.setSize({ width: element.clientWidth, height: latest.current.height });
+      if (element.clientWidth)
+        u.setSize({ width: element.clientWidth, height: latest.current.height });
     });
     resized.observe(element);
     return () => {
@@ -106,7 +111,15 @@ export function Chart(props: ChartProps) {
     plot.current?.setData(props.data);
   }, [props.data]);
 
-  return <div class="chart" ref={host} role="img" aria-label={props.label} style={{ height: `${props.height}px` }} />;
+  return (
+    <div
+      class="chart"
+      ref={host}
+      role="img"
+      aria-label={props.label}
+      style={{ height: `${props.height}px` }}
+    />
+  );
 }
 
 const MINUTE = 60;
@@ -129,7 +142,8 @@ export function timeAxis(palette: Palette): uPlot.Axis {
         const d = new Date(s * 1000);
         const hm = `${two(d.getHours())}:${two(d.getMinutes())}`;
         if (step >= DAY) return `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
-        if (step >= HOUR && d.getHours() === 0) return `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+        if (step >= HOUR && d.getHours() === 0)
+          return `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
         return step >= MINUTE ? hm : `${hm}:${two(d.getSeconds())}`;
       }),
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A service keeps one colour on every page: its name picks a place in the palette, and the next free place
-// is taken when two names meet. The palette itself is in app.css (--s0 … --s11), per theme.
+// A service keeps one colour on every page: its name picks a place in the palette, and the next
+// free place is taken when two names meet. The palette itself is in app.css (--s0 … --s11), per
+// theme.
 
 const PALETTE = 12;
 const taken = new Map<string, number>();
@@ -22,7 +23,10 @@ export function colorIndex(name: string): number {
   return index;
 }
 
-/** Names that appear together are placed in order of name, so that every reader sees the same colours. */
+/**
+ * Names that appear together are placed in order of name, so that every reader sees the same
+ * colours.
+ */
 export function registerServices(names: readonly string[]): void {
   for (const name of [...names].sort()) colorIndex(name);
 }

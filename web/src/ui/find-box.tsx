@@ -34,8 +34,13 @@ export function FindBox() {
     <form class="find" role="search" onSubmit={submit}>
       <Icon name="search" />
       <input
-        id="find" name="id" autocomplete="off" spellcheck={false} placeholder="Trace, request or job id"
-        aria-label="Find a trace, request or job id" onInput={close}
+        id="find"
+        name="id"
+        autocomplete="off"
+        spellcheck={false}
+        placeholder="Trace, request or job id"
+        aria-label="Find a trace, request or job id"
+        onInput={close}
         onKeyDown={(e) => e.key === "Escape" && close()}
       />
       <kbd aria-hidden="true">/</kbd>
@@ -48,14 +53,20 @@ export function FindBox() {
               <p>{outcome.traces.length} traces belong to this id:</p>
               <ul class="plain">
                 {outcome.traces.slice(0, 20).map((t) => (
-                  <li key={t}><a class="mono" href={href(`/trace/${t}`)} onClick={close}>{t}</a></li>
+                  <li key={t}>
+                    <a class="mono" href={href(`/trace/${t}`)} onClick={close}>
+                      {t}
+                    </a>
+                  </li>
                 ))}
               </ul>
             </>
           ) : (
             <p>
               No trace belongs to <code>{outcome.id}</code>.{" "}
-              <a href={href("/logs", { query: logsQueryFor(outcome.id) })} onClick={close}>Search the logs for it</a>
+              <a href={href("/logs", { query: logsQueryFor(outcome.id) })} onClick={close}>
+                Search the logs for it
+              </a>
             </p>
           )}
         </div>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log lines over time, stacked by level. A bar covers the step that ends at its timestamp; a click on it, or
-// dragging, zooms in.
+// Log lines over time, stacked by level. A bar covers the step that ends at its timestamp; a click
+// on it, or dragging, zooms in.
 import uPlot from "uplot";
 import { count, dateTime } from "../lib/format";
 import { LEVELS, knownLevel } from "../lib/logql";
@@ -19,7 +19,12 @@ export interface LevelCounts {
   total: number;
 }
 
-export function levelCounts(series: MatrixSeries[], start: number, end: number, step: number): LevelCounts {
+export function levelCounts(
+  series: MatrixSeries[],
+  start: number,
+  end: number,
+  step: number,
+): LevelCounts {
   const size = Math.round((end - start) / step) + 1;
   const rows = new Map<string, number[]>();
   let total = 0;
@@ -58,7 +63,13 @@ export function levelColor(level: string): string {
   return `var(--level-${level || "none"})`;
 }
 
-export function LevelChart({ counts, onZoom }: { counts: LevelCounts; onZoom: (fromMs: number, toMs: number) => void }) {
+export function LevelChart({
+  counts,
+  onZoom,
+}: {
+  counts: LevelCounts;
+  onZoom: (fromMs: number, toMs: number) => void;
+}) {
   const drawn = [...counts.levels].reverse();
   const first = counts.times[0]! - counts.step;
   const last = counts.times[counts.times.length - 1]!;
@@ -68,7 +79,13 @@ export function LevelChart({ counts, onZoom }: { counts: LevelCounts; onZoom: (f
       x: { time: true, range: [first, last] },
       y: { range: (_u, _min, max) => [0, Math.max(max, 1) * 1.05] },
     },
-    axes: [timeAxis(palette), { ...valueAxis(palette, count), incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6] }],
+    axes: [
+      timeAxis(palette),
+      {
+        ...valueAxis(palette, count),
+        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6],
+      },
+    ],
     series: [
       {},
       ...drawn.map(({ level }) => ({
@@ -83,7 +100,9 @@ export function LevelChart({ counts, onZoom }: { counts: LevelCounts; onZoom: (f
     const lines = counts.levels
       .filter((l) => l.counts[index])
       .map((l) => `${l.level || "no level"}: ${count(l.counts[index])}`);
-    return [dateTime((counts.times[index]! - counts.step) * 1000).slice(0, 19), ...lines].join("\n");
+    return [dateTime((counts.times[index]! - counts.step) * 1000).slice(0, 19), ...lines].join(
+      "\n",
+    );
   };
   const names = counts.levels.map((l) => l.level).join();
   return (
@@ -94,7 +113,9 @@ export function LevelChart({ counts, onZoom }: { counts: LevelCounts; onZoom: (f
       height={110}
       label={`Histogram of ${count(counts.total)} log lines by level`}
       onZoom={onZoom}
-      onPick={(index) => onZoom((counts.times[index]! - counts.step) * 1000, counts.times[index]! * 1000)}
+      onPick={(index) =>
+        onZoom((counts.times[index]! - counts.step) * 1000, counts.times[index]! * 1000)
+      }
       tip={tip}
     />
   );

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole trace in 44 pixels of height. Dragging chooses the part that the waterfall shows; a double click
-// shows all again. Keyboard users zoom by + and - on the focused map.
+// The whole trace in 44 pixels of height. Dragging chooses the part that the waterfall shows; a
+// double click shows all again. Keyboard users zoom by + and - on the focused map.
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Node, Tree } from "../lib/jaeger";
 import { resolveColor, serviceColor } from "./colors";
@@ -31,7 +31,12 @@ function draw(canvas: HTMLCanvasElement, tree: Tree, rows: Node[]): void {
   rows.forEach((node, i) => {
     const x = ((node.span.startTime - tree.start) / length) * width;
     g.fillStyle = node.error ? bad : colors.get(node.service)!;
-    g.fillRect(x, 3 + (i / rows.length) * (HEIGHT - 6), Math.max(1, (node.span.duration / length) * width), height);
+    g.fillRect(
+      x,
+      3 + (i / rows.length) * (HEIGHT - 6),
+      Math.max(1, (node.span.duration / length) * width),
+      height,
+    );
   });
 }
 
@@ -76,13 +81,21 @@ export function Minimap({ tree, rows, view, onView }: MinimapProps) {
     const half = (view.to - view.from) * factor;
     onView({ from: Math.max(0, middle - half), to: Math.min(1, middle + half) });
   };
-  const shown = drag ? { from: Math.min(drag.from, drag.to), to: Math.max(drag.from, drag.to) } : view;
+  const shown = drag
+    ? { from: Math.min(drag.from, drag.to), to: Math.max(drag.from, drag.to) }
+    : view;
   return (
     <div
-      class="minimap" tabIndex={0} role="group" aria-label="Overview of the trace; drag to zoom, double click for all"
+      class="minimap"
+      tabIndex={0}
+      role="group"
+      aria-label="Overview of the trace; drag to zoom, double click for all"
       title="Drag to zoom, double click for all"
-      onPointerDown={down} onPointerMove={(e) => drag && setDrag({ ...drag, to: share(e) })} onPointerUp={up}
-      onDblClick={() => onView(WHOLE)} onKeyDown={key}
+      onPointerDown={down}
+      onPointerMove={(e) => drag && setDrag({ ...drag, to: share(e) })}
+      onPointerUp={up}
+      onDblClick={() => onView(WHOLE)}
+      onKeyDown={key}
     >
       <canvas ref={canvas} style={{ height: `${HEIGHT}px` }} />
       <i class="shade" style={{ left: 0, width: `${shown.from * 100}%` }} />

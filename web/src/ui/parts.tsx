@@ -71,7 +71,8 @@ export function CopyButton({ text, label }: { text: string | (() => string); lab
   const [done, setDone] = useState(false);
   const copy = () => {
     const value = typeof text === "function" ? text() : text;
-    // Without a secure context there is no clipboard object; then the prompt lets people copy by hand.
+    // Without a secure context there is no clipboard object; then the prompt lets people copy by
+    // hand.
     if (navigator.clipboard) void navigator.clipboard.writeText(value).then(() => setDone(true));
     else prompt(label, value);
     setTimeout(() => setDone(false), 1500);
@@ -106,14 +107,25 @@ export function Empty({ what, children }: { what: string; children?: ComponentCh
         <p>Anything that speaks OTLP can report to this server:</p>
         <table class="kv">
           <tbody>
-            <tr><th>OTLP/HTTP</th><td><code>http://{host}:4318</code> (protobuf or JSON)</td></tr>
-            <tr><th>OTLP/gRPC</th><td><code>{host}:4317</code></td></tr>
+            <tr>
+              <th>OTLP/HTTP</th>
+              <td>
+                <code>http://{host}:4318</code> (protobuf or JSON)
+              </td>
+            </tr>
+            <tr>
+              <th>OTLP/gRPC</th>
+              <td>
+                <code>{host}:4317</code>
+              </td>
+            </tr>
           </tbody>
         </table>
         <pre>{`export OTEL_SERVICE_NAME=my-service\nexport OTEL_EXPORTER_OTLP_ENDPOINT=http://${host}:4318`}</pre>
         <p>
-          In C, link with libsonde and call <code>sonde_start(&amp;(sonde_options){"{ .service = \"my-service\" }"})</code>.
-          To see the pages with synthetic data: <code>sonde gen traces --duration 10s</code>.
+          In C, link with libsonde and call{" "}
+          <code>sonde_start(&amp;(sonde_options){'{ .service = "my-service" }'})</code>. To see the
+          pages with synthetic data: <code>sonde gen traces --duration 10s</code>.
         </p>
       </details>
     </div>
@@ -140,13 +152,26 @@ export interface SortHeadProps {
 }
 
 /** A column head that sorts; aria-sort tells which way. */
-export function SortHead({ name, label, sort, onSort, title, class: cls }: SortHeadProps): JSX.Element {
+export function SortHead({
+  name,
+  label,
+  sort,
+  onSort,
+  title,
+  class: cls,
+}: SortHeadProps): JSX.Element {
   const active = sort === name ? "descending" : sort === `-${name}` ? "ascending" : undefined;
   return (
     <th class={cls} aria-sort={active ?? "none"} title={title} scope="col">
-      <button type="button" class="sort" onClick={() => onSort(active === "descending" ? `-${name}` : name)}>
+      <button
+        type="button"
+        class="sort"
+        onClick={() => onSort(active === "descending" ? `-${name}` : name)}
+      >
         {label}
-        <span aria-hidden="true">{active === "descending" ? " ↓" : active === "ascending" ? " ↑" : ""}</span>
+        <span aria-hidden="true">
+          {active === "descending" ? " ↓" : active === "ascending" ? " ↑" : ""}
+        </span>
       </button>
     </th>
   );

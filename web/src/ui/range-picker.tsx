@@ -2,7 +2,15 @@
 // The time range: quick choices, or any two times. It only writes ?from= and ?to=.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { dateTime } from "../lib/format";
-import { QUICK_RANGES, describeRange, formatTime, parseTime, shiftRange, zoomOutRange, type Range } from "../lib/range";
+import {
+  QUICK_RANGES,
+  describeRange,
+  formatTime,
+  parseTime,
+  shiftRange,
+  zoomOutRange,
+  type Range,
+} from "../lib/range";
 import { fromText, range, setRange, toText } from "../lib/url";
 import { Icon } from "./parts";
 
@@ -10,7 +18,10 @@ function apply(r: Range): void {
   setRange(formatTime(r.from), formatTime(r.to));
 }
 
-/** Times typed into the form stand in the reader's zone; relative ones and RFC 3339 stay as they are. */
+/**
+ * Times typed into the form stand in the reader's zone; relative ones and RFC 3339 stay as they
+ * are.
+ */
 function forInput(text: string): string {
   const ms = parseTime(text, 0);
   return text.startsWith("now") || ms === null ? text : dateTime(ms).slice(0, 19);
@@ -29,7 +40,13 @@ function Form({ close }: { close: () => void }) {
   const a = parseTime(from, t);
   const b = parseTime(to, t);
   const problem =
-    a === null ? "From is not a time" : b === null ? "To is not a time" : a >= b ? "From is not before To" : "";
+    a === null
+      ? "From is not a time"
+      : b === null
+        ? "To is not a time"
+        : a >= b
+          ? "From is not before To"
+          : "";
   const submit = (e: Event) => {
     e.preventDefault();
     if (problem) return;
@@ -46,8 +63,14 @@ function Form({ close }: { close: () => void }) {
         To
         <input value={to} spellcheck={false} onInput={(e) => setTo(e.currentTarget.value)} />
       </label>
-      <p class="hint">{problem ? `${problem}: write now-2h, 2026-01-31 14:05 or Unix seconds.` : "now-2h, 2026-01-31 14:05 or Unix seconds"}</p>
-      <button type="submit" class="button primary" disabled={!!problem}>Apply</button>
+      <p class="hint">
+        {problem
+          ? `${problem}: write now-2h, 2026-01-31 14:05 or Unix seconds.`
+          : "now-2h, 2026-01-31 14:05 or Unix seconds"}
+      </p>
+      <button type="submit" class="button primary" disabled={!!problem}>
+        Apply
+      </button>
     </form>
   );
 }
@@ -82,20 +105,32 @@ export function RangePicker() {
   return (
     <div class="range" ref={box}>
       <button
-        type="button" class="icon-button" title="Half a window back ([)" aria-label="Half a window back"
+        type="button"
+        class="icon-button"
+        title="Half a window back ([)"
+        aria-label="Half a window back"
         onClick={() => apply(shiftRange(r, -0.5))}
       >
         <Icon name="left" />
       </button>
       <button
-        type="button" class="button range-button" ref={button} data-testid="range" title={exact} aria-haspopup="dialog"
-        aria-expanded={open} onClick={() => setOpen(!open)}
+        type="button"
+        class="button range-button"
+        ref={button}
+        data-testid="range"
+        title={exact}
+        aria-haspopup="dialog"
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
       >
         <Icon name="clock" />
         {describeRange(fromText.value, toText.value)}
       </button>
       <button
-        type="button" class="icon-button" title="Half a window forward (])" aria-label="Half a window forward"
+        type="button"
+        class="icon-button"
+        title="Half a window forward (])"
+        aria-label="Half a window forward"
         onClick={() => apply(shiftRange(r, 0.5))}
       >
         <Icon name="right" />
@@ -105,7 +140,9 @@ export function RangePicker() {
           <div class="quick">
             {QUICK_RANGES.map(([value, label]) => (
               <button
-                type="button" key={value} aria-pressed={fromText.value === value && toText.value === "now"}
+                type="button"
+                key={value}
+                aria-pressed={fromText.value === value && toText.value === "now"}
                 onClick={() => {
                   setRange(value, "now");
                   close();

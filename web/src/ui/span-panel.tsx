@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything about the selected span: its logs first, because they usually hold the answer, then attributes,
-// events, links and the process it ran in.
+// Everything about the selected span: its logs first, because they usually hold the answer, then
+// attributes, events, links and the process it ran in.
 import { useState } from "preact/hooks";
 import { durationUs, dateTime, msToNs } from "../lib/format";
 import { formatTag, tagValue, type Node, type Tag, type Trace, type Tree } from "../lib/jaeger";
@@ -14,7 +14,10 @@ import { useQuery } from "./use-query";
 
 const MAX_LOGS = 1000;
 
-/** Logs of a trace may lie a little outside its spans: clocks differ, and the last line may come late. */
+/**
+ * Logs of a trace may lie a little outside its spans: clocks differ, and the last line may come
+ * late.
+ */
 export function logRange(tree: Tree): Range {
   return { from: tree.start / 1000 - 60_000, to: tree.end / 1000 + 60_000 };
 }
@@ -29,7 +32,15 @@ function SpanLogs({ node, trace, tree }: { node: Node; trace: Trace; tree: Tree 
   const r = logRange(tree);
   const { data, error } = useQuery<LogRow[]>(`${query} ${r.from} ${r.to}`, async (abort) => {
     const rows = await queryLogs(
-      { query, startNs: msToNs(r.from), endNs: msToNs(r.to), limit: MAX_LOGS, direction: "forward" }, abort);
+      {
+        query,
+        startNs: msToNs(r.from),
+        endNs: msToNs(r.to),
+        limit: MAX_LOGS,
+        direction: "forward",
+      },
+      abort,
+    );
     return rows.reverse();
   });
   const toggle = (id: string) => {
@@ -38,7 +49,11 @@ function SpanLogs({ node, trace, tree }: { node: Node; trace: Trace; tree: Tree 
     setOpen(next);
   };
   return (
-    <section aria-label="Logs of this span" data-testid="span-logs" data-loaded={data ? "yes" : "no"}>
+    <section
+      aria-label="Logs of this span"
+      data-testid="span-logs"
+      data-loaded={data ? "yes" : "no"}
+    >
       <h3>
         Logs {data && <small>{data.length}</small>}
         <a href={logsHref(query, r)}>open in logs</a>
@@ -50,17 +65,32 @@ function SpanLogs({ node, trace, tree }: { node: Node; trace: Trace; tree: Tree 
         const offset = row.ms * 1000 - node.span.startTime;
         return (
           <LogLine
-            key={id} row={row} id={id} compact open={open.has(id)} onToggle={toggle}
+            key={id}
+            row={row}
+            id={id}
+            compact
+            open={open.has(id)}
+            onToggle={toggle}
             timeText={`${offset < 0 ? "−" : "+"}${durationUs(Math.abs(offset))}`}
           />
         );
       })}
-      {data?.length === MAX_LOGS && <p class="hint">The first {MAX_LOGS} lines; the logs page has the rest.</p>}
+      {data?.length === MAX_LOGS && (
+        <p class="hint">The first {MAX_LOGS} lines; the logs page has the rest.</p>
+      )}
     </section>
   );
 }
 
-function Tags({ title, tags, service }: { title: string; tags: Tag[] | null | undefined; service?: string }) {
+function Tags({
+  title,
+  tags,
+  service,
+}: {
+  title: string;
+  tags: Tag[] | null | undefined;
+  service?: string;
+}) {
   if (!tags?.length) return null;
   const rows = [...tags].sort((a, b) => a.key.localeCompare(b.key));
   return (
@@ -75,8 +105,10 @@ function Tags({ title, tags, service }: { title: string; tags: Tag[] | null | un
               <td class="acts">
                 {service && (
                   <a
-                    class="icon-button" title={`Traces of ${service} with ${t.key} = ${t.value}`}
-                    aria-label={`Traces with this ${t.key}`} href={href("/traces", { service, tags: formatTag(t.key, t.value) })}
+                    class="icon-button"
+                    title={`Traces of ${service} with ${t.key} = ${t.value}`}
+                    aria-label={`Traces with this ${t.key}`}
+                    href={href("/traces", { service, tags: formatTag(t.key, t.value) })}
                   >
                     <Icon name="search" />
                   </a>
@@ -96,16 +128,27 @@ function Events({ node }: { node: Node }) {
   if (!events.length) return null;
   return (
     <section aria-label="Events">
-      <h3>Events <small>{events.length}</small></h3>
+      <h3>
+        Events <small>{events.length}</small>
+      </h3>
       {events.map((e, i) => {
         const name = tagValue(e.fields, "event") ?? tagValue(e.fields, "message") ?? "event";
         const rest = e.fields.filter((f) => f.key !== "event");
         return (
           <details key={i} class="event">
-            <summary><time>+{durationUs(e.timestamp - node.span.startTime)}</time> {String(name)}</summary>
-            <table class="tags"><tbody>
-              {rest.map((f) => <tr key={f.key}><th scope="row">{f.key}</th><td class="value">{String(f.value)}</td></tr>)}
-            </tbody></table>
+            <summary>
+              <time>+{durationUs(e.timestamp - node.span.startTime)}</time> {String(name)}
+            </summary>
+            <table class="tags">
+              <tbody>
+                {rest.map((f) => (
+                  <tr key={f.key}>
+                    <th scope="row">{f.key}</th>
+                    <td class="value">{String(f.value)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
           </details>
         );
       })}
@@ -114,7 +157,9 @@ function Events({ node }: { node: Node }) {
 }
 
 function Links({ node, trace }: { node: Node; trace: Trace }) {
-  const links = (node.span.references ?? []).filter((r) => r.refType === "FOLLOWS_FROM" || r.traceID !== trace.traceID);
+  const links = (node.span.references ?? []).filter(
+    (r) => r.refType === "FOLLOWS_FROM" || r.traceID !== trace.traceID,
+  );
   if (!links.length) return null;
   return (
     <section aria-label="Links">
@@ -123,7 +168,9 @@ function Links({ node, trace }: { node: Node; trace: Trace }) {
         {links.map((l) => (
           <li key={l.traceID + l.spanID}>
             <a href={href(`/trace/${l.traceID}`, { span: l.spanID })}>
-              {l.traceID === trace.traceID ? `span ${l.spanID}` : `trace ${l.traceID}, span ${l.spanID}`}
+              {l.traceID === trace.traceID
+                ? `span ${l.spanID}`
+                : `trace ${l.traceID}, span ${l.spanID}`}
             </a>
           </li>
         ))}
@@ -135,29 +182,78 @@ function Links({ node, trace }: { node: Node; trace: Trace }) {
 /** Shown in the head of the panel already. */
 const HEAD_TAGS = new Set(["error", "span.kind", "otel.status_code", "otel.status_description"]);
 
-export function SpanPanel({ node, trace, tree, onClose }: { node: Node; trace: Trace; tree: Tree; onClose: () => void }) {
+export function SpanPanel({
+  node,
+  trace,
+  tree,
+  onClose,
+}: {
+  node: Node;
+  trace: Trace;
+  tree: Tree;
+  onClose: () => void;
+}) {
   const { span } = node;
-  const status = String(tagValue(span.tags, "otel.status_code") ?? (node.error ? "ERROR" : "UNSET"));
+  const status = String(
+    tagValue(span.tags, "otel.status_code") ?? (node.error ? "ERROR" : "UNSET"),
+  );
   const description = tagValue(span.tags, "otel.status_description");
   return (
-    <aside class="panel" aria-label={`Span ${span.operationName}`} data-testid="span-panel" data-span={span.spanID}>
+    <aside
+      class="panel"
+      aria-label={`Span ${span.operationName}`}
+      data-testid="span-panel"
+      data-span={span.spanID}
+    >
       <header>
         <h2>{span.operationName}</h2>
-        <button type="button" class="icon-button close" title="Close (Esc)" aria-label="Close" onClick={onClose}>
+        <button
+          type="button"
+          class="icon-button close"
+          title="Close (Esc)"
+          aria-label="Close"
+          onClick={onClose}
+        >
           <Icon name="close" />
         </button>
-        <p><Service name={node.service} /></p>
+        <p>
+          <Service name={node.service} />
+        </p>
         <dl class="facts">
-          <div><dt>Duration</dt><dd>{durationUs(span.duration)}</dd></div>
-          <div><dt>Starts at</dt><dd title={dateTime(span.startTime / 1000)}>+{durationUs(span.startTime - tree.start)}</dd></div>
-          <div><dt>Kind</dt><dd>{String(tagValue(span.tags, "span.kind") ?? "internal")}</dd></div>
-          <div><dt>Status</dt><dd class={node.error ? "bad" : ""}>{status.toLowerCase()}</dd></div>
+          <div>
+            <dt>Duration</dt>
+            <dd>{durationUs(span.duration)}</dd>
+          </div>
+          <div>
+            <dt>Starts at</dt>
+            <dd title={dateTime(span.startTime / 1000)}>
+              +{durationUs(span.startTime - tree.start)}
+            </dd>
+          </div>
+          <div>
+            <dt>Kind</dt>
+            <dd>{String(tagValue(span.tags, "span.kind") ?? "internal")}</dd>
+          </div>
+          <div>
+            <dt>Status</dt>
+            <dd class={node.error ? "bad" : ""}>{status.toLowerCase()}</dd>
+          </div>
         </dl>
-        {description !== undefined && description !== "" && <p class="status-text">{String(description)}</p>}
-        {span.warnings?.map((w) => <p class="warn-text" key={w}>{w}</p>)}
+        {description !== undefined && description !== "" && (
+          <p class="status-text">{String(description)}</p>
+        )}
+        {span.warnings?.map((w) => (
+          <p class="warn-text" key={w}>
+            {w}
+          </p>
+        ))}
       </header>
       <SpanLogs node={node} trace={trace} tree={tree} />
-      <Tags title="Attributes" tags={(span.tags ?? []).filter((t) => !HEAD_TAGS.has(t.key))} service={node.service} />
+      <Tags
+        title="Attributes"
+        tags={(span.tags ?? []).filter((t) => !HEAD_TAGS.has(t.key))}
+        service={node.service}
+      />
       <Events node={node} />
       <Links node={node} trace={trace} />
       <Tags title="Resource" tags={trace.processes[span.processID]?.tags} />

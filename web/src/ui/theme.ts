@@ -15,7 +15,9 @@ function stored(): Theme {
 }
 
 export const theme = signal<Theme>(stored());
-export const dark = computed(() => (theme.value === "auto" ? systemDark.value : theme.value === "dark"));
+export const dark = computed(() =>
+  theme.value === "auto" ? systemDark.value : theme.value === "dark",
+);
 
 export function setTheme(next: Theme): void {
   if (next === "auto") delete document.documentElement.dataset.theme;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request per key: a new key aborts the old request, and the old data stays until the new is there,
-// so that a refresh does not blink.
+// One request per key: a new key aborts the old request, and the old data stays until the new is
+// there, so that a refresh does not blink.
 import { useEffect, useRef, useState } from "preact/hooks";
 
 export interface QueryState<T> {
@@ -9,8 +9,15 @@ export interface QueryState<T> {
   loading: boolean;
 }
 
-export function useQuery<T>(key: string | null, run: (abort: AbortSignal) => Promise<T>): QueryState<T> {
-  const [state, setState] = useState<QueryState<T>>({ data: undefined, error: undefined, loading: key !== null });
+export function useQuery<T>(
+  key: string | null,
+  run: (abort: AbortSignal) => Promise<T>,
+): QueryState<T> {
+  const [state, setState] = useState<QueryState<T>>({
+    data: undefined,
+    error: undefined,
+    loading: key !== null,
+  });
   const latest = useRef(run);
   latest.current = run;
   useEffect(() => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Live log lines over Loki's tail WebSocket. After a lost connection it asks again from the last line it saw,
-// so that no line is skipped; lines that come twice are dropped here, what the server had to drop is counted.
+// Live log lines over Loki's tail WebSocket. After a lost connection it asks again from the last
+// line it saw, so that no line is skipped; lines that come twice are dropped here, what the server
+// had to drop is counted.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { tailUrl, toRows, type LogRow, type LokiStream } from "../lib/loki";
 

@@ -13,7 +13,9 @@ import type { RefObject } from "preact";
 export interface VirtualRows {
   items: VirtualItem[];
   total: number;
-  /** Give it to a row's `ref`, with data-index set, when its height may differ from the estimate. */
+  /**
+   * Give it to a row's `ref`, with data-index set, when its height may differ from the estimate.
+   */
   measure: (element: Element | null) => void;
   scrollTo: (index: number) => void;
 }

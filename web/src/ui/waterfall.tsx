@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The span tree beside its bars. Only rows in sight are in the document, so that ten thousand spans scroll
-// like ten. Arrow keys move and fold; the selected span lives in the URL.
+// The span tree beside its bars. Only rows in sight are in the document, so that ten thousand spans
+// scroll like ten. Arrow keys move and fold; the selected span lives in the URL.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { durationUs } from "../lib/format";
@@ -34,7 +34,9 @@ function Ticks({ tree, view }: { tree: Tree; view: View }) {
   return (
     <div class="ticks" aria-hidden="true">
       {[0, 0.25, 0.5, 0.75].map((s) => (
-        <span key={s} style={{ left: `${s * 100}%` }}>{durationUs((view.from + (view.to - view.from) * s) * length)}</span>
+        <span key={s} style={{ left: `${s * 100}%` }}>
+          {durationUs((view.from + (view.to - view.from) * s) * length)}
+        </span>
       ))}
       <span class="last">{durationUs(view.to * length)}</span>
     </div>
@@ -51,13 +53,30 @@ function LogMarks({ logs, tree, view }: { logs: LogRow[]; tree: Tree; view: View
       {logs.slice(0, MAX_MARKS).map((row, i) => {
         const at = ((row.ms * 1000 - tree.start) / length - view.from) / (view.to - view.from);
         if (at < -0.001 || at > 1.001) return null;
-        return <i key={i} class={`log-mark level-${row.level || "none"}`} style={{ left: `${Math.min(1, Math.max(0, at)) * 100}%` }} title={`${row.level}: ${row.message}`} />;
+        return (
+          <i
+            key={i}
+            class={`log-mark level-${row.level || "none"}`}
+            style={{ left: `${Math.min(1, Math.max(0, at)) * 100}%` }}
+            title={`${row.level}: ${row.message}`}
+          />
+        );
       })}
     </>
   );
 }
 
-function Bar({ node, tree, view, logs }: { node: Node; tree: Tree; view: View; logs: LogRow[] | undefined }) {
+function Bar({
+  node,
+  tree,
+  view,
+  logs,
+}: {
+  node: Node;
+  tree: Tree;
+  view: View;
+  logs: LogRow[] | undefined;
+}) {
   const length = Math.max(tree.end - tree.start, 1);
   const width = view.to - view.from;
   const a = ((node.span.startTime - tree.start) / length - view.from) / width;
@@ -72,11 +91,19 @@ function Bar({ node, tree, view, logs }: { node: Node; tree: Tree; view: View; l
     <div class="lane">
       <i
         class={`span-bar ${node.error ? "bad" : ""}`}
-        style={{ left: `${left * 100}%`, width: `${(right - left) * 100}%`, background: serviceColor(node.service) }}
+        style={{
+          left: `${left * 100}%`,
+          width: `${(right - left) * 100}%`,
+          background: serviceColor(node.service),
+        }}
       />
       <span
         class={`bar-text ${side}`}
-        style={side === "before" ? { right: `${(1 - left) * 100}%` } : { left: `${(side === "after" ? right : left) * 100}%` }}
+        style={
+          side === "before"
+            ? { right: `${(1 - left) * 100}%` }
+            : { left: `${(side === "after" ? right : left) * 100}%` }
+        }
       >
         {text}
       </span>
@@ -92,40 +119,80 @@ interface SpanRowProps extends Pick<WaterfallProps, "tree" | "view" | "onSelect"
   logs: LogRow[] | undefined;
 }
 
-const SpanRow = memo(({ node, isFolded, selected, logs, tree, view, onSelect, onFold }: SpanRowProps) => {
-  const id = node.span.spanID;
-  return (
-    <div
-      class={`span-row ${selected ? "selected" : ""}`} role="treeitem" aria-level={node.depth + 1} aria-selected={selected}
-      aria-expanded={node.children.length ? !isFolded : undefined}
-      aria-label={`${node.service} ${node.span.operationName}, ${durationUs(node.span.duration)}${node.error ? ", failed" : ""}`}
-      data-testid="span-row" data-span={id} data-service={node.service} data-depth={node.depth}
-      onClick={() => onSelect(id)}
-    >
-      <div class="span-name" style={{ paddingLeft: `${6 + node.depth * INDENT}px`, borderLeftColor: serviceColor(node.service) }}>
-        {node.children.length ? (
-          <button
-            type="button" class={`caret ${isFolded ? "" : "down"}`} tabIndex={-1} aria-label={isFolded ? "Unfold" : "Fold"}
-            onClick={(e) => {
-              e.stopPropagation();
-              onFold(id, !isFolded);
-            }}
-          >
-            <Icon name="chevron" />
-          </button>
-        ) : <span class="caret" />}
-        {node.error ? <span class="bad" title="Failed"><Icon name="error" /></span>
-          : isFolded && node.errorBelow && <span class="bad hollow" title="A span below failed"><Icon name="error" /></span>}
-        {node.entersService && <span class="span-service">{node.service}</span>}
-        <span class="op">{node.span.operationName}</span>
-        {isFolded && <small class="below">+{node.below}</small>}
-        {node.orphan && <small class="warn-text" title="Its parent span is not in this trace (not sent, or not yet)">parent missing</small>}
-        {node.span.references?.some((r) => r.refType === "FOLLOWS_FROM") && <small class="dim" title="Linked to another span">linked</small>}
+const SpanRow = memo(
+  ({ node, isFolded, selected, logs, tree, view, onSelect, onFold }: SpanRowProps) => {
+    const id = node.span.spanID;
+    return (
+      <div
+        class={`span-row ${selected ? "selected" : ""}`}
+        role="treeitem"
+        aria-level={node.depth + 1}
+        aria-selected={selected}
+        aria-expanded={node.children.length ? !isFolded : undefined}
+        aria-label={`${node.service} ${node.span.operationName}, ${durationUs(node.span.duration)}${node.error ? ", failed" : ""}`}
+        data-testid="span-row"
+        data-span={id}
+        data-service={node.service}
+        data-depth={node.depth}
+        onClick={() => onSelect(id)}
+      >
+        <div
+          class="span-name"
+          style={{
+            paddingLeft: `${6 + node.depth * INDENT}px`,
+            borderLeftColor: serviceColor(node.service),
+          }}
+        >
+          {node.children.length ? (
+            <button
+              type="button"
+              class={`caret ${isFolded ? "" : "down"}`}
+              tabIndex={-1}
+              aria-label={isFolded ? "Unfold" : "Fold"}
+              onClick={(e) => {
+                e.stopPropagation();
+                onFold(id, !isFolded);
+              }}
+            >
+              <Icon name="chevron" />
+            </button>
+          ) : (
+            <span class="caret" />
+          )}
+          {node.error ? (
+            <span class="bad" title="Failed">
+              <Icon name="error" />
+            </span>
+          ) : (
+            isFolded &&
+            node.errorBelow && (
+              <span class="bad hollow" title="A span below failed">
+                <Icon name="error" />
+              </span>
+            )
+          )}
+          {node.entersService && <span class="span-service">{node.service}</span>}
+          <span class="op">{node.span.operationName}</span>
+          {isFolded && <small class="below">+{node.below}</small>}
+          {node.orphan && (
+            <small
+              class="warn-text"
+              title="Its parent span is not in this trace (not sent, or not yet)"
+            >
+              parent missing
+            </small>
+          )}
+          {node.span.references?.some((r) => r.refType === "FOLLOWS_FROM") && (
+            <small class="dim" title="Linked to another span">
+              linked
+            </small>
+          )}
+        </div>
+        <Bar node={node} tree={tree} view={view} logs={logs} />
       </div>
-      <Bar node={node} tree={tree} view={view} logs={logs} />
-    </div>
-  );
-});
+    );
+  },
+);
 
 export function Waterfall(p: WaterfallProps) {
   const scroller = useRef<HTMLDivElement>(null);
@@ -151,7 +218,10 @@ export function Waterfall(p: WaterfallProps) {
         if (!node) return;
         const id = node.span.spanID;
         if (node.children.length && !p.folded.has(id)) return p.onFold(id, true);
-        const parent = p.rows.slice(0, index).reverse().find((n) => n.depth < node.depth);
+        const parent = p.rows
+          .slice(0, index)
+          .reverse()
+          .find((n) => n.depth < node.depth);
         if (parent) p.onSelect(parent.span.spanID);
       },
       ArrowRight: () => {
@@ -167,8 +237,14 @@ export function Waterfall(p: WaterfallProps) {
   };
   const row = (node: Node) => (
     <SpanRow
-      node={node} tree={p.tree} view={p.view} isFolded={p.folded.has(node.span.spanID)} selected={node === p.rows[index]}
-      logs={p.logs.get(node.span.spanID)} onSelect={p.onSelect} onFold={p.onFold}
+      node={node}
+      tree={p.tree}
+      view={p.view}
+      isFolded={p.folded.has(node.span.spanID)}
+      selected={node === p.rows[index]}
+      logs={p.logs.get(node.span.spanID)}
+      onSelect={p.onSelect}
+      onFold={p.onFold}
     />
   );
   return (
@@ -178,10 +254,23 @@ export function Waterfall(p: WaterfallProps) {
         <div class="span-name">Service and operation</div>
         <Ticks tree={p.tree} view={p.view} />
       </div>
-      <div class="span-list" ref={scroller} role="tree" aria-label="Spans" tabIndex={0} onKeyDown={key} data-testid="waterfall">
+      <div
+        class="span-list"
+        ref={scroller}
+        role="tree"
+        aria-label="Spans"
+        tabIndex={0}
+        onKeyDown={key}
+        data-testid="waterfall"
+      >
         <div role="presentation" style={{ height: `${virtual.total}px`, position: "relative" }}>
           {virtual.items.map((item) => (
-            <div key={item.key} role="presentation" class="virtual" style={{ transform: `translateY(${item.start}px)` }}>
+            <div
+              key={item.key}
+              role="presentation"
+              class="virtual"
+              style={{ transform: `translateY(${item.start}px)` }}
+            >
               {row(p.rows[item.index]!)}
             </div>
           ))}
