@@ -8,6 +8,7 @@
 #include "lib/span_slots.h"
 
 #define REFILL 8u
+#define SLACK  2048u /* a cut value leaves room for what comes after it */
 
 uint32_t span_slot_take(writer *w)
 {
@@ -115,13 +116,14 @@ static void attr_in_pieces(span_stream *s, const sonde_attr *a)
         span_stream_add(s, head, (size_t)(attr_encode(head, a, true, secret, 0) - head));
         return;
     }
-    if (left < head_bytes + 16) {
+    if (left < head_bytes + SLACK && left < head_bytes + a->len) {
         s->full = true;
         return;
     }
     uint32_t longest = (uint32_t)MIN(left - head_bytes, (size_t)ATTR_VALUE_MAX), n = a->len;
     uint8_t tag = a->type | RECORDER_TAG_KEY;
     if (n > longest) {
+        longest = (uint32_t)MIN(left - head_bytes - SLACK / 2, (size_t)ATTR_VALUE_MAX);
         n = a->type == SONDE_TYPE_STR ? attr_cut_at(a->value.ptr, longest) : longest;
         tag |= RECORDER_TAG_CUT;
     }
