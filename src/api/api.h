@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The query APIs over HTTP: Prometheus, Loki, Jaeger and sonde's own. `sonde serve` opens one api on
- * its store and gives its routes to the listener of the query port. Handlers keep no state between
- * requests, so any number may run at once; every one has a memory limit and a deadline. */
+/* The query APIs over HTTP: Prometheus, Loki, Jaeger and sonde's own. `sonde serve` opens one api
+ * on its store and gives its routes to the listener of the query port. Handlers keep no state
+ * between requests, so any number may run at once; every one has a memory limit and a deadline. */
 #ifndef SONDE_API_API_H
 #define SONDE_API_API_H
 

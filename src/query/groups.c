@@ -21,10 +21,10 @@ static uint32_t *slot_of(const label_groups *g, labels l, uint64_t hash)
 static bool groups_grow(label_groups *g)
 {
     uint32_t capacity = g->capacity ? g->capacity * 2 : 16;
-    labels *items = arena_grow(g->arena, g->items, g->count * sizeof(labels),
-                               capacity * sizeof(labels));
-    uint64_t *hashes = arena_grow(g->arena, g->hashes, g->count * sizeof(uint64_t),
-                                  capacity * sizeof(uint64_t));
+    labels *items =
+        arena_grow(g->arena, g->items, g->count * sizeof(labels), capacity * sizeof(labels));
+    uint64_t *hashes =
+        arena_grow(g->arena, g->hashes, g->count * sizeof(uint64_t), capacity * sizeof(uint64_t));
     uint32_t *slots = ARENA_ARRAY(g->arena, uint32_t, (size_t)capacity * 2);
     if (!items || !hashes || !slots)
         return false;

@@ -30,7 +30,8 @@ bool labels_eq(labels a, labels b)
     if (a.count != b.count)
         return false;
     for (uint32_t i = 0; i < a.count; i++)
-        if (!str_eq(a.items[i].name, b.items[i].name) || !str_eq(a.items[i].value, b.items[i].value))
+        if (!str_eq(a.items[i].name, b.items[i].name) ||
+            !str_eq(a.items[i].value, b.items[i].value))
             return false;
     return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* PCRE2 without its JIT compiler, so that all of its memory comes from the query's arena and nothing
- * has to be freed when a query fails half way. Steps per match are limited. */
+/* PCRE2 without its JIT compiler, so that all of its memory comes from the query's arena and
+ * nothing has to be freed when a query fails half way. Steps per match are limited. */
 #include "query/regex.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -56,13 +56,13 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
         options |= PCRE2_ANCHORED | PCRE2_ENDANCHORED;
     int code = 0;
     PCRE2_SIZE offset = 0;
-    re->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, options, &code, &offset, context);
+    re->code =
+        pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, options, &code, &offset, context);
     if (!re->code) {
         PCRE2_UCHAR text[160];
         pcre2_get_error_message(code, text, sizeof(text));
-        return fail(err, STATUS_INVALID,
-                    "error parsing regexp: %s at offset %zu: `%.*s`", (char *)text, (size_t)offset,
-                    (int)MIN(pattern.len, 120), pattern.ptr);
+        return fail(err, STATUS_INVALID, "error parsing regexp: %s at offset %zu: `%.*s`",
+                    (char *)text, (size_t)offset, (int)MIN(pattern.len, 120), pattern.ptr);
     }
     if (regex_prepare(re, general) != STATUS_OK)
         return fail(err, STATUS_NO_MEMORY, "no memory for a regular expression");
@@ -72,8 +72,8 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
 
 status regex_match(regex *re, str subject, bool *ret, error *err)
 {
-    int count = pcre2_match(re->code, (PCRE2_SPTR)(subject.ptr ? subject.ptr : ""), subject.len, 0, 0,
-                            re->data, re->context);
+    int count = pcre2_match(re->code, (PCRE2_SPTR)(subject.ptr ? subject.ptr : ""), subject.len, 0,
+                            0, re->data, re->context);
     if (count < 0 && count != PCRE2_ERROR_NOMATCH)
         return fail(err, STATUS_LIMIT,
                     "a regular expression took more than %u steps on one text of %zu bytes",

@@ -23,7 +23,8 @@ MUST_USE status regex_match(regex *re, str subject, bool *ret, error *err);
 void regex_expand(const regex *re, str subject, str replacement, buf *out);
 
 /* Named groups of the pattern, in no order; `index` from 0. False when there are no more.
- * After a successful match *ret_value is what the group matched (empty when it did not take part). */
+ * After a successful match *ret_value is what the group matched (empty when it did not take part).
+ */
 bool regex_named_group(const regex *re, uint32_t index, str subject, str *ret_name, str *ret_value);
 
 #endif

@@ -95,9 +95,9 @@ static const promql_aggregation aggregations[] = {
 };
 
 /* What computes the rows of kind AGG_REDUCE; in the same order. */
-static reduce_fn *const reducers[] = { reduce_avg,    NULL,          reduce_count,  NULL,
-                                       reduce_group,  reduce_max,    reduce_min,    reduce_quantile,
-                                       reduce_stddev, reduce_stdvar, reduce_sum,    NULL };
+static reduce_fn *const reducers[] = { reduce_avg,    NULL,          reduce_count, NULL,
+                                       reduce_group,  reduce_max,    reduce_min,   reduce_quantile,
+                                       reduce_stddev, reduce_stdvar, reduce_sum,   NULL };
 
 const promql_aggregation *promql_aggregation_find(str name)
 {
@@ -219,8 +219,9 @@ static int order_rising(const void *a, const void *b)
     return order_candidates(a, b, 1);
 }
 
-static status select_step(promql_engine *e, const promql_value *v, const grouping *by, uint32_t group,
-                          uint32_t step, double k, bool top, candidate *scratch, promql_value *ret)
+static status select_step(promql_engine *e, const promql_value *v, const grouping *by,
+                          uint32_t group, uint32_t step, double k, bool top, candidate *scratch,
+                          promql_value *ret)
 {
     uint32_t present = 0;
     for (uint32_t m = by->first[group]; m < by->first[group + 1]; m++) {
@@ -372,7 +373,8 @@ static void warn_of_quantile(promql_engine *e, const promql_grid *g, const promq
     for (uint32_t i = 0; i < g->steps; i++) {
         if (q[i] >= 0 && q[i] <= 1)
             continue;
-        promql_note(e, true, n->aggregate.param, "quantile value should be between 0 and 1, got %s%g",
+        promql_note(e, true, n->aggregate.param,
+                    "quantile value should be between 0 and 1, got %s%g",
                     q[i] > 1 && isinf(q[i]) ? "+" : "", q[i]);
         return;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The typed syntax tree of PromQL. Built by promql_parse in an arena, immutable afterwards; positions
- * are byte offsets into the query, so that every error can point at its cause. */
+/* The typed syntax tree of PromQL. Built by promql_parse in an arena, immutable afterwards;
+ * positions are byte offsets into the query, so that every error can point at its cause. */
 #ifndef SONDE_QUERY_PROMQL_AST_H
 #define SONDE_QUERY_PROMQL_AST_H
 
@@ -27,7 +27,8 @@ typedef enum {
     NODE_BINARY,
     NODE_PAREN,
     NODE_CALL,
-    NODE_AGGREGATE
+    NODE_AGGREGATE,
+    NODE_EXTERNAL /* a leaf of another language that computes the same kind of rows (LogQL) */
 } promql_kind;
 
 typedef enum {
@@ -120,6 +121,17 @@ typedef struct {
     uint32_t name_count;
 } promql_aggregate;
 
+struct promql_engine;
+struct promql_grid;
+struct promql_window;
+struct promql_value;
+
+typedef struct {
+    status (*eval)(struct promql_engine *e, const struct promql_grid *g,
+                   const struct promql_node *n, struct promql_value *ret);
+    void *user;
+} promql_external;
+
 struct promql_node {
     promql_kind kind;
     promql_type type;
@@ -141,6 +153,7 @@ struct promql_node {
         promql_node *paren;
         promql_call call;
         promql_aggregate aggregate;
+        promql_external external;
     };
 };
 
@@ -148,13 +161,8 @@ struct promql_node {
 
 #define PROMQL_MAX_ARGS 4
 
-struct promql_engine;
-struct promql_grid;
-struct promql_window;
-struct promql_value;
-
-/* One of math, range and general is set: a function of each value; of each window of a range vector;
- * or of the whole call. */
+/* One of math, range and general is set: a function of each value; of each window of a range
+ * vector; or of the whole call. */
 struct promql_function {
     const char *name;
     promql_type returns;
@@ -182,7 +190,7 @@ const promql_aggregation *promql_aggregation_list(size_t *ret_count);
 
 /* ---- parsing and printing ---- */
 
-#define PROMQL_QUERY_LIMIT KiB(256)
+#define PROMQL_QUERY_LIMIT  KiB(256)
 #define PROMQL_DEPTH_LIMIT  200 /* of the parser's recursion */
 #define PROMQL_HEIGHT_LIMIT 1000
 

@@ -111,11 +111,11 @@ typedef struct {
     const promql_node *node;
     const promql_binary *b;
     label_groups groups;
-    side many, one;  /* for one-to-one: left and right */
-    bool flipped;    /* many is the right operand */
-    bool *many_any;  /* per step: has that side any value at all? */
+    side many, one;   /* for one-to-one: left and right */
+    bool flipped;     /* many is the right operand */
+    bool *many_any;   /* per step: has that side any value at all? */
     uint32_t *chosen; /* per step: the row of the one side + 1, 0: none */
-    bool *taken;     /* per step, one-to-one: the group was matched already */
+    bool *taken;      /* per step, one-to-one: the group was matched already */
 } matching;
 
 static status signature(const matching *m, labels row, labels *ret)
@@ -190,11 +190,12 @@ static status duplicate_match(const matching *m, uint32_t group, const promql_ro
         str_copy_c(memory[i], sizeof(memory[i]), buf_view(&text));
         buf_done(&text);
     }
-    return PROMQL_FAIL(m->e,
-                       "found duplicate series for the match group %s on the %s hand-side of the "
-                       "operation: [%s, %s];many-to-many matching not allowed: matching labels must "
-                       "be unique on one side",
-                       memory[0], m->flipped ? "left" : "right", memory[2], memory[1]);
+    return PROMQL_FAIL(
+        m->e,
+        "found duplicate series for the match group %s on the %s hand-side of the "
+        "operation: [%s, %s];many-to-many matching not allowed: matching labels must "
+        "be unique on one side",
+        memory[0], m->flipped ? "left" : "right", memory[2], memory[1]);
 }
 
 /* Which row of the one side counts at each step. */
@@ -232,15 +233,16 @@ static status result_labels(const matching *m, labels many, labels one, labels *
 static status one_cell(matching *m, double many, double one, uint32_t step, double *ret)
 {
     double result;
-    bool keep = m->flipped ? compute(m->b->op, one, many, &result)
-                           : compute(m->b->op, many, one, &result);
+    bool keep =
+        m->flipped ? compute(m->b->op, one, many, &result) : compute(m->b->op, many, one, &result);
     if (m->b->returns_bool)
         result = keep;
     else if (!keep)
         return STATUS_OK;
     if (m->b->cardinality == MATCH_ONE_TO_ONE && m->taken[step])
-        return PROMQL_FAIL(m->e, "multiple matches for labels: many-to-one matching must be explicit "
-                                 "(group_left/group_right)");
+        return PROMQL_FAIL(m->e,
+                           "multiple matches for labels: many-to-one matching must be explicit "
+                           "(group_left/group_right)");
     m->taken[step] = true;
     *ret = result;
     return STATUS_OK;
@@ -280,11 +282,12 @@ static status vector_vector(matching *m, promql_value *ret)
                 TRY(pair(m, &m->many.value->rows[m->many.members[i]], m->one.members[j], ret));
         }
     }
-    return promql_merge_rows(m->e, m->g, ret,
-                             m->b->cardinality == MATCH_ONE_TO_ONE
-                                 ? SAME_LABELSET
-                                 : "multiple matches for labels: grouping labels must ensure unique "
-                                   "matches");
+    return promql_merge_rows(
+        m->e, m->g, ret,
+        m->b->cardinality == MATCH_ONE_TO_ONE
+            ? SAME_LABELSET
+            : "multiple matches for labels: grouping labels must ensure unique "
+              "matches");
 }
 
 /* ---- and, or, unless ---- */
@@ -301,8 +304,8 @@ static void group_present(const matching *m, const side *s, uint32_t group, bool
 }
 
 /* Moves the rows of one group, without the cells where `where` is not `keep`. */
-static void filter_group(const matching *m, const side *s, uint32_t group, const bool *where, bool keep,
-                         promql_value *ret)
+static void filter_group(const matching *m, const side *s, uint32_t group, const bool *where,
+                         bool keep, promql_value *ret)
 {
     for (uint32_t k = s->first[group]; k < s->first[group + 1]; k++) {
         const promql_row *row = &s->value->rows[s->members[k]];

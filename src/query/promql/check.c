@@ -18,7 +18,8 @@ static status expect_type(checker *c, const promql_node *n, promql_type want, co
     if (n->type == want)
         return STATUS_OK;
     return FAIL_AT(n, "expected type %s in %s%s%s%s, got %s", promql_type_name(want), context,
-                   name ? " \"" : "", name ? name : "", name ? "\"" : "", promql_type_name(n->type));
+                   name ? " \"" : "", name ? name : "", name ? "\"" : "",
+                   promql_type_name(n->type));
 }
 
 static status check_call(checker *c, const promql_node *n)
@@ -70,7 +71,8 @@ static status check_binary(checker *c, const promql_node *n)
 {
     const promql_binary *b = &n->binary;
     const promql_operator *op = &promql_operators[b->op];
-    bool left_scalar = b->left->type == PROMQL_SCALAR, right_scalar = b->right->type == PROMQL_SCALAR;
+    bool left_scalar = b->left->type == PROMQL_SCALAR,
+         right_scalar = b->right->type == PROMQL_SCALAR;
     if (b->returns_bool && !op->comparison)
         return FAIL_AT(n, "bool modifier can only be used on comparison operators");
     if (op->comparison && !b->returns_bool && left_scalar && right_scalar)

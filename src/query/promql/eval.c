@@ -100,8 +100,8 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     vsnprintf(body, sizeof(body), format, args);
     va_end(args);
     promql_position(e->query, at->start, &line, &column);
-    int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info", body,
-                     line, column);
+    int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info",
+                     body, line, column);
     str s = str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1));
     promql_notes *notes = e->notes;
     if (notes->count == NOTES_LIMIT || note_known(notes, s))
@@ -226,6 +226,8 @@ status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_nod
         return promql_eval_call(e, g, n, ret);
     case NODE_AGGREGATE:
         return promql_eval_aggregate(e, g, n, ret);
+    case NODE_EXTERNAL:
+        return n->external.eval(e, g, n, ret);
     }
     return fail(e->err, STATUS_UNSUPPORTED, "unhandled expression");
 }
@@ -330,7 +332,8 @@ status promql_range_query(store *s, const promql_node *query, str text,
                     "Vector",
                     promql_type_name(query->type));
     if (options->step_ms < 1 || options->end_ms < options->start_ms)
-        return fail(err, STATUS_INVALID, "the range ends before it starts, or its step is below 1 ms");
+        return fail(err, STATUS_INVALID,
+                    "the range ends before it starts, or its step is below 1 ms");
     int64_t steps = (options->end_ms - options->start_ms) / options->step_ms + 1;
     if (steps > UINT32_MAX / 2)
         return fail(err, STATUS_LIMIT, "the range has %lld steps", (long long)steps);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the files of the PromQL evaluator share. A query is evaluated for all of its steps at once:
  * an instant vector is a matrix (series × steps), a scalar one number per step. Everything lives in
- * the query's arena. A missing cell is the stale marker's bit pattern, which no operation yields. */
+ * the query's arena. A missing cell is the stale marker's bit pattern, which no operation yields.
+ */
 #ifndef SONDE_QUERY_PROMQL_EVAL_H
 #define SONDE_QUERY_PROMQL_EVAL_H
 
@@ -66,11 +67,11 @@ struct promql_window {
     double params[PROMQL_MAX_ARGS]; /* the call's scalar arguments at this step */
 };
 
-#define TRY(expression)                                                                            \
-    do {                                                                                           \
-        status try_status_ = (expression);                                                         \
-        if (try_status_ != STATUS_OK)                                                              \
-            return try_status_;                                                                    \
+#define TRY(expression) \
+    do { \
+        status try_status_ = (expression); \
+        if (try_status_ != STATUS_OK) \
+            return try_status_; \
     } while (0)
 
 static inline uint64_t bits_of(double v)

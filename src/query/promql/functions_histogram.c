@@ -89,11 +89,12 @@ static double bucket_quantile(double q, bucket *b, uint32_t count, bool *ret_for
     return from + (b[at].bound - from) * ((rank - below) / (b[at].count - below));
 }
 
-/* The buckets sorted by histogram and bound. */
+/* The buckets sorted by histogram and bound. Two metrics are two histograms: that their results
+ * would have the same labels is found out at the end. */
 static status collect(promql_engine *e, const promql_node *n, const promql_value *v,
                       label_groups *groups, bucket_row **ret, uint32_t *ret_count)
 {
-    static const str drop[] = { STR_INIT("__name__"), STR_INIT("le") };
+    static const str drop[] = { STR_INIT("le") };
     bucket_row *rows = promql_alloc(e, v->row_count, sizeof(bucket_row));
     uint32_t count = 0;
     if (!rows)
@@ -112,7 +113,7 @@ static status collect(promql_engine *e, const promql_node *n, const promql_value
                         STR_ARG(str_slice(labels_get(row->labels, LABEL_NAME), 0, 120)));
             continue;
         }
-        if (!labels_drop(e->arena, row->labels, (name_list){ drop, 2 }, &key))
+        if (!labels_drop(e->arena, row->labels, (name_list){ drop, 1 }, &key))
             return promql_no_memory(e);
         uint32_t group = groups_put(groups, key, NULL);
         if (group == UINT32_MAX)

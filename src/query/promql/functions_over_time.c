@@ -50,8 +50,8 @@ bool promql_quantile_over_time(const promql_window *w, double *ret)
     double q = w->params[0];
     if (isnan(q) || q < 0 || q > 1)
         promql_note(w->engine, true, w->call->call.args[0],
-                    "quantile value should be between 0 and 1, got %s%g", q > 1 && isinf(q) ? "+" : "",
-                    q);
+                    "quantile value should be between 0 and 1, got %s%g",
+                    q > 1 && isinf(q) ? "+" : "", q);
     double *sorted = promql_scratch(w->engine, w->count);
     if (!sorted)
         return false;

@@ -46,7 +46,8 @@ static bool extrapolate(const promql_window *w, bool counter, bool per_second, d
         return false;
     double result = difference(w, counter);
     int64_t first = w->time_ms[0], last = w->time_ms[w->count - 1];
-    double to_start = (double)(first - w->start_ms) / 1000, to_end = (double)(w->end_ms - last) / 1000;
+    double to_start = (double)(first - w->start_ms) / 1000,
+           to_end = (double)(w->end_ms - last) / 1000;
     double sampled = (double)(last - first) / 1000, average = sampled / (double)(w->count - 1);
     double threshold = average * 1.1;
     if (to_start >= threshold)

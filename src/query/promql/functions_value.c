@@ -33,11 +33,11 @@ static bool utc(double seconds, struct tm *ret)
     return gmtime_r(&t, ret) != NULL;
 }
 
-#define DATE_PART(name, expression)                                                                \
-    double promql_##name(double seconds)                                                           \
-    {                                                                                              \
-        struct tm tm;                                                                              \
-        return utc(seconds, &tm) ? (double)(expression) : NAN;                                     \
+#define DATE_PART(name, expression) \
+    double promql_##name(double seconds) \
+    { \
+        struct tm tm; \
+        return utc(seconds, &tm) ? (double)(expression) : NAN; \
     }
 DATE_PART(minute, tm.tm_min)
 DATE_PART(hour, tm.tm_hour)
@@ -60,7 +60,8 @@ double promql_days_in_month(double seconds)
 
 /* ---- with scalar arguments ---- */
 
-status promql_fn_clamp(promql_engine *e, const promql_grid *g, const promql_node *n, promql_value *ret)
+status promql_fn_clamp(promql_engine *e, const promql_grid *g, const promql_node *n,
+                       promql_value *ret)
 {
     promql_value low, high;
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
@@ -112,7 +113,8 @@ status promql_fn_clamp_max(promql_engine *e, const promql_grid *g, const promql_
     return clamp_one(e, g, n, false, ret);
 }
 
-status promql_fn_round(promql_engine *e, const promql_grid *g, const promql_node *n, promql_value *ret)
+status promql_fn_round(promql_engine *e, const promql_grid *g, const promql_node *n,
+                       promql_value *ret)
 {
     promql_value to = { 0 };
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
@@ -131,7 +133,8 @@ status promql_fn_round(promql_engine *e, const promql_grid *g, const promql_node
 
 /* ---- scalars, vectors, time ---- */
 
-status promql_fn_time(promql_engine *e, const promql_grid *g, const promql_node *n, promql_value *ret)
+status promql_fn_time(promql_engine *e, const promql_grid *g, const promql_node *n,
+                      promql_value *ret)
 {
     (void)n;
     *ret = (promql_value){ .type = PROMQL_SCALAR,
@@ -214,7 +217,8 @@ static int order_values(double a, double b, bool descending)
 
 static int order_rising(const void *a, const void *b)
 {
-    return order_values(((const promql_row *)a)->cells[0], ((const promql_row *)b)->cells[0], false);
+    return order_values(((const promql_row *)a)->cells[0], ((const promql_row *)b)->cells[0],
+                        false);
 }
 
 static int order_falling(const void *a, const void *b)
@@ -235,7 +239,8 @@ static status sort_rows(promql_engine *e, const promql_grid *g, const promql_nod
     return STATUS_OK;
 }
 
-status promql_fn_sort(promql_engine *e, const promql_grid *g, const promql_node *n, promql_value *ret)
+status promql_fn_sort(promql_engine *e, const promql_grid *g, const promql_node *n,
+                      promql_value *ret)
 {
     return sort_rows(e, g, n, order_rising, ret);
 }

@@ -21,6 +21,7 @@ typedef struct {
     size_t at;
     uint32_t parens;
     bool in_braces, in_brackets;
+    lex_language language;
 } lexer;
 
 void promql_position(str query, uint32_t at, uint32_t *ret_line, uint32_t *ret_column)
@@ -53,8 +54,8 @@ static bool push(lexer *l, token_kind kind, size_t start, size_t end)
 {
     if (l->count == l->capacity) {
         uint32_t bigger = l->capacity ? l->capacity * 2 : 64;
-        token *grown = arena_grow(l->arena, l->tokens, l->capacity * sizeof(token),
-                                  bigger * sizeof(token));
+        token *grown =
+            arena_grow(l->arena, l->tokens, l->capacity * sizeof(token), bigger * sizeof(token));
         if (!grown)
             return false;
         l->tokens = grown;
@@ -126,6 +127,30 @@ static bool number_value(str text, double *ret)
     return str_to_f64(str_n(plain, n), ret);
 }
 
+/* 10KB, 1.5MiB: decimal and binary units in any case. */
+bool lex_bytes(str text, double *ret)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = { { "b", 1 },    { "kib", 1024 },       { "kb", 1e3 }, { "mib", 1048576 },
+                  { "mb", 1e6 }, { "gib", 1073741824 }, { "gb", 1e9 }, { "tib", 1099511627776 },
+                  { "tb", 1e12 } };
+    size_t digits = 0;
+    while (digits < text.len &&
+           (isdigit((unsigned char)text.ptr[digits]) || text.ptr[digits] == '.'))
+        digits++;
+    str unit = str_slice(text, digits, text.len);
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (!str_eq_nocase(unit, str_c(units[i].name)) ||
+            !str_to_f64(str_slice(text, 0, digits), ret))
+            continue;
+        *ret *= units[i].bytes;
+        return true;
+    }
+    return false;
+}
+
 static size_t number_end(const lexer *l)
 {
     str q = l->query;
@@ -158,10 +183,18 @@ static status lex_number(lexer *l)
         l->tokens[l->count - 1].number = value;
         return STATUS_OK;
     }
-    if (str_find_char(text, '.') == SIZE_MAX && clock_parse_duration(text, &ns)) {
+    bool logql = l->language == LEX_LOGQL;
+    if ((logql || str_find_char(text, '.') == SIZE_MAX) && clock_parse_duration(text, &ns)) {
         if (!push(l, TOKEN_DURATION, start, end))
             return no_memory(l);
-        l->tokens[l->count - 1].number = (double)(ns / NS_PER_MS) / 1000.0;
+        l->tokens[l->count - 1].number =
+            logql ? (double)ns / 1e9 : (double)(ns / NS_PER_MS) / 1000.0;
+        return STATUS_OK;
+    }
+    if (logql && lex_bytes(text, &value)) {
+        if (!push(l, TOKEN_BYTES, start, end))
+            return no_memory(l);
+        l->tokens[l->count - 1].number = value;
         return STATUS_OK;
     }
     return promql_fail_at(l->err, l->query, (uint32_t)start,
@@ -187,16 +220,20 @@ static status lex_punctuation(lexer *l)
     static const struct {
         char c;
         token_kind kind;
-    } single[] = { { '(', TOKEN_LPAREN },   { ')', TOKEN_RPAREN },   { '{', TOKEN_LBRACE },
-                   { '}', TOKEN_RBRACE },   { '[', TOKEN_LBRACKET }, { ']', TOKEN_RBRACKET },
-                   { ',', TOKEN_COMMA },    { ':', TOKEN_COLON },    { '@', TOKEN_AT } };
+    } single[] = { { '(', TOKEN_LPAREN }, { ')', TOKEN_RPAREN },   { '{', TOKEN_LBRACE },
+                   { '}', TOKEN_RBRACE }, { '[', TOKEN_LBRACKET }, { ']', TOKEN_RBRACKET },
+                   { ',', TOKEN_COMMA },  { ':', TOKEN_COLON },    { '@', TOKEN_AT } };
     char c = peek(l, 0), next = peek(l, 1);
     for (size_t i = 0; i < ARRAY_LEN(single); i++)
         if (single[i].c == c)
             return push(l, single[i].kind, l->at, l->at + 1) ? STATUS_OK : no_memory(l);
     bool two = ((c == '=' || c == '!') && (next == '=' || next == '~')) ||
                ((c == '<' || c == '>') && next == '=');
-    if (!two && !(c && strchr("+-*/%^<>=", c)))
+    bool logql = l->language == LEX_LOGQL;
+    if (logql)
+        two = two || (c == '|' && (next == '=' || next == '~' || next == '>')) ||
+              (c == '!' && next == '>');
+    if (!two && !(c && strchr(logql ? "+-*/%^<>=|" : "+-*/%^<>=", c)))
         return promql_fail_at(l->err, l->query, (uint32_t)l->at, "unexpected character: '%.*s'",
                               (int)MAX(utf8_valid_prefix(str_slice(l->query, l->at, l->at + 1)), 1),
                               l->query.ptr + l->at);
@@ -241,9 +278,10 @@ static status lex_one(lexer *l)
     return lex_punctuation(l);
 }
 
-status promql_lex(token **ret, uint32_t *ret_count, str query, arena *a, error *err)
+status promql_lex(token **ret, uint32_t *ret_count, str query, lex_language language, arena *a,
+                  error *err)
 {
-    lexer l = { .query = query, .arena = a, .err = err };
+    lexer l = { .query = query, .arena = a, .err = err, .language = language };
     for (skip_space_and_comments(&l); l.at < query.len; skip_space_and_comments(&l)) {
         status st = lex_one(&l);
         if (st == STATUS_OK)

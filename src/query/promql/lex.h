@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tokens of PromQL. The whole query is cut into an array first; the parser walks over it. */
+/* Tokens of PromQL and LogQL. The whole query is cut into an array first; the parser walks over it.
+ */
 #ifndef SONDE_QUERY_PROMQL_LEX_H
 #define SONDE_QUERY_PROMQL_LEX_H
 
@@ -7,11 +8,12 @@
 
 typedef enum {
     TOKEN_END,
-    TOKEN_IDENT,    /* a name; keywords are names too, the parser knows where they count */
+    TOKEN_IDENT, /* a name; keywords are names too, the parser knows where they count */
     TOKEN_NUMBER,
     TOKEN_DURATION, /* 5m; the value in seconds is in .number */
+    TOKEN_BYTES,    /* LogQL: 10KB; the value in bytes is in .number */
     TOKEN_STRING,   /* .text is unquoted */
-    TOKEN_OP,       /* + - * / % ^ == != > < >= <= =~ !~ = */
+    TOKEN_OP,       /* + - * / % ^ == != > < >= <= =~ !~ =, and in LogQL | |= |~ |> !> */
     TOKEN_LPAREN,
     TOKEN_RPAREN,
     TOKEN_LBRACE,
@@ -30,8 +32,14 @@ typedef struct {
     double number;
 } token;
 
+typedef enum { LEX_PROMQL, LEX_LOGQL } lex_language;
+
 /* The last token is TOKEN_END. Errors carry their position. */
-MUST_USE status promql_lex(token **ret, uint32_t *ret_count, str query, arena *a, error *err);
+MUST_USE status promql_lex(token **ret, uint32_t *ret_count, str query, lex_language language,
+                           arena *a, error *err);
+
+/* 10KB, 1.5MiB as bytes. */
+bool lex_bytes(str text, double *ret);
 
 /* "LINE:COLUMN: parse error: …" with STATUS_INVALID. */
 status promql_fail_at(error *err, str query, uint32_t at, const char *format, ...)

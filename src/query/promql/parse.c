@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 const promql_operator promql_operators[OP_COUNT] = {
-    [OP_OR] = { "or", 1, false, false, true, "All of the left, and of the right what has no match." },
+    [OP_OR] = { "or", 1, false, false, true,
+                "All of the left, and of the right what has no match." },
     [OP_AND] = { "and", 2, false, false, true, "The left where the right has a match." },
     [OP_UNLESS] = { "unless", 2, false, false, true, "The left where the right has no match." },
     [OP_EQ] = { "==", 3, false, true, false, "Equal; keeps the left." },
@@ -29,7 +30,8 @@ enum { PRECEDENCE_LOWEST = 1, PRECEDENCE_POWER = 6 };
 
 const char *promql_type_name(promql_type t)
 {
-    static const char *const names[] = { "none", "scalar", "instant vector", "range vector", "string" };
+    static const char *const names[] = { "log lines", "scalar", "instant vector", "range vector",
+                                         "string" };
     return names[t];
 }
 
@@ -92,7 +94,8 @@ status parser_adopt(parser *p, promql_node *n, const promql_node *child)
     n->height = MAX(n->height, child->height + 1);
     if (n->height > PROMQL_HEIGHT_LIMIT)
         return promql_fail_at(p->err, p->query, n->start,
-                              "the expression is more than %d operations deep", PROMQL_HEIGHT_LIMIT);
+                              "the expression is more than %d operations deep",
+                              PROMQL_HEIGHT_LIMIT);
     return STATUS_OK;
 }
 
@@ -135,7 +138,8 @@ status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_coun
 
 /* ---- operands ---- */
 
-static status parse_arguments(parser *p, const char *context, promql_node ***ret, uint32_t *ret_count)
+static status parse_arguments(parser *p, const char *context, promql_node ***ret,
+                              uint32_t *ret_count)
 {
     *ret = NULL;
     *ret_count = 0;
@@ -280,6 +284,12 @@ static status parse_word(parser *p, promql_node **ret)
 static status parse_primary(parser *p, promql_node **ret)
 {
     const token *t = parser_peek(p);
+    *ret = NULL;
+    if (p->operand) {
+        TRY(p->operand(p, ret));
+        if (*ret)
+            return STATUS_OK;
+    }
     switch (t->kind) {
     case TOKEN_NUMBER:
     case TOKEN_DURATION:
@@ -311,7 +321,7 @@ static status parse_operand(parser *p, promql_node **ret)
     if (!negative && !token_is_op(t, "+")) {
         TRY(parse_primary(p, ret));
         (*ret)->end = last_end(p);
-        return parse_postfix(p, ret);
+        return p->operand ? STATUS_OK : parse_postfix(p, ret);
     }
     parser_next(p);
     promql_node *operand;
@@ -414,22 +424,27 @@ static status parser_init(parser *p, str query, arena *a, error *err)
     if (query.len > PROMQL_QUERY_LIMIT)
         return fail(err, STATUS_INVALID, "query of %zu bytes, the limit is %zu", query.len,
                     PROMQL_QUERY_LIMIT);
-    TRY(promql_lex(&tokens, &count, query, a, err));
+    TRY(promql_lex(&tokens, &count, query, LEX_PROMQL, a, err));
     *p = (parser){ .query = query, .arena = a, .err = err, .tokens = tokens };
+    return STATUS_OK;
+}
+
+status parse_all(parser *p, const promql_node **ret)
+{
+    promql_node *root;
+    TRY(parse_expression(p, PRECEDENCE_LOWEST, &root));
+    if (parser_peek(p)->kind != TOKEN_END)
+        return parser_unexpected(p, parser_peek(p), NULL, NULL);
+    TRY(promql_check(root, p->query, p->err));
+    *ret = root;
     return STATUS_OK;
 }
 
 status promql_parse(const promql_node **ret, str query, arena *a, error *err)
 {
     parser p;
-    promql_node *root;
     TRY(parser_init(&p, query, a, err));
-    TRY(parse_expression(&p, PRECEDENCE_LOWEST, &root));
-    if (parser_peek(&p)->kind != TOKEN_END)
-        return parser_unexpected(&p, parser_peek(&p), NULL, NULL);
-    TRY(promql_check(root, query, err));
-    *ret = root;
-    return STATUS_OK;
+    return parse_all(&p, ret);
 }
 
 status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err)

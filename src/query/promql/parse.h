@@ -6,21 +6,27 @@
 #include "query/promql/ast.h"
 #include "query/promql/lex.h"
 
-typedef struct {
+typedef struct parser parser;
+
+/* Reads an operand that PromQL does not have, or leaves *ret NULL. */
+typedef status parser_operand(parser *p, promql_node **ret);
+
+struct parser {
     str query;
     arena *arena;
     error *err;
     const token *tokens; /* ends with TOKEN_END */
     uint32_t at;
     uint32_t depth;
-} parser;
+    parser_operand *operand; /* of a language that shares the operators; NULL: PromQL */
+};
 
 /* Returns from the calling function when `expression` failed. */
-#define TRY(expression)                                                                            \
-    do {                                                                                           \
-        status try_status_ = (expression);                                                         \
-        if (try_status_ != STATUS_OK)                                                              \
-            return try_status_;                                                                    \
+#define TRY(expression) \
+    do { \
+        status try_status_ = (expression); \
+        if (try_status_ != STATUS_OK) \
+            return try_status_; \
     } while (0)
 
 static inline const token *parser_peek(const parser *p)
@@ -56,6 +62,9 @@ MUST_USE status parse_vector_selector(parser *p, promql_node **ret);
 MUST_USE status parse_postfix(parser *p, promql_node **node);
 /* (a, b, "c"): the names in parentheses of by, on, group_left. */
 MUST_USE status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_count);
+
+/* From the tokens to the checked tree. */
+MUST_USE status parse_all(parser *p, const promql_node **ret);
 
 /* Types of the whole tree; see check.c. */
 MUST_USE status promql_check(const promql_node *node, str query, error *err);

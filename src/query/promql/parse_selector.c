@@ -49,9 +49,9 @@ static status add_matcher(parser *p, promql_selector *s, matcher m)
 static status set_metric_name(parser *p, promql_selector *s, const token *t)
 {
     if (s->name.len)
-        return promql_fail_at(p->err, p->query, t->start,
-                              "metric name must not be set twice: \"%.*s\" or \"%.*s\"",
-                              STR_ARG(str_slice(s->name, 0, 80)), STR_ARG(str_slice(t->text, 0, 80)));
+        return promql_fail_at(
+            p->err, p->query, t->start, "metric name must not be set twice: \"%.*s\" or \"%.*s\"",
+            STR_ARG(str_slice(s->name, 0, 80)), STR_ARG(str_slice(t->text, 0, 80)));
     s->name = t->text;
     return add_matcher(p, s, (matcher){ STR("__name__"), MATCH_EQ, t->text });
 }
@@ -151,8 +151,7 @@ static status make_matrix(parser *p, promql_node **node, const token *open, int6
         return promql_fail_at(p->err, p->query, open->start,
                               "ranges only allowed for vector selectors");
     if (n->selector.shift.at != AT_NONE)
-        return promql_fail_at(p->err, p->query, open->start,
-                              "no @ modifiers allowed before range");
+        return promql_fail_at(p->err, p->query, open->start, "no @ modifiers allowed before range");
     if (n->selector.shift.offset_ms != 0)
         return promql_fail_at(p->err, p->query, open->start,
                               "no offset modifiers allowed before range");
@@ -175,7 +174,8 @@ static status parse_brackets(parser *p, promql_node **node)
     }
     const token *close = parser_next(p);
     if (close->kind != TOKEN_RBRACKET)
-        return parser_unexpected(p, close, subquery ? "subquery selector" : "subquery or range selector",
+        return parser_unexpected(p, close,
+                                 subquery ? "subquery selector" : "subquery or range selector",
                                  subquery ? "\"]\"" : "\":\" or \"]\"");
     if (!subquery) {
         TRY(make_matrix(p, node, open, range_ms));
@@ -210,7 +210,8 @@ static status parse_offset(parser *p, promql_node *n)
                               "offset modifier must be preceded by an instant vector selector or "
                               "range vector selector or a subquery");
     if (shift->offset_ms != 0)
-        return promql_fail_at(p->err, p->query, word->start, "offset may not be set multiple times");
+        return promql_fail_at(p->err, p->query, word->start,
+                              "offset may not be set multiple times");
     return parse_milliseconds(p, "offset", true, &shift->offset_ms);
 }
 

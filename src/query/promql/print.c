@@ -120,7 +120,8 @@ static void print_binary(buf *out, const promql_binary *b)
         buf_char(out, ' ');
     }
     if (b->cardinality != MATCH_ONE_TO_ONE) {
-        buf_str(out, b->cardinality == MATCH_MANY_TO_ONE ? STR("group_left ") : STR("group_right "));
+        buf_str(out,
+                b->cardinality == MATCH_MANY_TO_ONE ? STR("group_left ") : STR("group_right "));
         print_names(out, b->include, b->include_count);
         buf_char(out, ' ');
     }
@@ -204,6 +205,8 @@ void promql_print(buf *out, const promql_node *n)
         break;
     case NODE_AGGREGATE:
         print_aggregate(out, &n->aggregate);
+        break;
+    case NODE_EXTERNAL:
         break;
     }
 }

@@ -44,8 +44,8 @@ typedef struct {
 
 /* Instant query: vector (one point per series), scalar, string or matrix (the samples themselves).
  * Range query (start_ms < end_ms or `range`): always matrix.
- * STATUS_INVALID and STATUS_LIMIT are errors of the query, STATUS_CANCELED of its deadline; anything
- * else is the store's. Everything returned lives in `a`, whose limit is the query's. */
+ * STATUS_INVALID and STATUS_LIMIT are errors of the query, STATUS_CANCELED of its deadline;
+ * anything else is the store's. Everything returned lives in `a`, whose limit is the query's. */
 MUST_USE status promql_instant(store *s, const promql_node *query, str text,
                                const promql_options *options, arena *a, promql_result *ret,
                                error *err);

@@ -84,8 +84,7 @@ status promql_select_instant(promql_engine *e, const promql_grid *g, const promq
             return STATUS_LIMIT;
         if (!fill_row(e, g, &s->shift, lookback, from, want_time, cells))
             continue;
-        ret->rows[ret->row_count++] =
-            (promql_row){ { from->labels, from->label_count }, cells };
+        ret->rows[ret->row_count++] = (promql_row){ { from->labels, from->label_count }, cells };
         cells = NULL;
     }
     return STATUS_OK;
@@ -94,8 +93,9 @@ status promql_select_instant(promql_engine *e, const promql_grid *g, const promq
 /* Shares the store's arrays unless stale markers have to be taken out. */
 static status without_stale(promql_engine *e, const series *from, promql_samples *ret)
 {
-    *ret = (promql_samples){ { from->labels, from->label_count }, from->time_ms, from->value,
-                             from->sample_count };
+    *ret = (promql_samples){
+        { from->labels, from->label_count }, from->time_ms, from->value, from->sample_count
+    };
     uint32_t stale = 0;
     for (uint32_t i = 0; i < from->sample_count; i++)
         stale += is_absent(from->value[i]);

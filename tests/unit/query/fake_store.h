@@ -30,7 +30,7 @@ struct store {
         void (*wake)(void *user, const batch *rows);
         void *user;
     } watchers[FAKE_WATCHERS];
-    status fail_with;        /* every read fails with it, unless STATUS_OK */
+    status fail_with;         /* every read fails with it, unless STATUS_OK */
     series_query last_series; /* what was asked last, without pointers that outlive it */
 };
 
@@ -106,9 +106,9 @@ static inline uint32_t fake_scope(store *s, signal_kind signal, const char *serv
 {
     batch *b = &s->rows[signal];
     for (uint32_t i = 0; i < b->scope_count; i++)
-        if (str_is(attrs_get_str(&b->resources[b->scopes[i].resource].attributes,
-                                 STR("service.name")),
-                   service))
+        if (str_is(
+                attrs_get_str(&b->resources[b->scopes[i].resource].attributes, STR("service.name")),
+                service))
             return i;
     uint32_t resource = batch_add_resource(b);
     b->resources[resource].attributes =
@@ -330,9 +330,9 @@ status store_series(store *s, const series_query *q, arena *a, series_set *ret, 
         while (last > first && f->time_ms[last - 1] > q->to_ms)
             last--;
         if (matched && last > first)
-            ret->items[ret->count++] = (series){ f->labels.items,    f->labels.count,
-                                                 labels_hash(f->labels), f->time_ms + first,
-                                                 f->value + first,   last - first };
+            ret->items[ret->count++] =
+                (series){ f->labels.items,    f->labels.count,  labels_hash(f->labels),
+                          f->time_ms + first, f->value + first, last - first };
     }
     qsort(ret->items, ret->count, sizeof(series), fake_order_series);
     return STATUS_OK;
@@ -342,8 +342,8 @@ status store_metadata(store *s, arena *a, metric_metadata **ret, uint32_t *ret_c
 {
     (void)s, (void)err;
     *ret = ARENA_ARRAY(a, metric_metadata, 1);
-    (*ret)[0] = (metric_metadata){ STR("http_requests_total"), STR("counter"), STR("Requests."),
-                                   STR("") };
+    (*ret)[0] =
+        (metric_metadata){ STR("http_requests_total"), STR("counter"), STR("Requests."), STR("") };
     *ret_count = 1;
     return STATUS_OK;
 }
@@ -395,12 +395,12 @@ status store_rows(store *s, const row_query *q, row_sink *sink, void *user, erro
 status store_trace(store *s, trace_id id, batch *ret, error *err)
 {
     const batch *from = &s->rows[SIGNAL_TRACES];
-    batch_init(ret, SIGNAL_TRACES, 0);
     int64_t after = INT64_MIN;
     for (;;) {
         uint32_t best = UINT32_MAX;
         for (uint32_t i = 0; i < from->spans.count; i++)
-            if (!memcmp(&from->spans.trace[i], &id, sizeof(id)) && from->spans.start_ns[i] > after &&
+            if (!memcmp(&from->spans.trace[i], &id, sizeof(id)) &&
+                from->spans.start_ns[i] > after &&
                 (best == UINT32_MAX || from->spans.start_ns[i] < from->spans.start_ns[best]))
                 best = i;
         if (best == UINT32_MAX)
@@ -412,7 +412,6 @@ status store_trace(store *s, trace_id id, batch *ret, error *err)
     }
     if (ret->spans.count)
         return STATUS_OK;
-    batch_done(ret);
     return fail(err, STATUS_NOT_FOUND, "trace not found");
 }
 
@@ -426,8 +425,8 @@ static inline void fake_add_name(arena *a, str_list *list, str name)
     for (uint32_t i = 0; i < list->count; i++)
         if (str_eq(list->items[i], name))
             return;
-    list->items = arena_grow(a, list->items, list->count * sizeof(str),
-                             (list->count + 1) * sizeof(str));
+    list->items =
+        arena_grow(a, list->items, list->count * sizeof(str), (list->count + 1) * sizeof(str));
     list->items[list->count++] = arena_str(a, name);
     qsort(list->items, list->count, sizeof(str), fake_order_text);
 }
@@ -438,8 +437,10 @@ static inline status fake_names(store *s, const names_query *q, str name, arena 
 {
     *ret = (str_list){ 0 };
     if (q->signal == SIGNAL_METRICS) {
-        series_query sq = { q->matchers, q->matcher_count, q->from_ns / NS_PER_MS,
-                            q->to_ns / NS_PER_MS, true, 0, 0, q->control };
+        series_query sq = {
+            q->matchers, q->matcher_count, q->from_ns / NS_PER_MS, q->to_ns / NS_PER_MS, true, 0,
+            0,           q->control
+        };
         series_set set;
         status st = store_series(s, &sq, a, &set, err);
         for (uint32_t i = 0; st == STATUS_OK && i < set.count; i++)
@@ -451,8 +452,11 @@ static inline status fake_names(store *s, const names_query *q, str name, arena 
         return st;
     }
     const batch *b = &s->rows[q->signal];
-    row_query rq = { .signal = q->signal, .from_ns = q->from_ns, .to_ns = q->to_ns,
-                     .matchers = q->matchers, .matcher_count = q->matcher_count };
+    row_query rq = { .signal = q->signal,
+                     .from_ns = q->from_ns,
+                     .to_ns = q->to_ns,
+                     .matchers = q->matchers,
+                     .matcher_count = q->matcher_count };
     for (uint32_t i = 0; i < batch_row_count(b); i++) {
         if (!fake_row_matches(b, i, &rq, a))
             continue;

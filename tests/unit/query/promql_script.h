@@ -299,9 +299,9 @@ static void script_expected_line(script *s, script_eval *ev, str line)
         }
         script_sequence(sequence, e);
     }
-    script_expected *grown = arena_grow(&s->arena, ev->expected,
-                                        ev->expected_count * sizeof(*grown),
-                                        (ev->expected_count + 1) * sizeof(*grown));
+    script_expected *grown =
+        arena_grow(&s->arena, ev->expected, ev->expected_count * sizeof(*grown),
+                   (ev->expected_count + 1) * sizeof(*grown));
     grown[ev->expected_count++] = *e;
     ev->expected = grown;
 }
@@ -346,8 +346,8 @@ static bool script_check_series(script *s, const script_eval *ev, const promql_s
                                 (double)at / 1000);
         if (!script_almost_equal(got->value[k], want->value[i]))
             return script_wrong(s, ev, "%s: %.17g at %.3f s, expected %.17g",
-                                script_label_text(s, got->labels), got->value[k],
-                                (double)at / 1000, want->value[i]);
+                                script_label_text(s, got->labels), got->value[k], (double)at / 1000,
+                                want->value[i]);
         k++;
     }
     if (k != got->count)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Runs the scripts of tests/query, the readable specification of PromQL here. Prometheus's own published
- * scripts are run as well where they are at hand; their score is printed and decides nothing. */
+/* Runs the scripts of tests/query, the readable specification of PromQL here. Prometheus's own
+ * published scripts are run as well where they are at hand; their score is printed and decides
+ * nothing. */
 #include "unit/query/promql_script.h"
 
-#include <dirent.h>
-#include <stdarg.h>
-#include <setjmp.h>
 #include <cmocka.h>
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
 
 static uint32_t run_folder(const char *folder, bool verbose, script *total)
 {

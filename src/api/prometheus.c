@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The Prometheus query API: its table, its error shape, and what it knows of series and labels. */
+#include "api/prometheus.h"
+
+#include "base/clock.h"
+#include "query/promql/promql.h"
+
+#include <stdlib.h>
+
+/* status of a failure -> what Prometheus calls it */
+static const struct {
+    status code;
+    int http;
+    const char *type;
+} error_types[] = { { STATUS_INVALID, 400, "bad_data" },     { STATUS_LIMIT, 422, "execution" },
+                    { STATUS_CANCELED, 503, "timeout" },     { STATUS_NOT_FOUND, 404, "not_found" },
+                    { STATUS_NO_MEMORY, 422, "execution" },  { STATUS_BUSY, 503, "unavailable" },
+                    { STATUS_UNSUPPORTED, 422, "execution" } };
+
+void prometheus_error(api_request *r, status code, const char *message)
+{
+    int http = 500;
+    const char *type = "internal";
+    for (size_t i = 0; i < ARRAY_LEN(error_types); i++) {
+        if (error_types[i].code == code) {
+            http = error_types[i].http;
+            type = error_types[i].type;
+        }
+    }
+    if (code == STATUS_CANCELED && r->control.canceled && *r->control.canceled)
+        type = "canceled";
+    http_set_status(r->x, http);
+    request_json(r);
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, str, "status", STR("error"));
+    JSON_PUT(&r->json, str, "errorType", str_c(type));
+    JSON_PUT(&r->json, str, "error", str_c(message));
+    json_end_object(&r->json);
+}
+
+void prometheus_begin(api_request *r)
+{
+    request_json(r);
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, str, "status", STR("success"));
+    json_key(&r->json, STR("data"));
+}
+
+void prometheus_end(api_request *r)
+{
+    json_end_object(&r->json);
+}
+
+/* ---- match[] ---- */
+
+typedef struct {
+    int64_t from_ns, to_ns;
+    uint64_t limit;
+    const promql_node **selectors;
+    uint32_t selector_count;
+} selection;
+
+#define MATCH_LIMIT 100 /* match[] parameters in one request */
+
+static bool selection_of(api_request *r, selection *ret)
+{
+    *ret = (selection){ 0 };
+    if (!request_time_s(r, "start", TIME_FIRST_NS, &ret->from_ns) ||
+        !request_time_s(r, "end", TIME_LAST_NS, &ret->to_ns) ||
+        !request_u64(r, "limit", 0, &ret->limit) || !request_timeout(r))
+        return false;
+    ret->selectors = ARENA_ARRAY(r->arena, const promql_node *, MATCH_LIMIT);
+    for (;; ret->selector_count++) {
+        bool found;
+        str text = http_param(r->x, "match[]", ret->selector_count, &found);
+        if (!found)
+            return true;
+        if (!ret->selectors || ret->selector_count == MATCH_LIMIT) {
+            request_fail(r, STATUS_INVALID, "more than %d match[] parameters", MATCH_LIMIT);
+            return false;
+        }
+        if (promql_parse_selector(&ret->selectors[ret->selector_count], text, r->arena, &r->err) !=
+            STATUS_OK) {
+            request_fail(r, STATUS_INVALID, "invalid parameter \"match[]\": %s", r->err.message);
+            return false;
+        }
+    }
+}
+
+static int order_texts(const void *a, const void *b)
+{
+    return str_cmp(*(const str *)a, *(const str *)b);
+}
+
+/* Sorts and removes doubles of the union of several answers. */
+static void unite(str_list *list)
+{
+    uint32_t n = 0;
+    qsort(list->items, list->count, sizeof(str), order_texts);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!n || !str_eq(list->items[n - 1], list->items[i]))
+            list->items[n++] = list->items[i];
+    list->count = n;
+}
+
+/* Names (name empty) or values of one label over all selectors. */
+static status names_of(api_request *r, const selection *s, str name, str_list *ret)
+{
+    *ret = (str_list){ 0 };
+    for (uint32_t i = 0; i < MAX(s->selector_count, 1); i++) {
+        const promql_selector *selector = s->selector_count ? &s->selectors[i]->selector : NULL;
+        names_query q = { .signal = SIGNAL_METRICS,
+                          .matchers = selector ? selector->matchers : NULL,
+                          .matcher_count = selector ? selector->matcher_count : 0,
+                          .from_ns = s->from_ns,
+                          .to_ns = s->to_ns,
+                          .limit =
+                              s->limit && s->limit < UINT32_MAX ? (uint32_t)s->limit : UINT32_MAX,
+                          .control = &r->control };
+        str_list part;
+        status st = name.len ? store_label_values(r->store, &q, name, r->arena, &part, &r->err)
+                             : store_label_names(r->store, &q, r->arena, &part, &r->err);
+        if (st != STATUS_OK)
+            return st;
+        str *grown = arena_grow(r->arena, ret->items, ret->count * sizeof(str),
+                                ((size_t)ret->count + part.count + 1) * sizeof(str));
+        if (!grown)
+            return fail(&r->err, STATUS_LIMIT, "too many labels for the query's memory limit");
+        if (part.count)
+            memcpy(grown + ret->count, part.items, part.count * sizeof(str));
+        ret->items = grown;
+        ret->count += part.count;
+    }
+    unite(ret);
+    if (s->limit && ret->count > s->limit)
+        ret->count = (uint32_t)s->limit;
+    return STATUS_OK;
+}
+
+static void answer_names(api_request *r, str name)
+{
+    selection s;
+    str_list list;
+    if (!selection_of(r, &s))
+        return;
+    status st = names_of(r, &s, name, &list);
+    if (st != STATUS_OK) {
+        request_fail_status(r, st);
+        return;
+    }
+    prometheus_begin(r);
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < list.count && request_flush(r); i++)
+        json_str(&r->json, list.items[i]);
+    json_end_array(&r->json);
+    prometheus_end(r);
+}
+
+static void label_names(api_request *r)
+{
+    answer_names(r, STR_EMPTY);
+}
+
+static void label_values(api_request *r)
+{
+    str name = http_path_param(r->x, "name");
+    if (!name.len || utf8_valid_prefix(name) != name.len)
+        request_fail(r, STATUS_INVALID, "invalid label name: \"%.*s\"",
+                     STR_ARG(str_slice(name, 0, 80)));
+    else
+        answer_names(r, name);
+}
+
+/* ---- series ---- */
+
+static int order_series(const void *a, const void *b)
+{
+    return labels_cmp(*(const labels *)a, *(const labels *)b);
+}
+
+static status collect_series(api_request *r, const selection *s, labels **ret, uint32_t *ret_count)
+{
+    *ret = NULL;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < s->selector_count; i++) {
+        series_query q = { .matchers = s->selectors[i]->selector.matchers,
+                           .matcher_count = s->selectors[i]->selector.matcher_count,
+                           .from_ms = s->from_ns / NS_PER_MS,
+                           .to_ms = s->to_ns / NS_PER_MS,
+                           .labels_only = true,
+                           .control = &r->control };
+        series_set set;
+        status st = store_series(r->store, &q, r->arena, &set, &r->err);
+        if (st != STATUS_OK)
+            return st;
+        labels *grown = arena_grow(r->arena, *ret, *ret_count * sizeof(labels),
+                                   ((size_t)*ret_count + set.count + 1) * sizeof(labels));
+        if (!grown)
+            return fail(&r->err, STATUS_LIMIT, "too many series for the query's memory limit");
+        for (uint32_t k = 0; k < set.count; k++)
+            grown[(*ret_count)++] = (labels){ set.items[k].labels, set.items[k].label_count };
+        *ret = grown;
+    }
+    qsort(*ret, *ret_count, sizeof(labels), order_series);
+    return STATUS_OK;
+}
+
+static void series_list(api_request *r)
+{
+    selection s;
+    labels *list;
+    uint32_t count;
+    if (!selection_of(r, &s))
+        return;
+    if (!s.selector_count) {
+        request_fail(r, STATUS_INVALID, "no match[] parameter provided");
+        return;
+    }
+    status st = collect_series(r, &s, &list, &count);
+    if (st != STATUS_OK) {
+        request_fail_status(r, st);
+        return;
+    }
+    uint64_t written = 0, limit = s.limit ? s.limit : UINT64_MAX;
+    prometheus_begin(r);
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < count && written < limit && request_flush(r); i++) {
+        if (i && labels_eq(list[i - 1], list[i]))
+            continue;
+        prometheus_labels(&r->json, list[i]);
+        written++;
+    }
+    json_end_array(&r->json);
+    prometheus_end(r);
+}
+
+/* ---- metadata and status ---- */
+
+static int order_metadata(const void *a, const void *b)
+{
+    return str_cmp(((const metric_metadata *)a)->metric, ((const metric_metadata *)b)->metric);
+}
+
+static void metadata(api_request *r)
+{
+    metric_metadata *list;
+    uint32_t count;
+    uint64_t limit;
+    str only = request_param(r, "metric");
+    if (!request_u64(r, "limit", UINT64_MAX, &limit))
+        return;
+    status st = store_metadata(r->store, r->arena, &list, &count, &r->err);
+    if (st != STATUS_OK) {
+        request_fail_status(r, st);
+        return;
+    }
+    qsort(list, count, sizeof(*list), order_metadata);
+    prometheus_begin(r);
+    json_begin_object(&r->json);
+    for (uint32_t i = 0, end; i < count && limit > 0 && request_flush(r); i = end) {
+        for (end = i; end < count && str_eq(list[end].metric, list[i].metric);)
+            end++;
+        if (only.len && !str_eq(only, list[i].metric))
+            continue;
+        limit--;
+        json_key(&r->json, list[i].metric);
+        json_begin_array(&r->json);
+        for (uint32_t k = i; k < end; k++) {
+            json_begin_object(&r->json);
+            JSON_PUT(&r->json, str, "type", list[k].type);
+            JSON_PUT(&r->json, str, "help", list[k].help);
+            JSON_PUT(&r->json, str, "unit", list[k].unit);
+            json_end_object(&r->json);
+        }
+        json_end_array(&r->json);
+    }
+    json_end_object(&r->json);
+    prometheus_end(r);
+}
+
+/* Clients choose their features by `version`; it names the Prometheus whose API this is. */
+static void build_info(api_request *r)
+{
+    prometheus_begin(r);
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, str, "version", STR("3.0.0"));
+    JSON_PUT(&r->json, str, "revision", STR(""));
+    JSON_PUT(&r->json, str, "branch", STR(""));
+    JSON_PUT(&r->json, str, "buildUser", STR(""));
+    JSON_PUT(&r->json, str, "buildDate", STR(""));
+    JSON_PUT(&r->json, str, "goVersion", STR(""));
+    JSON_PUT(&r->json, str, "application", STR("sonde"));
+    JSON_PUT(&r->json, str, "applicationVersion", STR(SONDE_VERSION));
+    json_end_object(&r->json);
+    prometheus_end(r);
+}
+
+static void runtime_info(api_request *r)
+{
+    store_stats stats;
+    char started[40];
+    buf text = { .ptr = started, .cap = sizeof(started), .limit = sizeof(started) };
+    clock_format_rfc3339(&text, r->api->started_ns, 3);
+    store_get_stats(r->store, &stats);
+    prometheus_begin(r);
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, str, "startTime", buf_view(&text));
+    JSON_PUT(&r->json, u64, "timeSeriesCount", stats.series);
+    JSON_PUT(&r->json, u64, "corruptionCount", stats.corrupt_parts);
+    json_end_object(&r->json);
+    prometheus_end(r);
+}
+
+static const api_row rows[] = {
+    { "GET|POST", "/api/v1/query", prometheus_query,
+      "PromQL at one time: query, time, timeout, limit." },
+    { "GET|POST", "/api/v1/query_range", prometheus_query_range,
+      "PromQL over a range: query, start, end, step, timeout, limit." },
+    { "GET|POST", "/api/v1/format_query", prometheus_format_query,
+      "The query in canonical form: query." },
+    { "GET|POST", "/api/v1/series", series_list,
+      "Label sets of the series that match: match[], start, end, limit." },
+    { "GET|POST", "/api/v1/labels", label_names, "Label names: match[], start, end, limit." },
+    { "GET", "/api/v1/label/{name}/values", label_values,
+      "Values of one label: match[], start, end, limit." },
+    { "GET", "/api/v1/metadata", metadata, "Type, help and unit of metrics: metric, limit." },
+    { "GET", "/api/v1/status/buildinfo", build_info, "Version, for clients that choose by it." },
+    { "GET", "/api/v1/status/runtimeinfo", runtime_info, "Start time and number of series." },
+};
+
+const api_table prometheus_api = { rows, ARRAY_LEN(rows), prometheus_error };

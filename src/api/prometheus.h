@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of the Prometheus API share: the envelope and the forms of numbers. */
+#ifndef SONDE_API_PROMETHEUS_H
+#define SONDE_API_PROMETHEUS_H
+
+#include "api/request.h"
+#include "query/labels.h"
+
+void prometheus_error(api_request *r, status code, const char *message);
+/* {"status":"success","data": */
+void prometheus_begin(api_request *r);
+void prometheus_end(api_request *r);
+
+/* 1435781451.781 */
+void prometheus_time(buf *out, int64_t time_ms);
+/* A sample value in quotes. */
+void prometheus_value(buf *out, double v);
+void prometheus_labels(json_writer *w, labels l);
+
+void prometheus_query(api_request *r);
+void prometheus_query_range(api_request *r);
+void prometheus_format_query(api_request *r);
+
+#endif

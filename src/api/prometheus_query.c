@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+/* /api/v1/query and /api/v1/query_range: parameters in, PromQL evaluated, the result as JSON that
+ * is streamed series by series. */
+#include "api/prometheus.h"
+
+#include "base/clock.h"
+#include "query/promql/promql.h"
+
+#define RANGE_POINTS_LIMIT 11000 /* per series; Prometheus's own */
+
+void prometheus_time(buf *out, int64_t time_ms)
+{
+    if (time_ms < 0) {
+        buf_char(out, '-');
+        time_ms = -time_ms;
+    }
+    buf_u64(out, (uint64_t)time_ms / 1000);
+    if (time_ms % 1000)
+        buf_fmt(out, ".%03d", (int)(time_ms % 1000));
+}
+
+void prometheus_value(buf *out, double v)
+{
+    buf_char(out, '"');
+    buf_f64(out, v);
+    buf_char(out, '"');
+}
+
+void prometheus_labels(json_writer *w, labels l)
+{
+    json_begin_object(w);
+    for (uint32_t i = 0; i < l.count; i++) {
+        json_key(w, l.items[i].name);
+        json_str(w, l.items[i].value);
+    }
+    json_end_object(w);
+}
+
+static void put_point(api_request *r, int64_t time_ms, double v)
+{
+    buf *out = http_out(r->x);
+    json_begin_array(&r->json);
+    prometheus_time(out, time_ms);
+    buf_char(out, ',');
+    prometheus_value(out, v);
+    r->json.comma = true;
+    json_end_array(&r->json);
+}
+
+/* `extra`: one more note, or NULL. */
+static void put_notes(api_request *r, const promql_notes *notes, bool warnings, const char *extra)
+{
+    bool open = false;
+    if (extra) {
+        json_key(&r->json, STR("warnings"));
+        json_begin_array(&r->json);
+        json_str(&r->json, str_c(extra));
+        open = true;
+    }
+    for (uint32_t i = 0; i < notes->count; i++) {
+        if (notes->warning[i] != warnings)
+            continue;
+        if (!open) {
+            json_key(&r->json, warnings ? STR("warnings") : STR("infos"));
+            json_begin_array(&r->json);
+            open = true;
+        }
+        json_str(&r->json, notes->items[i]);
+    }
+    if (open)
+        json_end_array(&r->json);
+}
+
+static void put_series(api_request *r, const promql_result *result, uint32_t limit)
+{
+    bool matrix = result->type == PROMQL_MATRIX;
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < MIN(result->count, limit); i++) {
+        const promql_series *s = &result->series[i];
+        json_begin_object(&r->json);
+        json_key(&r->json, STR("metric"));
+        prometheus_labels(&r->json, s->labels);
+        json_key(&r->json, matrix ? STR("values") : STR("value"));
+        if (matrix)
+            json_begin_array(&r->json);
+        for (uint32_t k = 0; k < s->count; k++) {
+            put_point(r, s->time_ms[k], s->value[k]);
+            if (!request_flush(r))
+                return;
+        }
+        if (matrix)
+            json_end_array(&r->json);
+        json_end_object(&r->json);
+    }
+    json_end_array(&r->json);
+}
+
+static void put_string(api_request *r, int64_t time_ms, str text)
+{
+    json_begin_array(&r->json);
+    prometheus_time(http_out(r->x), time_ms);
+    r->json.comma = true;
+    json_str(&r->json, text);
+    json_end_array(&r->json);
+}
+
+static void put_result(api_request *r, const promql_result *result, int64_t time_ms, uint64_t limit)
+{
+    static const char *const names[] = { "none", "scalar", "vector", "matrix", "string" };
+    uint32_t most = limit && limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+    prometheus_begin(r);
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, str, "resultType", str_c(names[result->type]));
+    json_key(&r->json, STR("result"));
+    if (result->type == PROMQL_SCALAR)
+        put_point(r, time_ms, result->count ? result->series[0].value[0] : 0);
+    else if (result->type == PROMQL_STRING)
+        put_string(r, time_ms, result->string);
+    else
+        put_series(r, result, most);
+    json_end_object(&r->json);
+    put_notes(r, &result->notes, true,
+              result->count > most ? "results truncated due to limit" : NULL);
+    put_notes(r, &result->notes, false, NULL);
+    prometheus_end(r);
+}
+
+/* The query parsed, or NULL after an answer was given. */
+static const promql_node *parse_query(api_request *r, str text)
+{
+    const promql_node *query;
+    if (promql_parse(&query, text, r->arena, &r->err) == STATUS_OK)
+        return query;
+    request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
+    return NULL;
+}
+
+/* Errors of evaluation are 422 "execution"; only bad parameters are 400. */
+static void fail_execution(api_request *r, status st)
+{
+    request_fail_status(r, st == STATUS_INVALID || st == STATUS_UNSUPPORTED ? STATUS_LIMIT : st);
+}
+
+static promql_options options_of(const api_request *r)
+{
+    return (promql_options){ .step_ms = 1,
+                             .lookback_ms = r->api->options.lookback_ns / NS_PER_MS,
+                             .sample_limit = r->api->options.query_samples,
+                             .control = &r->control };
+}
+
+void prometheus_query(api_request *r)
+{
+    str text = request_param(r, "query");
+    promql_options o = options_of(r);
+    promql_result result;
+    int64_t time_ns;
+    uint64_t limit;
+    if (!request_time_s(r, "time", clock_now_ns(), &time_ns) ||
+        !request_u64(r, "limit", 0, &limit) || !request_timeout(r))
+        return;
+    const promql_node *query = parse_query(r, text);
+    if (!query)
+        return;
+    o.start_ms = o.end_ms = time_ns / NS_PER_MS;
+    status st = promql_instant(r->store, query, text, &o, r->arena, &result, &r->err);
+    if (st != STATUS_OK)
+        fail_execution(r, st);
+    else
+        put_result(r, &result, o.start_ms, limit);
+}
+
+/* start, end and step into *o; false after an answer was given. */
+static bool range_parameters(api_request *r, promql_options *o)
+{
+    static const char *const required[] = { "start", "end", "step" };
+    int64_t start_ns, end_ns, step_ns = 0;
+    for (size_t i = 0; i < ARRAY_LEN(required); i++) {
+        if (request_param(r, required[i]).len)
+            continue;
+        request_fail(r, STATUS_INVALID, "invalid parameter \"%s\": cannot parse \"\" to a valid %s",
+                     required[i], i < 2 ? "timestamp" : "duration");
+        return false;
+    }
+    if (!request_time_s(r, "start", 0, &start_ns) || !request_time_s(r, "end", 0, &end_ns))
+        return false;
+    str step = request_param(r, "step");
+    if (!parse_duration_s(step, &step_ns)) {
+        request_fail(r, STATUS_INVALID,
+                     "invalid parameter \"step\": cannot parse \"%.*s\" to a valid duration",
+                     STR_ARG(str_slice(step, 0, 80)));
+        return false;
+    }
+    *o = options_of(r);
+    o->start_ms = start_ns / NS_PER_MS;
+    o->end_ms = end_ns / NS_PER_MS;
+    o->step_ms = step_ns / NS_PER_MS;
+    const char *wrong = NULL;
+    if (o->end_ms < o->start_ms)
+        wrong = "invalid parameter \"end\": end timestamp must not be before start time";
+    else if (o->step_ms <= 0)
+        wrong = "invalid parameter \"step\": zero or negative query resolution step widths are not "
+                "accepted. Try a positive integer";
+    else if ((o->end_ms - o->start_ms) / o->step_ms > RANGE_POINTS_LIMIT)
+        wrong =
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
+            "resolution (?step=XX)";
+    if (wrong)
+        request_fail(r, STATUS_INVALID, "%s", wrong);
+    return !wrong;
+}
+
+void prometheus_query_range(api_request *r)
+{
+    str text = request_param(r, "query");
+    promql_options o;
+    promql_result result;
+    uint64_t limit;
+    if (!range_parameters(r, &o) || !request_u64(r, "limit", 0, &limit) || !request_timeout(r))
+        return;
+    const promql_node *query = parse_query(r, text);
+    if (!query)
+        return;
+    if (query->type != PROMQL_VECTOR && query->type != PROMQL_SCALAR) {
+        request_fail(r, STATUS_INVALID,
+                     "invalid parameter \"query\": invalid expression type \"%s\" for range query, "
+                     "must be Scalar or instant Vector",
+                     promql_type_name(query->type));
+        return;
+    }
+    status st = promql_range_query(r->store, query, text, &o, r->arena, &result, &r->err);
+    if (st != STATUS_OK)
+        fail_execution(r, st);
+    else
+        put_result(r, &result, o.start_ms, limit);
+}
+
+void prometheus_format_query(api_request *r)
+{
+    const promql_node *query = parse_query(r, request_param(r, "query"));
+    if (!query)
+        return;
+    buf text;
+    buf_init(&text, MiB(1));
+    promql_print(&text, query);
+    if (buf_check(&text, &r->err, "the formatted query") != STATUS_OK) {
+        request_fail_status(r, STATUS_LIMIT);
+    } else {
+        prometheus_begin(r);
+        json_str(&r->json, buf_view(&text));
+        prometheus_end(r);
+    }
+    buf_done(&text);
+}
