@@ -72,6 +72,9 @@ void conn_update(conn *c)
         return;
     uint32_t wanted = c->half_closed ? 0 : EPOLLRDHUP;
     if (!c->paused)
+        c->input_waits = false;
+    if (!c->input_waits) /* deregistering only when input comes too early saves two calls a request
+                          */
         wanted |= EPOLLIN;
     if (c->out.bytes)
         wanted |= EPOLLOUT;
@@ -264,7 +267,9 @@ void conn_event(conn *c, uint32_t events)
         conn_close(c);
         return;
     }
-    if (events & EPOLLIN)
+    if ((events & EPOLLIN) && c->paused)
+        c->input_waits = true;
+    else if (events & EPOLLIN)
         conn_read(c);
     if (!c->dead && (events & EPOLLRDHUP) && c->paused && !c->half_closed)
         conn_eof(c);

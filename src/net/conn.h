@@ -51,6 +51,7 @@ struct conn {
     int64_t write_deadline_ns; /* while output waits */
     uint32_t interest;         /* registered with epoll */
     bool paused;               /* do not read: the protocol is not ready for more */
+    bool input_waits;          /* some came while paused: epoll need not say it again */
     bool half_closed;          /* the client sends no more */
     bool end_after_out;
     bool lingering; /* all sent and said so; what still comes is thrown away */
