@@ -267,6 +267,15 @@ uint64_t recorder_drops(recorder_reader *r, signal_kind signal, recorder_drop re
     return recorder_read(r, drop_offset(signal, reason), &n, sizeof(n), NULL) == STATUS_OK ? n : 0;
 }
 
+uint64_t recorder_metric_root(recorder_reader *r)
+{
+    uint64_t root;
+    return recorder_read(r, offsetof(recorder_header, metric_root), &root, sizeof(root), NULL) ==
+                   STATUS_OK
+               ? root
+               : 0;
+}
+
 /* The process adds to most reasons by itself; those of the drainer have no other writer. */
 status recorder_drops_add(recorder_reader *r, signal_kind signal, recorder_drop reason, uint64_t n,
                           error *err)
