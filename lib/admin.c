@@ -24,6 +24,7 @@ uint16_t sonde_admin_port(void)
 enum { CONNECTIONS_MAX = 16, IDLE_SECONDS = 30, CONNECTION_BYTES = 32 << 10 };
 
 static struct MHD_Daemon *admin_daemon;
+static struct MHD_Daemon *parents_daemon; /* in the child of a fork */
 
 static const char *header_of(void *user, const char *name)
 {
@@ -121,6 +122,7 @@ void admin_forked(void)
         admin_daemon ? MHD_get_daemon_info(admin_daemon, MHD_DAEMON_INFO_LISTEN_FD) : NULL;
     if (info)
         close(info->listen_fd);
+    parents_daemon = admin_daemon;
     admin_daemon = NULL;
     admin_port = 0;
 }

@@ -201,6 +201,11 @@ static void lane_finished(exporter *e, lane *l, CURLcode code)
 
 /* ---- the exporter ---- */
 
+void export_prepare(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
 status exporter_new(exporter **ret, const settings *s, export_done_fn *done, void *user, error *err)
 {
     uint64_t seed;
@@ -347,6 +352,10 @@ status exporter_new(exporter **ret UNUSED, const settings *s UNUSED, export_done
 }
 
 void exporter_free(exporter *e UNUSED)
+{
+}
+
+void export_prepare(void)
 {
 }
 

@@ -33,6 +33,10 @@ MUST_USE status exporter_new(exporter **ret, const settings *s, export_done_fn *
                              error *err);
 void exporter_free(exporter *e); /* NULL is fine; drops what is under way */
 
+/* Prepares libcurl and its TLS library: before atexit(), so that their own exit handlers run after
+ * the last batch was sent. */
+void export_prepare(void);
+
 lane_state exporter_state(const exporter *e, signal_kind signal);
 
 /* Copies (and compresses, where told to) the request body. Only in LANE_IDLE, or in LANE_WAITING

@@ -37,19 +37,21 @@ typedef struct {
 
 /* ---- /metrics ---- */
 
-/* An empty batch before sonde_start. */
-static status read_metrics(batch *b, error *err)
+/* The page of the current recorder; an empty one before sonde_start. The batch's resource lives in
+ * the reader, which therefore stays open until the page is written. */
+static status write_metrics(batch *b, prom_format format, buf *out, error *err)
 {
-    recorder_reader *reader;
+    static const prom_text_options options = { .target_info = true };
+    recorder_reader *reader = NULL;
+    status st = STATUS_OK;
     metric_collect();
     recorder *r = state_recorder();
-    if (!r)
-        return STATUS_OK;
-    status st =
-        recorder_open_reader(r, &reader, &(recorder_reader_options){ .read_only = true }, err);
-    if (st != STATUS_OK)
-        return st;
-    st = recorder_metrics_read(reader, b, err);
+    if (r)
+        st = recorder_open_reader(r, &reader, &(recorder_reader_options){ .read_only = true }, err);
+    if (st == STATUS_OK && reader)
+        st = recorder_metrics_read(reader, b, err);
+    if (st == STATUS_OK)
+        st = prom_text_write(b, format, &options, out, NULL, err);
     recorder_reader_close(reader);
     return st;
 }
@@ -59,14 +61,11 @@ static int metrics_page(page *p)
     const sonde_http_request *request = p->request;
     const char *accept = request->header ? request->header(request->user, "accept") : NULL;
     prom_format format = prom_negotiate(str_c(accept));
-    prom_text_options options = { .target_info = true };
     batch b;
     error err;
     batch_init(&b, SIGNAL_METRICS, PAGE_MAX);
     pthread_mutex_lock(&reading);
-    status st = read_metrics(&b, &err);
-    if (st == STATUS_OK)
-        st = prom_text_write(&b, format, &options, p->out, NULL, &err);
+    status st = write_metrics(&b, format, p->out, &err);
     pthread_mutex_unlock(&reading);
     batch_done(&b);
     p->content_type = prom_content_type(format);

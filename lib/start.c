@@ -5,6 +5,7 @@
 
 #include "lib/admin.h"
 #include "lib/drain.h"
+#include "lib/export.h"
 #include "lib/health.h"
 #include "lib/http.h"
 #include "lib/metric.h"
@@ -22,6 +23,7 @@ static struct {
     pid_t pid;       /* the process that `drainer` and the admin port belong to */
     settings *settings;
     drainer *drainer; /* NULL: switched off, or it could not be started */
+    drainer *parents; /* in the child of a fork */
 } lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static state_sampler sampler_of(const settings *s)
@@ -52,6 +54,7 @@ static void on_state(recorder *r, state_event event)
     admin_forked();
     health_forked();
     http_forked();
+    lib.parents = lib.drainer;
     start_drainer(r, false);
 }
 
@@ -114,6 +117,9 @@ static status start_locked(const sonde_options *options, error *err)
         state_off();
         return STATUS_OK;
     }
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        if (s->signal[i].otlp)
+            export_prepare();
     register_once();
     process_metrics_register();
     st = open_recorder(s, err);

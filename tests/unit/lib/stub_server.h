@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An HTTP/1.1 server for tests: on 127.0.0.1 and a free port, one connection at a time, answering
- * the n-th request with the n-th scripted answer (the last one again and again). It keeps what it
- * got; stub_wait waits for a number of requests. */
+/* An HTTP/1.1 server for tests: on 127.0.0.1 and a free port, one request for each connection,
+ * answering the n-th request with the n-th scripted answer (the last one again and again). It keeps
+ * what it got; stub_wait waits for a number of requests. */
 #ifndef TESTS_STUB_SERVER_H
 #define TESTS_STUB_SERVER_H
 
@@ -81,8 +81,7 @@ static void *stub_run(void *user)
             return NULL;
         int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
         stub_request r;
-        bool open = true;
-        while (open && s->count < STUB_REQUESTS && stub_read(s, fd, &r)) {
+        if (s->count < STUB_REQUESTS && stub_read(s, fd, &r)) {
             pthread_mutex_lock(&s->lock);
             s->requests[s->count++] = r;
             const char *answer = *s->answers;
@@ -92,8 +91,8 @@ static void *stub_run(void *user)
             pthread_mutex_unlock(&s->lock);
             if (strcmp(answer, "hang") == 0)
                 poll(&(struct pollfd){ .fd = s->stop[0], .events = POLLIN }, 1, -1);
-            else
-                open = answer[0] && send(fd, answer, strlen(answer), MSG_NOSIGNAL) > 0;
+            else if (answer[0])
+                (void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL);
         }
         close(fd);
     }
@@ -145,7 +144,8 @@ static bool UNUSED stub_wait(stub_server *s, size_t count)
     return good;
 }
 
-#define STUB_OK  "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-#define STUB_503 "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+#define STUB_OK "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+#define STUB_503 \
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 #endif
