@@ -55,7 +55,7 @@ typedef struct {
     uint32_t len; /* bytes of a text, else 0 */
     uint16_t key_len;
     uint8_t type;
-    uint8_t literal; /* the key is a string literal: the call site may remember its address */
+    uint8_t literal; /* 1: the key is a string literal, the call site may remember its address */
 } sonde_attr;
 
 #define SONDE_INLINE static inline __attribute__((always_inline, unused))
@@ -69,7 +69,7 @@ SONDE_INLINE sonde_attr sonde_attr_(const char *key, sonde_type type, size_t len
     a.len = len > UINT32_MAX ? UINT32_MAX : (uint32_t)len;
     a.key_len = (uint16_t)(key_len > 255 ? 255 : key_len);
     a.type = (uint8_t)type;
-    a.literal = key != NULL && __builtin_constant_p(key);
+    a.literal = 0;
     return a;
 }
 
@@ -139,39 +139,39 @@ sonde_attr sonde_kv_errno_(char *buffer, size_t size, int errnum);
 
 #ifndef __cplusplus
 
-SONDE_INLINE sonde_attr sonde_kv_int_(const char *key, int v, int spelled_bool)
+/* `how`: bit 0, the value was spelled true or false; bit 1, the key is a literal. */
+SONDE_INLINE sonde_attr sonde_kv_how_(sonde_attr a, int how)
 {
-    return spelled_bool ? sonde_kv_bool(key, v != 0) : sonde_kv_i64(key, v);
+    a.literal = (uint8_t)(how >> 1);
+    return a;
 }
-SONDE_INLINE sonde_attr sonde_kv_i64_(const char *key, int64_t v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_int_(const char *key, int v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_i64(key, v);
+    return sonde_kv_how_(how & 1 ? sonde_kv_bool(key, v != 0) : sonde_kv_i64(key, v), how);
 }
-SONDE_INLINE sonde_attr sonde_kv_u64_(const char *key, uint64_t v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_i64_(const char *key, int64_t v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_u64(key, v);
+    return sonde_kv_how_(sonde_kv_i64(key, v), how);
 }
-SONDE_INLINE sonde_attr sonde_kv_f64_(const char *key, double v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_u64_(const char *key, uint64_t v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_f64(key, v);
+    return sonde_kv_how_(sonde_kv_u64(key, v), how);
 }
-SONDE_INLINE sonde_attr sonde_kv_bool_(const char *key, bool v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_f64_(const char *key, double v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_bool(key, v);
+    return sonde_kv_how_(sonde_kv_f64(key, v), how);
 }
-SONDE_INLINE sonde_attr sonde_kv_str_(const char *key, const char *v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_bool_(const char *key, bool v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_str(key, v);
+    return sonde_kv_how_(sonde_kv_bool(key, v), how);
 }
-SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int spelled_bool)
+SONDE_INLINE sonde_attr sonde_kv_str_(const char *key, const char *v, int how)
 {
-    (void)spelled_bool;
-    return sonde_kv_text(key, v);
+    return sonde_kv_how_(sonde_kv_str(key, v), how);
+}
+SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int how)
+{
+    return sonde_kv_how_(sonde_kv_text(key, v), how);
 }
 
 /* sonde_kv(key, value): see the head of this file. */
@@ -194,7 +194,8 @@ SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int spelled
         long double: sonde_kv_f64_, \
         char *: sonde_kv_str_, \
         const char *: sonde_kv_str_, \
-        sonde_str: sonde_kv_text_)((key), (value), SONDE_SPELLED_BOOL_(#value))
+        sonde_str: sonde_kv_text_)((key), (value), \
+                                   SONDE_SPELLED_BOOL_(#value) | __builtin_constant_p(key) << 1)
 
 /* sonde_kv_fmt(key, format, …): printf-like text, checked by the compiler, cut to 511 bytes. */
 #define sonde_kv_fmt(key, ...) \

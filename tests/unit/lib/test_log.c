@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Log calls, read back through the recorder's reader: what a program says is what a sink gets. */
+#include "lib/site.h"
 #include "tests/unit/lib/recorder_fixture.h"
 
 static void log_record_has_level_event_and_typed_attributes(void **state)
@@ -89,6 +90,34 @@ static void keys_of_secrets_are_redacted_and_never_in_the_file(void **state)
     assert_false(str_contains(buf_view(&file), STR("hunter2secret")));
     assert_true(str_contains(buf_view(&file), STR("user_password")));
     buf_done(&file);
+}
+
+static void keys_that_name_secrets_are_told_from_those_that_do_not(void **state)
+{
+    (void)state;
+    static const char *const secrets[] = {
+        "access_key",  "aws.AccessKeyId", "api_key",
+        "x-api-key",   "Authorization",   "bearer",
+        "card_number", "Cookie",          "set-cookie",
+        "credentials", "creditCard",      "cvv",
+        "jwt",         "passphrase",      "passwd",
+        "PASSWORD",    "db.password.old", "private_key",
+        "pwd",         "client_secret",   "session_id",
+        "ssn",         "token",           "csrf-Token",
+    };
+    static const char *const others[] = {
+        "",      "a",           "user_id", "tokens",     "token_count", "prompt_tokens", "key",
+        "path",  "passenger",   "bearers", "jwt_alg",    "keyboard",    "compass",       "api",
+        "total", "session_idx", "assn_id", "request_id", "tokenizer",   "http.route",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
+        if (!site_key_is_secret(str_c(secrets[i])))
+            fail_msg("%s is a secret", secrets[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        if (site_key_is_secret(str_c(others[i])))
+            fail_msg("%s is no secret", others[i]);
+    }
 }
 
 static void a_key_in_a_reused_buffer_is_not_taken_for_the_last_one(void **state)
@@ -244,6 +273,7 @@ int main(void)
         FIXTURE_TEST(log_record_time_is_the_time_of_the_call),
         FIXTURE_TEST(formatted_and_errno_attributes),
         FIXTURE_TEST(keys_of_secrets_are_redacted_and_never_in_the_file),
+        cmocka_unit_test(keys_that_name_secrets_are_told_from_those_that_do_not),
         FIXTURE_TEST(a_key_in_a_reused_buffer_is_not_taken_for_the_last_one),
         FIXTURE_TEST(long_values_are_cut_and_marked),
         FIXTURE_TEST(a_cut_never_splits_a_character),
