@@ -362,6 +362,14 @@ static void add_drops(reading *x, int64_t start_ns)
             add_drop(x, &m, (signal_kind)signal, (recorder_drop)reason, start_ns);
 }
 
+/* The resource's attributes lie in the reader; the batch outlives it. */
+static bool own_resource(batch *b, uint32_t scope)
+{
+    batch_resource *resource = &b->resources[b->scopes[scope].resource];
+    attrs lent = resource->attributes;
+    return attrs_copy(&b->arena, &resource->attributes, &lent);
+}
+
 status recorder_metrics_read(recorder_reader *r, batch *b, error *err)
 {
     recorder_info info = recorder_reader_info(r);
@@ -369,8 +377,7 @@ status recorder_metrics_read(recorder_reader *r, batch *b, error *err)
     x.time_ns = info.alive ? clock_now_ns() : recorder_last_sign_ns(r);
     x.rows_left = info.capacity_bytes / ROW_BYTES_MIN;
     x.scope = recorder_batch_scope(r, b);
-    if (x.scope == BATCH_FULL)
-        x.full = true;
+    x.full = x.scope == BATCH_FULL || !own_resource(b, x.scope);
     if (!x.full)
         read_all(&x, recorder_metric_root(r));
     if (!x.full)

@@ -9,7 +9,7 @@
 #include "codec/recorder.h"
 
 /* Appends one point per series to `b` (SIGNAL_METRICS), under the process's resource: names and
- * units as the program gave them, cumulative, in the order in which they were made, texts in b's
+ * units as the program gave them, cumulative, in the order in which they were made; all in b's own
  * arena. Their time is now for a living process, its last sign of life for a dead one. Last comes
  * sonde_dropped_total{signal,reason}. A gauge that was never set and a metric that was freed give
  * nothing. STATUS_LIMIT when b is full: what was appended until then is whole. */
