@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of `sonde query` share. */
+#ifndef SONDE_CMD_QUERY_H
+#define SONDE_CMD_QUERY_H
+
+#include "cmd/client.h"
+#include "cmd/table.h"
+
+typedef enum { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_JSONL, OUTPUT_CSV } query_output;
+
+#define QUERY_ATTRIBUTES 32
+
+typedef struct {
+    const char *language; /* "promql", "logql", "traces" */
+    const char *expression;
+    const char *addr;
+    const char *at, *since, *start, *end, *step; /* as given; NULL: not given */
+    const char *service, *operation, *min_duration;
+    const char *attributes[QUERY_ATTRIBUTES]; /* K=V */
+    uint32_t attribute_count;
+    uint32_t limit;
+    query_output output;
+    bool plot, help;
+    /* From the times above: */
+    int64_t now_ns, from_ns, to_ns, step_ns;
+    bool range; /* a range was asked for, else one time (to_ns) */
+} query_options;
+
+/* Each asks the server and writes what it answered to `out`. */
+MUST_USE status query_promql(const query_options *o, arena *a, buf *out, error *err);
+MUST_USE status query_logql(const query_options *o, arena *a, buf *out, error *err);
+MUST_USE status query_traces(const query_options *o, arena *a, buf *out, error *err);
+
+/* Vectors, matrices and scalars of both languages; `data` is the answer's member of that name. */
+void query_write_metrics(const query_options *o, const value *data, arena *a, buf *out);
+
+void query_write_table(const query_options *o, const table *t, buf *out);
+/* The elements one a line. */
+void query_write_jsonl(values items, buf *out);
+/* 2026-11-22T15:00:00.125Z */
+str query_time_text(arena *a, int64_t time_ns);
+/* name{a="b"} of an object of labels. */
+str query_labels_text(arena *a, const value *metric);
+
+/* Curves in characters; see plot.c. */
+void query_plot(const query_options *o, values series, arena *a, buf *out);
+
+#endif
