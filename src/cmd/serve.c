@@ -4,19 +4,18 @@
 #include "cmd/serve.h"
 
 #include "api/api.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
-#include "cmd/slog.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sonde/sonde.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STOP_MS = 10000, DESCRIPTORS = 8192 };
+enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20 };
 
 /* Everything that runs; opened in this order, closed backwards. */
 typedef struct {
@@ -34,7 +33,6 @@ static status listen_all(serve *s, error *err)
     http_route_table otlp_http = { .user = s->receiver }, otlp_grpc = { .user = s->receiver };
     http_route_table self = { .user = &s->self }, queries = { 0 }, web = { 0 };
     unsigned grpc_port = 0, otlp_port = 0;
-    char grpc_text[16], otlp_text[16], http_text[16];
     otlp_http.rows = otlp_http_routes(&otlp_http.count);
     otlp_grpc.rows = otlp_grpc_routes(&otlp_grpc.count);
     self.rows = serve_self_routes(&self.count);
@@ -49,21 +47,17 @@ static status listen_all(serve *s, error *err)
                                 &s->http_port, err);
     if (st != STATUS_OK)
         return st;
-    snprintf(grpc_text, sizeof(grpc_text), "%u", grpc_port);
-    snprintf(otlp_text, sizeof(otlp_text), "%u", otlp_port);
-    snprintf(http_text, sizeof(http_text), "%u", s->http_port);
-    SLOG(SLOG_INFO, "listening", { "otlp_grpc", s->options.otlp_grpc },
-         { "otlp_grpc_port", grpc_text }, { "otlp_http", s->options.otlp_http },
-         { "otlp_http_port", otlp_text }, { "http", s->options.http }, { "http_port", http_text });
+    sonde_info("listening", sonde_kv("otlp_grpc", s->options.otlp_grpc),
+               sonde_kv("otlp_grpc_port", grpc_port), sonde_kv("otlp_http", s->options.otlp_http),
+               sonde_kv("otlp_http_port", otlp_port), sonde_kv("http", s->options.http),
+               sonde_kv("http_port", s->http_port));
     return STATUS_OK;
 }
 
 static status serve_open(serve *s, error *err)
 {
     store_options store_opts = { .dir = s->options.data, .retention_ns = s->options.retention_ns };
-    status st = file_make_dirs(s->options.data, 0750, err);
-    if (st == STATUS_OK)
-        st = store_open(&s->store, &store_opts, err);
+    status st = store_open(&s->store, &store_opts, err);
     if (st == STATUS_OK)
         st = otlp_receiver_new(&s->receiver, s->store, err);
     if (st == STATUS_OK)
@@ -95,8 +89,8 @@ static void warn_open_receivers(const serve_options *o)
     for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
         bool loopback = true;
         if (http_address_is_loopback(addresses[i], &loopback, NULL) == STATUS_OK && !loopback)
-            SLOG(SLOG_WARN, "receiver_open_to_others", { "address", addresses[i] },
-                 { "message", "any machine that reaches this address can send telemetry" });
+            sonde_warn("receiver_open_to_others", sonde_kv("address", addresses[i]),
+                       sonde_kv("detail", "any machine that reaches it can send telemetry"));
     }
 }
 
@@ -138,7 +132,7 @@ static void run_until_signal(serve *s, const sigset_t *signals)
     int number = 0;
     while (sigwait(signals, &number) != 0)
         ;
-    SLOG(SLOG_INFO, "stopping", { "signal", strsignal(number) });
+    sonde_info("stopping", sonde_kv("signal", strsignal(number)));
     atomic_store(&s->self.stopping, true);
     signal(SIGTERM, SIG_DFL); /* a second one ends the process at once */
     signal(SIGINT, SIG_DFL);
@@ -146,16 +140,73 @@ static void run_until_signal(serve *s, const sigset_t *signals)
     api_stop(s->api);
     if (!http_server_stop(s->server, STOP_MS)) {
         /* Nothing acknowledged is lost: it is in the intake log. */
-        SLOG(SLOG_WARN, "stopped_with_requests", { "message", "requests were still running" });
+        sonde_warn("stopped_with_requests", sonde_kv("detail", "some were still running"));
+        sonde_stop();
         _exit(EXIT_GOOD);
     }
+}
+
+/* Prometheus's names. What they switch on there is either always on here or not built; a command
+ * line that was written for Prometheus still starts. */
+static void warn_features(const char *list)
+{
+    str rest = str_c(list);
+    while (rest.len) {
+        str name = str_trim(str_cut(rest, ',', &rest));
+        sonde_warn("feature_without_effect",
+                   sonde_kv("feature", ((sonde_str){ name.ptr, name.len })),
+                   sonde_kv("detail", "this build has no such feature to switch on"));
+    }
+}
+
+/* The server's own logs go to stderr. Its recorder lies with the data, not where the recorders of
+ * the programs are that it watches; the environment's settings are for those programs. */
+static status start_telemetry(const serve_options *o, char *dir, size_t size, error *err)
+{
+    if (snprintf(dir, size, "%s/recorder", o->data) >= (int)size)
+        return fail(err, STATUS_INVALID, "--data: the path is too long");
+    status st = file_make_dirs(o->data, 0750, err);
+    if (st == STATUS_OK)
+        st = file_make_dirs(dir, 0700, err);
+    if (st != STATUS_OK)
+        return st;
+    sonde_options options = {
+        .service = "sonde",
+        .version = SONDE_VERSION,
+        .log_level = o->log_level,
+        .log_output = "stderr",
+        .recorder_dir = dir,
+        .recorder_bytes = RECORDER_BYTES,
+        .stop_timeout_ms = 1000,
+        .ignore_environment = true,
+    };
+    (void)sonde_start(
+        &options); /* it has said why when it stays off; the server runs all the same */
+    return STATUS_OK;
+}
+
+static status serve_run(serve *s, const sigset_t *signals, error *err)
+{
+    status st = serve_open(s, err);
+    if (st != STATUS_OK) {
+        if (s->server)
+            (void)http_server_stop(s->server, 0);
+        return st;
+    }
+    warn_open_receivers(&s->options);
+    warn_features(s->options.features);
+    print_ready(s);
+    run_until_signal(s, signals);
+    sonde_info("stopped", sonde_kv("data", s->options.data));
+    return STATUS_OK;
 }
 
 int cmd_serve(int argc, char **argv)
 {
     error err;
     sigset_t signals;
-    serve s = { .self.started_ns = clock_now_ns() };
+    char recorder[4096];
+    serve s = { .http_port = 0 };
     if (serve_parse(&s.options, argc, argv, &err) != STATUS_OK) {
         fprintf(stderr, "sonde serve: %s\n", err.message);
         return EXIT_USAGE;
@@ -166,17 +217,12 @@ int cmd_serve(int argc, char **argv)
     }
     limit_memory();
     block_signals(&signals);
-    status st = serve_open(&s, &err);
-    if (st == STATUS_OK) {
-        warn_open_receivers(&s.options);
-        print_ready(&s);
-        run_until_signal(&s, &signals);
-        SLOG(SLOG_INFO, "stopped", { "data", s.options.data });
-    } else {
+    status st = start_telemetry(&s.options, recorder, sizeof(recorder), &err);
+    if (st == STATUS_OK)
+        st = serve_run(&s, &signals, &err);
+    if (st != STATUS_OK)
         fprintf(stderr, "sonde serve: %s\n", err.message);
-        if (s.server)
-            (void)http_server_stop(s.server, 0);
-    }
     serve_close(&s);
+    sonde_stop();
     return st == STATUS_OK ? EXIT_GOOD : EXIT_FAILED;
 }

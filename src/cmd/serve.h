@@ -8,6 +8,7 @@
 #include "pipeline/otlp.h"
 #include "store/store.h"
 
+#include <sonde/log.h>
 #include <stdatomic.h>
 
 typedef struct {
@@ -17,6 +18,8 @@ typedef struct {
     const char *otlp_http;
     int64_t retention_ns; /* 0: keep everything */
     bool no_auth;
+    const char *features; /* names separated by commas; NULL: none */
+    sonde_level log_level;
     bool help;
 } serve_options;
 
@@ -29,7 +32,6 @@ typedef struct {
     store *store;
     http_server *server;
     otlp_receiver *receiver;
-    int64_t started_ns;
     atomic_bool stopping; /* not ready any more */
 } serve_self;
 

@@ -3,7 +3,6 @@
 #include "cmd/serve.h"
 
 #include "base/clock.h"
-#include "cmd/slog.h"
 
 #include <stdio.h>
 
@@ -64,28 +63,31 @@ static status set_no_auth(serve_options *o, const char *text, error *err)
     return STATUS_OK;
 }
 
-/* Prometheus's names. What they switch on there is either always on here or not built; a command
- * line that was written for Prometheus still starts. */
-static status set_feature(serve_options *o, const char *text, error *err)
+static status set_features(serve_options *o, const char *text, error *err)
 {
-    str rest = str_c(text);
-    (void)o;
     (void)err;
-    while (rest.len) {
-        char name[80];
-        str_copy_c(name, sizeof(name), str_trim(str_cut(rest, ',', &rest)));
-        SLOG(SLOG_WARN, "feature_without_effect", { "feature", name },
-             { "message", "this build has no such feature to switch on; the name is ignored" });
-    }
+    o->features = text;
     return STATUS_OK;
 }
 
 static status set_log_level(serve_options *o, const char *text, error *err)
 {
-    (void)o;
-    if (!slog_set_level(text))
-        return fail(err, STATUS_INVALID, "--log-level %s: use debug, info, warn or error", text);
-    return STATUS_OK;
+    static const struct {
+        const char *name;
+        sonde_level level;
+    } levels[] = {
+        { "debug", SONDE_DEBUG },
+        { "info", SONDE_INFO },
+        { "warn", SONDE_WARN },
+        { "error", SONDE_ERROR },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        if (str_is(str_c(text), levels[i].name)) {
+            o->log_level = levels[i].level;
+            return STATUS_OK;
+        }
+    }
+    return fail(err, STATUS_INVALID, "--log-level %s: use debug, info, warn or error", text);
 }
 
 static status set_help(serve_options *o, const char *text, error *err)
@@ -103,7 +105,7 @@ static const option options[] = {
     { "--otlp-http", "ADDR", set_otlp_http, "OTLP over HTTP (127.0.0.1:4318)" },
     { "--retention", "TIME", set_retention, "how long rows are kept; 0: for ever (30d)" },
     { "--no-auth", NULL, set_no_auth, "let --http be an address that other machines reach" },
-    { "--enable-feature", "LIST", set_feature, "names that Prometheus has, separated by commas" },
+    { "--enable-feature", "LIST", set_features, "names that Prometheus has, separated by commas" },
     { "--log-level", "LEVEL", set_log_level, "debug, info, warn or error (info)" },
     { "--help", NULL, set_help, "print this" },
 };
@@ -149,6 +151,7 @@ status serve_parse(serve_options *ret, int argc, char **argv, error *err)
         .otlp_grpc = "127.0.0.1:4317",
         .otlp_http = "127.0.0.1:4318",
         .retention_ns = 30 * 86400 * NS_PER_S,
+        .log_level = SONDE_INFO,
     };
     for (int i = 1; i < argc; i++) {
         status st = parse_one(ret, argv, &i, err);
