@@ -218,7 +218,9 @@ static bool is_alive(const recorder_reader *r, bool same_boot)
         return false;
     bool sees_pid = h->pid_namespace && h->pid_namespace == recorder_pid_namespace();
     bool same_start = sees_pid && recorder_proc_start(h->pid) == h->pid_start;
-    if (same_start && h->pid == (int32_t)getpid())
+    /* The process reads its own, through the descriptor that holds the lock. A program that was
+     * started by exec has its predecessor's pid and start, but not the lock. */
+    if (same_start && h->pid == (int32_t)getpid() && !r->owns_fd)
         return true;
     if (r->fd < 0 || !alive_lock_held(r))
         return false;
@@ -235,9 +237,9 @@ recorder_info recorder_reader_info(recorder_reader *r)
                            .pid = h->pid,
                            .start_ns = h->start_ns };
     info.same_boot = recorder_boot_id(boot) && memcmp(boot, h->boot_id, 16) == 0;
-    info.alive = is_alive(r, info.same_boot);
     if (recorder_refresh(r, NULL) == STATUS_OK)
         info.ended = h->ended != 0;
+    info.alive = !info.ended && is_alive(r, info.same_boot);
     info.capacity_bytes = (uint64_t)h->block_count * RECORDER_BLOCK_BYTES;
     info.reserved_bytes = (uint64_t)r->table_count * RECORDER_BLOCK_BYTES;
     for (uint32_t i = 0; i < r->table_count; i++) {

@@ -40,6 +40,7 @@ struct drainer {
     int64_t metrics_collected_ns; /* wall: the newest collection */
     int64_t metrics_sent_ns;      /* wall: the newest one that ended, taken or refused */
     int64_t warned_ns;            /* monotonic */
+    int64_t room_check_ns;        /* monotonic: next look at how full the recorder is */
     bool making_room;
     bool at_rest;          /* the writers were stopped */
     int64_t pass_since_ns; /* wall: a flush wants everything up to here; 0: none */

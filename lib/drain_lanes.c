@@ -13,6 +13,7 @@
 #define EAGER_BYTES KiB(128)
 /* What a record is taken to be where a limit is in records and the recorder counts bytes. */
 #define QUEUE_RECORD_BYTES 256u
+#define ROOM_CHECK_MS      20
 
 static feed feed_of(signal_kind signal)
 {
@@ -212,7 +213,10 @@ bool drain_lanes_step(drainer *d, bool *ret_more)
     moved = rows_step(d, SIGNAL_LOGS, ret_more) || moved;
     moved = rows_step(d, SIGNAL_TRACES, ret_more) || moved;
     exporter_step(d->exporter);
-    give_way(d, SIGNAL_LOGS);
-    give_way(d, SIGNAL_TRACES);
+    if (clock_mono_ns() >= d->room_check_ns) {
+        d->room_check_ns = clock_mono_ns() + ROOM_CHECK_MS * NS_PER_MS;
+        give_way(d, SIGNAL_LOGS);
+        give_way(d, SIGNAL_TRACES);
+    }
     return moved;
 }

@@ -91,7 +91,7 @@ static source *adopt_one(const char *path, str service, const feed_plan *plan)
     status st = recorder_reader_open(&reader, path, NULL, &err);
     if (st != STATUS_OK) {
         if (st == STATUS_UNSUPPORTED || st == STATUS_CORRUPT)
-            lib_warn("%s is left alone: %s", path, err.message);
+            lib_warn("%s; it is left alone", err.message);
         return NULL;
     }
     recorder_info info = recorder_reader_info(reader);
@@ -145,7 +145,9 @@ status source_poll(source *s, feed f, bool at_rest, uint32_t max_rows, batch *lo
 {
     uint32_t rows = 0;
     bool full = false;
-    int64_t horizon = at_rest || source_is_dead(s) ? INT64_MAX : recorder_horizon(s->reader);
+    /* What recorder_horizon gives, without asking whether this process is alive. */
+    int64_t horizon =
+        at_rest || source_is_dead(s) ? INT64_MAX : clock_now_ns() - RECORDER_WINDOW_NS;
     *ret_live = *ret_more = false;
     status st =
         recorder_poll(s->reader, s->cursor[f], horizon, max_rows, logs, spans, &rows, &full, err);

@@ -191,7 +191,7 @@ static void a_refusal_is_counted_and_the_rest_goes_on(void **state UNUSED)
     assert_true(sonde_http_handle(&(sonde_http_request){ .path = "/metrics" }, &page));
     str text = str_n(page.body, page.body_len);
     assert_true(str_contains(
-        text, STR("sonde_dropped_total{signal=\"logs\",reason=\"export_refused\"} 1")));
+        text, STR("sonde_dropped_total{reason=\"export_refused\",signal=\"logs\"} 1")));
     sonde_http_response_free(&page);
     sonde_stop();
     stub_stop(&server);
