@@ -107,6 +107,12 @@ void sonde_with_leave_(sonde_with_scope *scope);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
+} /* extern "C" */
+
+SONDE_INLINE sonde_context_scope *sonde_context_enter_(sonde_context_scope *scope,
+                                                       sonde_attrs_ attrs)
+{
+    return sonde_context_enter_(scope, attrs.begin(), attrs.size());
 }
 #endif
 #endif

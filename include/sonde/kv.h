@@ -137,14 +137,15 @@ sonde_attr sonde_kv_errno_(char *buffer, size_t size, int errnum);
 #define SONDE_SPELLED_BOOL_(text) \
     (__builtin_strcmp(text, "true") == 0 || __builtin_strcmp(text, "false") == 0)
 
-#ifndef __cplusplus
-
 /* `how`: bit 0, the value was spelled true or false; bit 1, the key is a literal. */
 SONDE_INLINE sonde_attr sonde_kv_how_(sonde_attr a, int how)
 {
     a.literal = (uint8_t)(how >> 1);
     return a;
 }
+
+#ifndef __cplusplus
+
 SONDE_INLINE sonde_attr sonde_kv_int_(const char *key, int v, int how)
 {
     return sonde_kv_how_(how & 1 ? sonde_kv_bool(key, v != 0) : sonde_kv_i64(key, v), how);
@@ -216,7 +217,7 @@ SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int how)
 #include <type_traits>
 
 template <typename T>
-SONDE_INLINE auto sonde_kv(const char *key, T value)
+SONDE_INLINE auto sonde_kv_cxx_(const char *key, T value)
     -> std::enable_if_t<std::is_arithmetic_v<T> || std::is_enum_v<T>, sonde_attr>
 {
     if constexpr (std::is_same_v<T, bool>)
@@ -228,22 +229,25 @@ SONDE_INLINE auto sonde_kv(const char *key, T value)
     else
         return sonde_kv_i64(key, (int64_t)value);
 }
-SONDE_INLINE sonde_attr sonde_kv(const char *key, const char *value)
+SONDE_INLINE sonde_attr sonde_kv_cxx_(const char *key, const char *value)
 {
     return sonde_kv_str(key, value);
 }
-SONDE_INLINE sonde_attr sonde_kv(const char *key, sonde_str value)
+SONDE_INLINE sonde_attr sonde_kv_cxx_(const char *key, sonde_str value)
 {
     return sonde_kv_text(key, value);
 }
-SONDE_INLINE sonde_attr sonde_kv(const char *key, std::string_view value)
+SONDE_INLINE sonde_attr sonde_kv_cxx_(const char *key, std::string_view value)
 {
     return sonde_kv_text(key, sonde_str{ value.data(), value.size() });
 }
-SONDE_INLINE sonde_attr sonde_kv(const char *key, const std::string &value)
+SONDE_INLINE sonde_attr sonde_kv_cxx_(const char *key, const std::string &value)
 {
     return sonde_kv_text(key, sonde_str{ value.data(), value.size() });
 }
+
+#define sonde_kv(key, ...) \
+    sonde_kv_how_(sonde_kv_cxx_((key), __VA_ARGS__), __builtin_constant_p(key) << 1)
 
 /* Lives until the end of the full expression, thus until the call has taken the attribute. */
 struct sonde_buffer_ {
@@ -254,12 +258,16 @@ struct sonde_buffer_ {
 #define sonde_kv_errno(errnum) sonde_kv_errno_(sonde_buffer_{}.bytes, SONDE_FMT_BYTES, (errnum))
 #endif
 
-/* The attributes of a call as (const sonde_attr *, size_t): the array lives as long as the call.
- * The first element stands for an empty list and is skipped. */
+/* The attributes of a call, each evaluated once. In C two arguments, const sonde_attr * and size_t,
+ * of an array that lives as long as the call; its first element stands for an empty list and is
+ * skipped. In C++ one argument, for which the functions have overloads. */
 #ifdef __cplusplus
+typedef std::initializer_list<sonde_attr> sonde_attrs_;
 #define SONDE_ATTRS_(...) \
-    (std::initializer_list<sonde_attr>{ sonde_attr{}, ##__VA_ARGS__ }.begin() + 1), \
-        (std::initializer_list<sonde_attr>{ sonde_attr{}, ##__VA_ARGS__ }.size() - 1)
+    sonde_attrs_ \
+    { \
+        __VA_ARGS__ \
+    }
 #else
 #define SONDE_ATTRS_(...) \
     ((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ } + 1), \

@@ -93,6 +93,11 @@ void sonde_early_(int signal); /* counts a call made while the library was not s
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
+} /* extern "C" */
+
+SONDE_INLINE void sonde_log_(sonde_site *site, sonde_attrs_ attrs)
+{
+    sonde_log_(site, attrs.begin(), attrs.size());
 }
 #endif
 #endif

@@ -17,22 +17,13 @@
 #define SONDE_SONDE_H
 
 #include <sonde/context.h>
+#include <sonde/health.h>
+#include <sonde/http.h>
 #include <sonde/kv.h>
 #include <sonde/log.h>
+#include <sonde/metric.h>
+#include <sonde/propagate.h>
 #include <sonde/span.h>
 #include <sonde/start.h>
-
-#if __has_include(<sonde/metric.h>)
-#include <sonde/metric.h>
-#endif
-#if __has_include(<sonde/health.h>)
-#include <sonde/health.h>
-#endif
-#if __has_include(<sonde/http.h>)
-#include <sonde/http.h>
-#endif
-#if __has_include(<sonde/propagate.h>)
-#include <sonde/propagate.h>
-#endif
 
 #endif

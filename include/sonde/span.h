@@ -103,6 +103,28 @@ void sonde_span_fail_(const char *message, const sonde_attr *attrs, size_t count
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
+} /* extern "C" */
+
+SONDE_INLINE sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site,
+                                                 int kind, sonde_attrs_ attrs)
+{
+    return sonde_span_enter_(scope, site, kind, attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_set_(sonde_attrs_ attrs)
+{
+    sonde_span_set_(attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_set_on_(sonde_span *span, sonde_attrs_ attrs)
+{
+    sonde_span_set_on_(span, attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_event_(const char *name, sonde_attrs_ attrs)
+{
+    sonde_span_event_(name, attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_fail_(const char *message, sonde_attrs_ attrs)
+{
+    sonde_span_fail_(message, attrs.begin(), attrs.size());
 }
 #endif
 #endif
