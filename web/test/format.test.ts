@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import {
+  axisLabels,
   ago,
   count,
   durationMs,
@@ -40,7 +41,7 @@ describe("durations", () => {
 
 describe("numbers", () => {
   it("are short with a unit prefix", () => {
-    expect([0, 12, 999, 1000, 1234567, 2.5e9, 0.25, 0.0123, 0.00012].map(short)).toEqual([
+    expect([0, 12, 999, 1000, 1234567, 2.5e9, 0.25, 0.00476, 0.000012].map(short)).toEqual([
       "0",
       "12",
       "999",
@@ -48,8 +49,8 @@ describe("numbers", () => {
       "1.23M",
       "2.5G",
       "0.25",
-      "0.0123",
-      "1.2e-4",
+      "0.00476",
+      "1.2e-5",
     ]);
     expect(short(Infinity)).toBe("+Inf");
     expect(short(NaN)).toBe("–");
@@ -67,6 +68,15 @@ describe("numbers", () => {
       "100%",
     ]);
     expect(rate(0.2311)).toBe("0.231/s");
+  });
+});
+
+describe("axisLabels", () => {
+  it("tells neighbours apart", () => {
+    expect(axisLabels([0.0047, 0.00475, 0.0048])).toEqual(["0.00470", "0.00475", "0.00480"]);
+    expect(axisLabels([0, 0.5, 1])).toEqual(["0", "0.5", "1.0"]);
+    expect(axisLabels([0, 500, 1000, 1500])).toEqual(["0", "0.5k", "1.0k", "1.5k"]);
+    expect(axisLabels([])).toEqual([]);
   });
 });
 

@@ -52,8 +52,19 @@ export function short(n: number | null | undefined): string {
   const a = Math.abs(n);
   if (a === 0) return "0";
   for (const [size, name] of SCALES) if (a >= size * 0.9995) return three(n / size) + name;
-  if (a < 0.001) return n.toExponential(1);
-  return a < 0.1 ? trim(n, 4) : a < 1 ? trim(n, 3) : three(n);
+  if (a < 0.0001) return n.toExponential(2).replace(/\.?0+e/, "e");
+  return a < 1 ? trim(n, 2 - Math.floor(Math.log10(a))) : three(n);
+}
+
+/** Labels of an axis: one unit prefix, and as many digits as its steps need. */
+export function axisLabels(values: readonly number[]): string[] {
+  const top = Math.max(...values.map(Math.abs));
+  const step = values.length > 1 ? Math.abs(values[1]! - values[0]!) : top;
+  const [size, name] = SCALES.find(([s]) => top >= s) ?? [1, ""];
+  if (top > 0 && top < 0.0001) return values.map(short);
+  const digits =
+    step > 0 ? Math.min(9, Math.max(0, Math.ceil(-Math.log10(step / size) - 1e-9))) : 0;
+  return values.map((v) => (v === 0 ? "0" : (v / size).toFixed(digits) + name));
 }
 
 export function rate(perSecond: number): string {

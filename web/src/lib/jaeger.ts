@@ -201,6 +201,8 @@ export function visibleRows(tree: Tree, folded: ReadonlySet<string>): Node[] {
 }
 
 export interface Summary {
+  /** A span names a parent that is not there. */
+  incomplete: boolean;
   traceId: string;
   start: number;
   duration: number;
@@ -228,6 +230,7 @@ export function summarize(trace: Trace): Summary {
       .sort((a, b) => a.name.localeCompare(b.name)),
     spans: tree.nodes.size,
     errors: tree.errors,
+    incomplete: tree.roots.some((r) => r.orphan),
   };
 }
 

@@ -4,7 +4,7 @@
 import uPlot from "uplot";
 import { useEffect, useState } from "preact/hooks";
 import { getJson } from "../lib/api";
-import { count, dateTime, short } from "../lib/format";
+import { axisLabels, count, dateTime, short } from "../lib/format";
 import type { MatrixSeries } from "../lib/loki";
 import { niceStep } from "../lib/range";
 import { now, param, range, setParams, zoomTo } from "../lib/url";
@@ -111,7 +111,10 @@ function Graph({ data, names, off }: GraphProps) {
   const options = (palette: Palette): Omit<uPlot.Options, "width" | "height"> => ({
     padding: [10, 18, 0, 0],
     scales: { x: { time: true } },
-    axes: [timeAxis(palette), valueAxis(palette, short)],
+    axes: [
+      timeAxis(palette),
+      { ...valueAxis(palette, short), values: (_u, splits) => axisLabels(splits) },
+    ],
     cursor: { y: false, points: { show: true, size: 6 } },
     series: [
       {},

@@ -24,6 +24,8 @@ import { useTail } from "../ui/use-tail";
 import { useVirtual } from "../ui/use-virtual";
 
 const PAGE = 500;
+/** The most lines that the server gives at once. */
+const MAX_PAGE = 5000;
 /** Live mode keeps this many lines; what falls off the end is one "load older" away. */
 const LIVE_MAX = 5000;
 const BARS = 90;
@@ -58,11 +60,11 @@ function useLines(expr: string, r: Range, key: string): Lines {
       (page) => {
         if (mine.signal.aborted) return;
         // A whole page of one instant does not get past it: ask for more at once.
-        if (edge && page.length === limit && page[page.length - 1]!.ns === edge)
-          return load(true, limit * 4);
+        const stuck = edge && page.length === limit && page[page.length - 1]!.ns === edge;
+        if (stuck && limit < MAX_PAGE) return load(true, Math.min(limit * 4, MAX_PAGE));
         setState((s) => ({
           rows: older ? joinPages(s.rows, page) : page,
-          more: page.length >= limit,
+          more: page.length >= limit && !stuck,
           loading: false,
           error: undefined,
         }));
@@ -207,6 +209,9 @@ function List({ lines, live }: ListProps) {
   const { rows } = lines;
   const find = param("text").trim();
   const open = openRows();
+  // As wide as the longest name, within bounds; the square and its gap take three characters.
+  const longest = useMemo(() => rows.reduce((n, r) => Math.max(n, r.service.length), 0), [rows]);
+  const serviceWidth = Math.min(24, Math.max(6, longest)) + 3;
   const ids = useMemo(() => rows.map(rowId), [rows]);
   const virtual = useVirtual({
     scroller,
@@ -223,7 +228,13 @@ function List({ lines, live }: ListProps) {
     if (wanted > 20) virtual.scrollTo(wanted);
   }, [rows.length > 0]);
   return (
-    <div class="log-list" ref={scroller} tabIndex={0} aria-label="Log lines, newest first">
+    <div
+      class="log-list"
+      style={{ "--service-width": `${serviceWidth}ch` }}
+      ref={scroller}
+      tabIndex={0}
+      aria-label="Log lines, newest first"
+    >
       <div style={{ height: `${virtual.total}px`, position: "relative" }}>
         {virtual.items.map((item) => {
           const row = rows[item.index]!;

@@ -15,6 +15,7 @@ import {
   type TraceSearch,
 } from "../lib/jaeger";
 import { parseDuration, type Range } from "../lib/range";
+import { findSlowest } from "../lib/slowest";
 import { go, href, now, param, range, setParams, zoomTo } from "../lib/url";
 import { Chart, timeAxis, valueAxis, type Palette } from "../ui/chart";
 import { registerServices } from "../ui/colors";
@@ -28,21 +29,27 @@ const DEFAULT_LIMIT = 200;
 function durationParam(text: string): string {
   const s = text.trim();
   if (/^\d+(\.\d+)?$/.test(s)) return `${s}ms`;
-  return parseDuration(s) !== null || /^\d+(\.\d+)?[uµ]s$/.test(s) ? s : "";
+  return parseDuration(s) !== null || /^\d+(\.\d+)?[uµ]s$/.test(s) ? s.replace("µ", "u") : "";
 }
 
 interface Found {
   traces: Summary[];
-  /** There are as many as the limit allows, so older ones may be missing. */
-  cut: boolean;
+  /** What may be missing, for people; empty when nothing is. */
+  missing: string;
 }
 
-async function find(search: TraceSearch, abort: AbortSignal): Promise<Found> {
-  const traces = await searchTraces(search, abort);
-  return {
-    traces: traces.filter((t) => t.spans.length).map(summarize),
-    cut: traces.length >= search.limit,
-  };
+async function find(search: TraceSearch, slowest: boolean, abort: AbortSignal): Promise<Found> {
+  const run = (s: TraceSearch) => searchTraces(s, abort);
+  const found = slowest
+    ? await findSlowest(search, run)
+    : { traces: await run(search), leastUs: 0, cut: false };
+  const full = found.traces.length >= search.limit;
+  const newest = `the newest ${search.limit}`;
+  let missing = "";
+  if (found.leastUs && !found.cut)
+    missing = `${newest}, and all with a span of at least ${durationUs(found.leastUs)}`;
+  else if (full) missing = `${newest}; older ones may match too`;
+  return { traces: found.traces.filter((t) => t.spans.length).map(summarize), missing };
 }
 
 function Form({ services }: { services: string[] }) {
@@ -273,7 +280,10 @@ export default function Traces() {
     startUs: r.from * 1000,
     endUs: r.to * 1000,
   };
-  const found = useQuery<Found>(JSON.stringify(search), (abort) => find(search, abort));
+  const slowest = sort === "slowest";
+  const found = useQuery<Found>(JSON.stringify([search, slowest]), (abort) =>
+    find(search, slowest, abort),
+  );
   const error = found.error ?? services.error;
   registerServices([
     ...(services.data ?? []),
@@ -296,7 +306,7 @@ export default function Traces() {
               <div class="bar">
                 <span class="hint grow">
                   {count(sorted.length)} traces
-                  {found.data.cut && ` (the newest ${limit}; older ones may match too)`}
+                  {found.data.missing && ` (${found.data.missing})`}
                 </span>
                 <label class="inline">
                   Newest
@@ -329,12 +339,6 @@ export default function Traces() {
                   </select>
                 </label>
               </div>
-              {sort === "slowest" && found.data.cut && (
-                <p class="hint">
-                  The slowest of the newest {limit}. For those of the whole range, raise the number
-                  or fill in “At least”.
-                </p>
-              )}
               <div class="table-wrap">
                 <table class="grid clickable" data-testid="traces">
                   <thead>
