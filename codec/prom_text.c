@@ -94,8 +94,8 @@ static str bound_text(const writer *w, double bound, char ret[static 48])
     for (size_t i = 0; i < n; i++)
         plain = plain && ((ret[i] >= '0' && ret[i] <= '9') || ret[i] == '-');
     if (is_openmetrics(w) && plain) {
-        memcpy(ret + n, ".0", 2);
-        s.len += 2;
+        ret[s.len++] = '.';
+        ret[s.len++] = '0';
     }
     return s;
 }

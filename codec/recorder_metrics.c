@@ -69,6 +69,7 @@ static bool remember(reading *x, offsets *list, uint64_t offset)
  * may have cut one in the middle of a character. */
 static str valid_text(reading *x, str s)
 {
+    static const char replacement[] = { '\xef', '\xbf', '\xbd' };
     size_t good = utf8_valid_prefix(s);
     if (good == s.len)
         return s;
@@ -81,8 +82,8 @@ static str valid_text(reading *x, str s)
         memcpy(copy + n, s.ptr, good);
         n += good;
         if (good < s.len) {
-            memcpy(copy + n, "\xef\xbf\xbd", 3);
-            n += 3;
+            memcpy(copy + n, replacement, sizeof(replacement));
+            n += sizeof(replacement);
             good++;
         }
         s = str_slice(s, good, s.len);

@@ -237,7 +237,7 @@ static bool fill_rows(gen_source *s, batch *b, uint64_t first, uint32_t count)
     bool ok = true;
     for (uint32_t k = 0; ok && k < count; k++) {
         if (s->options.signal == SIGNAL_LOGS) {
-            ok = fill_log(s, b, scope, first + k, now);
+            ok = fill_log(s, b, scope, first + k, now + (int64_t)k);
             continue;
         }
         if (k % SPANS_PER_TRACE == 0)
