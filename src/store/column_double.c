@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Double columns: decimals as scaled integers with exceptions (ALP), else byte planes under zstd;
- * see column.h. Stale markers and other NaNs are exceptions and come back bit by bit. */
+/* Double columns: decimals as scaled integers with exceptions (after ALP), else byte planes under
+ * zstd; see column.h. Stale markers and other NaNs are exceptions and come back bit by bit. */
 #include "store/column.h"
 
 #include <math.h>
 
 enum {
     CONSTANT = 0,
-    ALP = 1,
+    DECIMALS = 1,
     PLANES = 2,
     RAW = 3,
     EXPONENT_MAX = 18,
@@ -18,10 +18,6 @@ enum {
 static const double powers[EXPONENT_MAX + 1] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,
                                                  1e7,  1e8,  1e9,  1e10, 1e11, 1e12, 1e13,
                                                  1e14, 1e15, 1e16, 1e17, 1e18 };
-static const double inverse[EXPONENT_MAX + 1] = { 1e0,   1e-1,  1e-2,  1e-3,  1e-4,  1e-5,  1e-6,
-                                                  1e-7,  1e-8,  1e-9,  1e-10, 1e-11, 1e-12, 1e-13,
-                                                  1e-14, 1e-15, 1e-16, 1e-17, 1e-18 };
-
 static inline uint64_t bits_of(double d)
 {
     uint64_t u;
@@ -29,55 +25,54 @@ static inline uint64_t bits_of(double d)
     return u;
 }
 
-static inline double unscale(int64_t d, int e, int f)
+/* Division by an exact power is rounded correctly, so that a decimal of up to 15 digits always
+ * comes back; multiplying by 10^-e, as ALP does, needs a second exponent for that. */
+static inline double unscale(int64_t d, int e)
 {
-    return (double)d * powers[f] * inverse[e];
+    return (double)d / powers[e];
 }
 
 /* False: an exception. */
-static inline bool scale(double v, int e, int f, int64_t *ret)
+static inline bool scale(double v, int e, int64_t *ret)
 {
-    double x = v * powers[e] * inverse[f];
+    double x = v * powers[e];
     if (!(fabs(x) < 9.0e15))
         return false;
     int64_t d = (int64_t)(x + (x < 0 ? -0.5 : 0.5));
     *ret = d;
-    return bits_of(unscale(d, e, f)) == bits_of(v);
+    return bits_of(unscale(d, e)) == bits_of(v);
 }
 
-static uint32_t exceptions(const double *v, uint32_t n, uint32_t step, int e, int f, uint32_t stop)
+static uint32_t exceptions(const double *v, uint32_t n, uint32_t step, int e, uint32_t stop)
 {
     uint32_t count = 0;
     int64_t d;
     for (uint32_t i = 0; i < n && count < stop; i += step)
-        count += !scale(v[i], e, f, &d);
+        count += !scale(v[i], e, &d);
     return count;
 }
 
-/* The exponents with the fewest exceptions in a sample, the smallest first. */
-static uint32_t find_exponents(const double *v, uint32_t n, int *ret_e, int *ret_f)
+/* The smallest exponent with the fewest exceptions in a sample; returns how many to expect. */
+static uint32_t find_exponent(const double *v, uint32_t n, int *ret_e)
 {
     uint32_t step = MAX(n / SAMPLE, 1u), best = UINT32_MAX;
     for (int e = 0; e <= EXPONENT_MAX && best; e++) {
-        for (int f = 0; f <= (n < SAMPLE ? 0 : e) && best; f++) {
-            uint32_t x = exceptions(v, n, step, e, f, best);
-            if (x < best) {
-                best = x;
-                *ret_e = e;
-                *ret_f = f;
-            }
+        uint32_t x = exceptions(v, n, step, e, best);
+        if (x < best) {
+            best = x;
+            *ret_e = e;
         }
     }
     return best * step;
 }
 
-static bool put_alp(buf *out, const double *v, uint32_t n, int e, int f)
+static bool put_decimals(buf *out, const double *v, uint32_t n, int e)
 {
     int64_t scaled[STACK_VALUES];
     uint32_t except = 0, last = 0;
     int64_t fill = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (scale(v[i], e, f, &scaled[i])) {
+        if (scale(v[i], e, &scaled[i])) {
             fill = scaled[i];
         } else {
             scaled[i] = fill;
@@ -86,14 +81,13 @@ static bool put_alp(buf *out, const double *v, uint32_t n, int e, int f)
     }
     if (except > n / 4 + 1)
         return false;
-    buf_char(out, ALP);
+    buf_char(out, DECIMALS);
     buf_char(out, (char)e);
-    buf_char(out, (char)f);
     column_put_ints(out, scaled, n);
     put_varint(out, except);
     for (uint32_t i = 0; i < n && except; i++) {
         int64_t d;
-        if (scale(v[i], e, f, &d))
+        if (scale(v[i], e, &d))
             continue;
         put_varint(out, i - last);
         buf_add(out, &v[i], 8);
@@ -119,13 +113,13 @@ void column_put_doubles(buf *out, const double *v, uint32_t n)
     bool constant = true;
     for (uint32_t i = 1; i < n && constant; i++)
         constant = bits_of(v[i]) == bits_of(v[0]);
-    int e = 0, f = 0;
+    int e = 0;
     if (constant) {
         double first = n ? v[0] : 0;
         buf_char(out, CONSTANT);
         buf_add(out, &first, 8);
-    } else if (n <= STACK_VALUES && find_exponents(v, n, &e, &f) <= n / 4 + 1 &&
-               put_alp(out, v, n, e, f)) {
+    } else if (n <= STACK_VALUES && find_exponent(v, n, &e) <= n / 4 + 1 &&
+               put_decimals(out, v, n, e)) {
         return;
     } else if (n >= SAMPLE && n <= STACK_VALUES) {
         put_planes(out, v, n);
@@ -135,15 +129,15 @@ void column_put_doubles(buf *out, const double *v, uint32_t n)
     }
 }
 
-static bool get_alp(bytes_reader *r, double *ret, uint32_t n)
+static bool get_decimals(bytes_reader *r, double *ret, uint32_t n)
 {
-    int e = get_u8(r), f = get_u8(r);
-    if (e > EXPONENT_MAX || f > e || !column_get_ints(r, (int64_t *)(void *)ret, n))
+    int e = get_u8(r);
+    if (e > EXPONENT_MAX || !column_get_ints(r, (int64_t *)(void *)ret, n))
         return false;
     for (uint32_t i = 0; i < n; i++) {
         int64_t d;
         memcpy(&d, &ret[i], 8);
-        ret[i] = unscale(d, e, f);
+        ret[i] = unscale(d, e);
     }
     uint32_t count = get_count(r, n);
     uint64_t at = 0;
@@ -182,8 +176,8 @@ bool column_get_doubles(bytes_reader *r, double *ret, uint32_t n)
             memcpy(&ret[i], bytes.ptr, 8);
         return !r->failed;
     }
-    case ALP:
-        return get_alp(r, ret, n);
+    case DECIMALS:
+        return get_decimals(r, ret, n);
     case PLANES:
         return get_planes(r, ret, n);
     case RAW: {

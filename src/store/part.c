@@ -136,7 +136,7 @@ status part_open(part **ret, const char *dir, signal_kind signal, int32_t day, u
     p->last = last;
     p->n = n;
     memcpy(p->path, path, len);
-    int fd;
+    int fd = -1;
     status st = part_file(p, &fd, err);
     if (st == STATUS_OK) {
         st = read_footer(p, fd, err);

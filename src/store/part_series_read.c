@@ -181,7 +181,7 @@ status part_series_read(part_series *ps, uint32_t block, int64_t *times, double 
 
 status part_families_read(part *p, arena *a, family **ret, uint32_t *ret_count, error *err)
 {
-    int fd;
+    int fd = -1;
     str section = STR_EMPTY;
     status st = part_file(p, &fd, err);
     if (st != STATUS_OK)

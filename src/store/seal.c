@@ -406,9 +406,11 @@ void *sealer_main(void *arg)
         int64_t wake;
         if (s->mem_count > 1) {
             error err = { 0 };
+            s->sealing = true;
             pthread_mutex_unlock(&s->lock);
             status st = seal_oldest(s, &err);
             pthread_mutex_lock(&s->lock);
+            s->sealing = false;
             s->seal_trouble = err;
             s->seal_trouble.code = st;
             s->seal_failures += st != STATUS_OK;
@@ -437,7 +439,8 @@ status store_seal(store *s, error *err)
     uint64_t failures = s->seal_failures;
     s->seal_wanted = MAX(s->seal_wanted, target);
     pthread_cond_broadcast(&s->changed);
-    while (s->mems[0]->metrics.generation <= target && s->seal_failures == failures && !s->stop)
+    while ((s->mems[0]->metrics.generation <= target || s->sealing) &&
+           s->seal_failures == failures && !s->stop)
         pthread_cond_wait(&s->changed, &s->lock);
     if (s->mems[0]->metrics.generation <= target) {
         st = s->stop ? fail(err, STATUS_CANCELED, "the store is closing") : s->seal_trouble.code;

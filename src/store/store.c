@@ -271,8 +271,8 @@ void store_close(store *s)
 {
     if (!s)
         return;
-    intake_close(s->intake);
     stop_threads(s);
+    intake_close(s->intake);
     for (uint32_t i = 0; i < s->mem_count; i++)
         mem_part_unref(s->mems[i]);
     for (uint32_t i = 0; i < s->part_count; i++)

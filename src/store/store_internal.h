@@ -39,6 +39,7 @@ struct store {
     atomic_bool stopping;   /* stop, for those who hold no lock */
     bool merge_now;         /* the maintenance thread has something to look at */
     uint64_t seal_wanted;   /* generations up to this one shall be sealed */
+    bool sealing;           /* the sealer is at it */
     uint64_t seal_failures; /* attempts that failed so far */
     error seal_trouble;     /* of the newest attempt */
     store_stats stats;
