@@ -1,22 +1,42 @@
-# cmake --install, find_package(sonde) and pkg-config from one source.
+# cmake --install, find_package(sonde) and pkg-config from one source. What is installed may be moved.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
+set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/sonde)
 install(TARGETS sonde_shared EXPORT sonde LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${static_lib} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/sonde DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(EXPORT sonde NAMESPACE sonde:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sonde
-  FILE sonde-config.cmake)
+install(EXPORT sonde NAMESPACE sonde:: DESTINATION ${cmake_dir} FILE sonde-targets.cmake)
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/sonde-config-version.cmake
   COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/sonde-config-version.cmake
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/sonde)
 
-set(pc_requires_private "")
+# What a program needs beside libsonde.a. Named one by one, not as packages: those would bring along all
+# that a static libcurl needs, which few systems have, and would have to be there for a shared link too.
+set(static_needs "")
 if(SONDE_EXPORT)
-  string(APPEND pc_requires_private "libcurl zlib ")
+  list(APPEND static_needs curl z)
 endif()
 if(SONDE_ADMIN)
-  string(APPEND pc_requires_private "libmicrohttpd ")
+  list(APPEND static_needs microhttpd)
+endif()
+list(APPEND static_needs pthread m)
+configure_file(cmake/sonde-config.cmake.in ${CMAKE_BINARY_DIR}/sonde-config.cmake @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/sonde-config.cmake ${CMAKE_BINARY_DIR}/sonde-config-version.cmake
+  DESTINATION ${cmake_dir})
+
+set(pc_libs_private "")
+foreach(library ${static_needs})
+  string(APPEND pc_libs_private " -l${library}")
+endforeach()
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR} OR IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+  set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+  set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+  set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+  file(RELATIVE_PATH pc_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" pc_up ${pc_up})
+  set(pc_prefix "\${pcfiledir}/${pc_up}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
 configure_file(cmake/sonde.pc.in ${CMAKE_BINARY_DIR}/sonde.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/sonde.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libsonde as its users get it: a release build, installed, and moved elsewhere.
+
+The program of README.md is built from the installed files by find_package and by pkg-config, against
+the shared and the static library, in C11 and C++17, and prints what README.md says. The libraries
+give out no name but sonde_*, and are hardened. With neither export nor admin port, libc is enough.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import BUILD, ROOT
+
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+# The C library, whose parts these are, and the loader.
+LIBC = {"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+
+
+def run(*args, **kwargs):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=300, **kwargs)
+    assert done.returncode == 0, "%s\n%s%s" % (args, done.stdout[-6000:], done.stderr[-6000:])
+    return done.stdout
+
+
+def readelf(*args):
+    return run("readelf", "-W", *args)
+
+
+class Package:
+    def __init__(self, where, *options):
+        self.where, self.prefix, build = where, where / "moved/here", where / "build"
+        if shutil.which("ccache"):
+            options += ("-DCMAKE_C_COMPILER_LAUNCHER=ccache",)
+        run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+            "-DSONDE_SERVER=OFF", "-DSONDE_EXAMPLES=OFF", "-DSONDE_SANITIZE=", *options)
+        run("cmake", "--build", build)
+        run("cmake", "--install", build, "--prefix", where / "first")
+        self.prefix.parent.mkdir()
+        (where / "first").rename(self.prefix)
+        shutil.rmtree(build)
+        self.pkg_config_dir = next(self.prefix.rglob("sonde.pc")).parent
+        self.lib = self.pkg_config_dir.parent
+        self.shared, self.static = self.lib / "libsonde.so", self.lib / "libsonde.a"
+        with open(os.path.join(ROOT, "README.md")) as f:
+            program = re.search(r"```c\n(.*?)```", f.read(), re.S).group(1)
+        assert "sonde_start" in program
+        self.c, self.cxx = where / "shop.c", where / "shop.cc"
+        self.c.write_text(program)
+        for name in ("shop.cc", "CMakeLists.txt"):
+            shutil.copy(os.path.join(ROOT, "tests/packaging", name), where)
+
+    def pkg_config(self, *args):
+        env = dict(os.environ, PKG_CONFIG_PATH=str(self.pkg_config_dir))
+        return run("pkg-config", *args, "sonde", env=env).split()
+
+    def compile(self, name, compiler, source, libs):
+        """By pkg-config; only what is installed is in reach."""
+        program = self.where / name
+        run(*compiler.split(), *WARNINGS, source, *self.pkg_config("--cflags"), *libs, "-o", program)
+        return program
+
+    def compile_static(self, name):
+        libs = ["-l:libsonde.a" if flag == "-lsonde" else flag
+                for flag in self.pkg_config("--static", "--libs")]
+        return self.compile(name, "cc -std=gnu11", self.c, libs)
+
+
+def needed(path):
+    return set(re.findall(r"\(NEEDED\).*\[(.*)\]", readelf("-d", path)))
+
+
+def check_line(program, lib=None):
+    """The program prints one JSON line, as README.md has it."""
+    env = {k: v for k, v in os.environ.items()
+           if not k.startswith(("OTEL_", "SONDE_", "LD_")) and k not in ("LOG_LEVEL", "STATE_DIRECTORY")}
+    env["SONDE_RECORDER_DIR"] = str(program.parent / "recorders")
+    if lib:
+        env["LD_LIBRARY_PATH"] = str(lib)
+    done = subprocess.run([str(program)], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0 and done.stderr == "", done
+    line, = done.stdout.splitlines()
+    got = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6,9}Z", got.pop("timestamp"))
+    assert re.fullmatch(r"[0-9a-f]{32}", got.pop("trace_id"))
+    assert re.fullmatch(r"[0-9a-f]{16}", got.pop("span_id"))
+    assert got == {"level": "info", "service": "shop-api", "message": "order_placed", "order_id": 42,
+                   "total": 99.5}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    where = tmp_path_factory.mktemp("package")
+    yield Package(where)
+    shutil.rmtree(where)
+
+
+@pytest.fixture(scope="module")
+def minimal(tmp_path_factory):
+    where = tmp_path_factory.mktemp("minimal")
+    yield Package(where, "-DSONDE_EXPORT=OFF", "-DSONDE_ADMIN=OFF")
+    shutil.rmtree(where)
+
+
+@pytest.mark.parametrize("compiler", ["cc -std=c11", "cc -std=gnu17", "c++ -std=c++17", "c++ -std=c++20"])
+def test_pkg_config_builds_the_program_of_the_readme(package, compiler):
+    source = package.cxx if "++" in compiler else package.c
+    program = package.compile("by_pkg_config", compiler, source, package.pkg_config("--libs"))
+    assert "libsonde.so.0" in needed(program)
+    check_line(program, package.lib)
+
+
+def test_pkg_config_static_builds_it_without_the_shared_library(package):
+    program = package.compile_static("by_pkg_config_static")
+    assert not [name for name in needed(program) if "sonde" in name]
+    check_line(program)
+
+
+def test_find_package_builds_it_shared_static_and_as_cxx(package):
+    build = package.where / "user-build"
+    run("cmake", "-S", package.where, "-B", build, "-G", "Ninja", "-DCMAKE_PREFIX_PATH=%s" % package.prefix,
+        "-DCMAKE_C_FLAGS=" + " ".join(WARNINGS), "-DCMAKE_CXX_FLAGS=" + " ".join(WARNINGS))
+    run("cmake", "--build", build)
+    for name in ("shop_c", "shop_cxx", "shop_static"):
+        assert ("libsonde.so.0" in needed(build / name)) == (name != "shop_static")
+        check_line(build / name)
+
+
+def test_only_names_of_ours_leave_the_libraries(package, minimal):
+    for built in (package, minimal):
+        for symbols in (run("nm", "-D", "--defined-only", built.shared),
+                        run("nm", "-g", "--defined-only", built.static)):
+            names = [line.split()[2].split("@")[0] for line in symbols.splitlines()
+                     if len(line.split()) == 3 and line.split()[1] != "A"]
+            assert "sonde_start" in names
+            assert [name for name in names if not name.startswith("sonde_")] == []
+
+
+def hardening(path):
+    """What of the usual hardening a file lacks."""
+    headers, dynamic = readelf("-h", "-l", path), readelf("-d", path)
+    stack = re.search(r"GNU_STACK\s+(?:0x\w+\s+){5}(\S+)", headers)
+    has = {
+        "position independent": re.search(r"Type:\s+DYN", headers),
+        "RELRO": "GNU_RELRO" in headers,
+        "bound at start": "BIND_NOW" in dynamic or re.search(r"FLAGS_1.*NOW", dynamic),
+        "stack not executable": stack and stack.group(1) == "RW",
+        "no text relocation": "TEXTREL" not in dynamic,
+        "no search path": "RPATH" not in dynamic and "RUNPATH" not in dynamic,
+        "stack protector": "__stack_chk_fail" in readelf("--dyn-syms", path),
+    }
+    return [what for what, there in has.items() if not there]
+
+
+def test_the_library_is_hardened(package):
+    assert hardening(package.shared) == []
+    assert re.search(r"__\w+_chk@", readelf("--dyn-syms", package.shared)), "FORTIFY is off"
+    headers = readelf("-S", package.shared)
+    assert ".init_array" in headers and ".ctors" not in headers
+
+
+def test_programs_of_the_build_are_position_independent_and_hardened():
+    path = os.path.join(BUILD, "sonde")
+    assert hardening(path) == []
+    assert re.search(r"FLAGS_1.*\bPIE\b", readelf("-d", path))
+
+
+def test_without_export_and_admin_port_libc_is_enough(minimal):
+    assert needed(minimal.shared) <= LIBC
+    program = minimal.compile("small", "cc -std=c11", minimal.c, minimal.pkg_config("--libs"))
+    check_line(program, minimal.lib)
+    static = minimal.compile_static("small_static")
+    assert needed(static) <= LIBC
+    check_line(static)
+    flags = minimal.pkg_config("--static", "--libs")
+    assert not {"-lcurl", "-lz", "-lmicrohttpd"} & set(flags), flags
