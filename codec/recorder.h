@@ -66,6 +66,9 @@ MUST_USE status recorder_cursor_commit(recorder_reader *r, recorder_cursor *c, e
 void recorder_cursor_rewind(recorder_reader *r, recorder_cursor *c);
 /* Records and bytes behind the last poll, as far as is known; for queue displays. */
 uint64_t recorder_cursor_behind_bytes(recorder_reader *r, recorder_cursor *c);
+/* The same in whole extents, as of the reader's last poll with any cursor, without reading them:
+ * cheap enough for every poll. The extent that each thread is writing into does not count. */
+uint64_t recorder_cursor_behind_extents(recorder_reader *r, recorder_cursor *c);
 /* Takes a sink's name out of the file, so that it no longer holds space. */
 MUST_USE status recorder_sink_remove(recorder_reader *r, str sink, error *err);
 
@@ -79,8 +82,8 @@ int64_t recorder_horizon(recorder_reader *r);
  * most max_rows in all. *ret_rows is the number appended; fewer than max_rows means that nothing
  * more is there now, unless *ret_full, which tells that a batch had no room left. Rows carry the
  * attribute sonde.record.id = "<recorder id>:<ring>:<sequence>"; their resource is the process's.
- * Texts live in the batches, those of call sites and the resource in the reader. A batch limited to less
- * than 1 MiB may be too small for a single record: then *ret_full, and no rows. */
+ * Texts live in the batches, those of call sites and the resource in the reader. A batch limited to
+ * less than 1 MiB may be too small for a single record: then *ret_full, and no rows. */
 MUST_USE status recorder_poll(recorder_reader *r, recorder_cursor *c, int64_t horizon_ns,
                               uint32_t max_rows, batch *logs, batch *spans, uint32_t *ret_rows,
                               bool *ret_full, error *err);

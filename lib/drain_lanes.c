@@ -83,7 +83,7 @@ static bool lane_is_due(drainer *d, signal_kind signal, source *s)
     feed f = feed_of(signal);
     return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
            clock_mono_ns() >= d->work[signal].due_ns ||
-           recorder_cursor_behind_bytes(s->reader, s->cursor[f]) >= EAGER_BYTES;
+           recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES;
 }
 
 static bool rows_step(drainer *d, signal_kind signal, bool *ret_more)
@@ -172,10 +172,10 @@ static bool metrics_step(drainer *d)
 static uint64_t queue_bytes(drainer *d, signal_kind signal)
 {
     uint32_t records = d->settings->signal[signal].queue_max;
-    recorder_info info = recorder_reader_info(d->own->reader);
+    uint64_t capacity = d->own->info.capacity_bytes;
     if (records)
-        return MIN((uint64_t)records * QUEUE_RECORD_BYTES, info.capacity_bytes / 2);
-    return info.used_bytes < info.capacity_bytes / 4 * 3 ? 0 : info.capacity_bytes / 2;
+        return MIN((uint64_t)records * QUEUE_RECORD_BYTES, capacity / 2);
+    return recorder_reader_info(d->own->reader).used_bytes < capacity / 4 * 3 ? 0 : capacity / 2;
 }
 
 /* Drops what the lane has not sent, oldest first, until half of the limit is left. */
@@ -188,11 +188,11 @@ static void give_way(drainer *d, signal_kind signal)
     if (!s->cursor[f] || exporter_state(d->exporter, signal) != LANE_WAITING)
         return;
     uint64_t limit = queue_bytes(d, signal);
-    if (!limit || recorder_cursor_behind_bytes(s->reader, s->cursor[f]) < limit)
+    if (!limit || recorder_cursor_behind_extents(s->reader, s->cursor[f]) < limit)
         return;
     d->making_room = true;
     exporter_abandon(d->exporter, signal);
-    while (more && recorder_cursor_behind_bytes(s->reader, s->cursor[f]) > limit / 2) {
+    while (more && recorder_cursor_behind_extents(s->reader, s->cursor[f]) > limit / 2) {
         batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
         batch_clear(b);
         if (source_poll(s, f, d->at_rest, LINES_ROWS_MAX, signal == SIGNAL_LOGS ? b : NULL,
