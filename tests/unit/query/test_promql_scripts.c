@@ -4,10 +4,11 @@
  * nothing. */
 #include "unit/query/promql_script.h"
 
-#include <cmocka.h>
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
+
+#include <cmocka.h>
 
 static uint32_t run_folder(const char *folder, bool verbose, script *total)
 {
