@@ -205,6 +205,7 @@ static void refuse(conn *c, http1 *h)
     h->waiting = true;
     h->keep_alive = false;
     c->paused = true;
+    h->x->is_head &= h->head_done; /* how far a bad head was read depends on how it was cut */
     if (h->problem.code == STATUS_OK) {
         enum http_errno e = HTTP_PARSER_ERRNO(&h->parser);
         status code = e == HPE_HEADER_OVERFLOW ? STATUS_LIMIT : STATUS_INVALID;

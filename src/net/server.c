@@ -231,6 +231,12 @@ static void free_dead(http_server *s)
     }
 }
 
+void server_turn(http_server *s)
+{
+    run_wakes(s);
+    free_dead(s);
+}
+
 static void begin_drain(http_server *s)
 {
     s->draining = true;
@@ -290,11 +296,10 @@ static void *network_thread(void *arg)
     }
     while (s->conns)
         conn_close(s->conns);
-    free_dead(s);
     pthread_mutex_lock(&s->wake_lock);
     s->wake_closed = true;
     pthread_mutex_unlock(&s->wake_lock);
-    run_wakes(s);
+    server_turn(s);
     return NULL;
 }
 

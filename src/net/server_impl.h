@@ -60,6 +60,9 @@ struct http_server {
  * reference passes to the list; true: it did, false: it was queued already (or the server ended).
  */
 bool server_wake(http_server *s, wake_item *item);
+/* What the network thread does between two waits: runs what was woken, frees what is closed. For
+ * tests that drive connections themselves. */
+void server_turn(http_server *s);
 /* "Sun, 06 Nov 1994 08:49:37 GMT", now. */
 str server_date(http_server *s);
 
