@@ -4,10 +4,9 @@
  * there. */
 #include "codec/recorder_reader.h"
 
-#include <stdio.h>
-
-#define DEDUPE_MAX 128u /* attributes compared with each other; what comes after is kept as it is \
-                         */
+#define DEDUPE_MAX \
+    128u /* attributes compared with each other; what comes after is kept as it is \
+          */
 
 typedef struct {
     const uint8_t *p, *end;
@@ -195,12 +194,31 @@ bool recorder_decode_resource(recorder_reader *r)
     return !d.full;
 }
 
+static char *put_decimal(char *p, uint64_t n)
+{
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    while (count)
+        *p++ = digits[--count];
+    return p;
+}
+
+/* Each record needs one, so it is put together by hand. */
 str recorder_record_id(const recorder_reader *r, uint32_t ring, uint64_t sequence,
                        char ret[RECORD_ID_MAX])
 {
-    int n = snprintf(ret, RECORD_ID_MAX, "%016llx:%u:%llu", (unsigned long long)r->header.id, ring,
-                     (unsigned long long)sequence);
-    return str_n(ret, (size_t)n);
+    char *p = ret;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *p++ = "0123456789abcdef"[r->header.id >> shift & 15];
+    *p++ = ':';
+    p = put_decimal(p, ring);
+    *p++ = ':';
+    p = put_decimal(p, sequence);
+    return str_n(ret, (size_t)(p - ret));
 }
 
 static void add_text_attr(decoder *d, attrs *list, uint32_t *capacity, str key, str text)
@@ -279,12 +297,17 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
         good = take_short_text(&d, &event);
     }
     attrs list = { .dropped = log.dropped };
-    uint32_t capacity = 0;
-    if (good)
+    /* add_code and add_own add five; a damaged record may claim any number. */
+    uint32_t capacity = MIN((uint32_t)log.attributes, 64u) + 5;
+    list.items = arena_calloc(d.arena, capacity, sizeof(attr));
+    if (!list.items)
+        d.full = true;
+    if (good && !d.full)
         take_attrs(&d, log.attributes, &list, &capacity);
-    if (r->options.code_attributes)
+    if (r->options.code_attributes && !d.full)
         add_code(&d, &list, &capacity);
-    add_own(&d, &list, &capacity, record_id);
+    if (!d.full)
+        add_own(&d, &list, &capacity, record_id);
     if (d.full) {
         b->logs.count--;
         return DECODE_FULL;

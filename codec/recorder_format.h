@@ -225,8 +225,8 @@ typedef struct {
 #define RECORDER_TAG_TYPE(t)  ((t)&0x0fu)
 #define RECORDER_TAG_KEY      0x10u
 #define RECORDER_TAG_CUT      0x20u /* the value was longer */
-#define RECORDER_TAG_EVENT    0x40u /* u64 ticks, u8 length + name, u16 count, attributes with keys \
-                                     */
+/* u64 ticks, u8 length + name, u16 count, attributes with keys */
+#define RECORDER_TAG_EVENT      0x40u
 #define RECORDER_TAG_LINK       0x41u /* trace id, span id, u32 flags */
 #define RECORDER_TAG_NAME       0x42u /* u16 length, bytes: the span's name from here on */
 #define RECORDER_TAG_STATUS     0x43u /* u16 length, bytes: message of the status */

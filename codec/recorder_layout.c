@@ -208,9 +208,11 @@ static bool load_site(recorder_reader *r, recorder_site *s)
 const recorder_site *recorder_site_get(recorder_reader *r, uint32_t id)
 {
     static const recorder_site unknown = { .name = STR_INIT("unknown") };
+    if (r->last_site && r->last_site->id == id)
+        return r->last_site;
     uint64_t *known = map_get(&r->sites, str_n(&id, sizeof(id)));
     if (known)
-        return (const recorder_site *)(uintptr_t)*known;
+        return r->last_site = (const recorder_site *)(uintptr_t)*known;
     recorder_site *s = ARENA_NEW(&r->arena, recorder_site);
     if (!s)
         return &unknown;

@@ -318,10 +318,10 @@ static decode_result emit(recorder_reader *r, const ring_stream *s, poll_output 
     uint32_t size, kind;
     const char *record = recorder_stream_front(s, &size, &kind);
     char id[RECORD_ID_MAX];
-    str record_id = recorder_record_id(r, s->ring, RECORDER_SEQ(s->index, s->offset), id);
     batch *into = kind == RECORDER_LOG ? out->logs : out->spans;
     if (!into)
         return DECODED;
+    str record_id = recorder_record_id(r, s->ring, RECORDER_SEQ(s->index, s->offset), id);
     decode_result result =
         kind == RECORDER_LOG
             ? recorder_decode_log(r, into, out->log_scope, record, size, record_id)

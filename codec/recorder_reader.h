@@ -51,6 +51,7 @@ struct recorder_reader {
     arena arena;            /* resource and sites */
     attrs resource;
     map sites;
+    const recorder_site *last_site;
     recorder_cursor *cursors;
 
     uint64_t *table; /* of the reserved blocks */

@@ -148,9 +148,9 @@ static recorder_span *span_begin(writer *w, span_start *start, const span_ids *i
     }
     recorder_span *span = (recorder_span *)slot_address(w->recorder, slot);
     span->end_ticks = 0;
-    span->site = start->site ? site_number(w->recorder, w->generation, start->site, start->kvs,
-                                           start->count)
-                             : 0;
+    span->site = 0;
+    if (LIKELY(start->site != NULL))
+        span->site = site_number(w->recorder, w->generation, start->site, start->kvs, start->count);
     if (UNLIKELY(start->site && !span->site))
         start->name = str_slice(str_c(start->site->name), 0, NAME_BYTES);
     span->kind = (uint8_t)(start->kind ? start->kind : SONDE_INTERNAL);
@@ -430,8 +430,7 @@ static void span_fail(sonde_span *given, const char *message, const sonde_attr *
     span_edit_done(&w, span);
 }
 
-void sonde_span_fail_on(sonde_span *span, const char *message, const sonde_attr *kvs,
-                        size_t count)
+void sonde_span_fail_on(sonde_span *span, const char *message, const sonde_attr *kvs, size_t count)
 {
     if (span)
         span_fail(span, message, kvs, count);
