@@ -2,7 +2,7 @@
 set(web_dist ${CMAKE_BINARY_DIR}/web)
 file(GLOB_RECURSE web_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/web/src/*)
 file(GLOB web_config CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/web/*.json ${CMAKE_SOURCE_DIR}/web/*.ts
-  ${CMAKE_SOURCE_DIR}/web/*.html)
+  ${CMAKE_SOURCE_DIR}/web/*.html ${CMAKE_SOURCE_DIR}/web/public/* ${CMAKE_SOURCE_DIR}/web/.npmrc)
 add_custom_command(OUTPUT ${web_dist}/assets.c
   COMMAND ${CMAKE_SOURCE_DIR}/tools/build-web ${CMAKE_SOURCE_DIR}/web ${web_dist}
   DEPENDS ${web_sources} ${web_config} ${CMAKE_SOURCE_DIR}/tools/build-web

@@ -84,14 +84,21 @@ static void keep_number(void *user, int columns, const char *const *values)
         *(long *)user = strtol(values[0], NULL, 10);
 }
 
-long database_count(database *d, const char *sql, const char *parameter)
+bool database_poll(database *d, const char *sql, const char *parameter, row_handler *row,
+                   void *user)
 {
     char error[256], code[16];
-    long n = -1;
     pthread_mutex_lock(&d->lock);
-    d->engine->run(d->connection, sql, 1, &parameter, keep_number, &n, NULL, error, sizeof(error),
-                   code);
+    bool good = d->engine->run(d->connection, sql, 1, &parameter, row, user, NULL, error,
+                               sizeof(error), code);
     pthread_mutex_unlock(&d->lock);
+    return good;
+}
+
+long database_count(database *d, const char *sql, const char *parameter)
+{
+    long n = -1;
+    database_poll(d, sql, parameter, keep_number, &n);
     return n;
 }
 

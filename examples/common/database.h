@@ -32,8 +32,11 @@ typedef void row_handler(void *user, int columns, const char *const *values);
 bool database_run(database *d, statement_name name, const char *sql, int count,
                   const char *const *parameters, row_handler *row, void *user, long *ret_changed);
 
-/* The one number that a statement with one parameter gives, without span or sample: for gauges and
- * polls. -1 when it fails. */
+/* A statement with one parameter that is no step of anybody's work, such as a poll: no span, no
+ * sample. */
+bool database_poll(database *d, const char *sql, const char *parameter, row_handler *row,
+                   void *user);
+/* The one number that a statement with one parameter gives, as a poll; -1 when it fails. */
 long database_count(database *d, const char *sql, const char *parameter);
 
 /* "postgresql" or "sqlite" */

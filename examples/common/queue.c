@@ -128,13 +128,13 @@ static void keep_text(void *user, int columns, const char *const *values)
 static char *table_pop(queue *q, int timeout_ms)
 {
     char *job = NULL;
-    /* An idle poll is nobody's work: it is looked at outside any trace. */
+    /* The job brings its trace along, so taking it out of the table belongs to none yet. */
     for (int waited = 0; !job && waited <= timeout_ms && !config_stopping(); waited += POLL_MS) {
         if (queue_length(q) > 0)
-            database_run(q->database, (statement_name){ "Queue Delete", "DELETE", "queue_jobs" },
-                         "DELETE FROM queue_jobs WHERE id = (SELECT id FROM queue_jobs "
-                         "WHERE name = $1 ORDER BY id LIMIT 1) RETURNING job",
-                         1, (const char *[]){ q->name }, keep_text, &job, NULL);
+            database_poll(q->database,
+                          "DELETE FROM queue_jobs WHERE id = (SELECT id FROM queue_jobs "
+                          "WHERE name = $1 ORDER BY id LIMIT 1) RETURNING job",
+                          q->name, keep_text, &job);
         if (!job && config_wait(POLL_MS))
             break;
     }

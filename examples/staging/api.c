@@ -132,6 +132,7 @@ static void place_order(api *a, web_request *r, const char *user, const char *pr
     } else {
         sonde_info("Image created successfully", sonde_kv("image_id", (const char *)image),
                    sonde_kv("project_id", project), sonde_kv("style", style));
+        numbered_log();
         web_answer(r, 202,
                    json_pack("{ssssss}", "image_id", image, "status", "queued", "upload_url", url));
     }

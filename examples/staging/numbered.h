@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Proof that a log call that returned survives the process: with NUMBERED_PAGE=FILE each order also
- * logs "Order numbered" with a number, and only when that call has returned sets the number's byte in
- * the file, which outlives the process. A test kills the program and looks for every number. */
+ * logs "Order numbered" with a number, and only when that call has returned sets the number's byte
+ * in the file, which outlives the process. A test kills the program and looks for every number. */
 #ifndef EXAMPLES_STAGING_NUMBERED_H
 #define EXAMPLES_STAGING_NUMBERED_H
 

@@ -96,20 +96,23 @@ static void keep_bytes(int fd, unsigned id, off_t from, off_t to)
     char path[PATH_MAX + 32];
     static char bytes[1 << 16];
     struct stat st;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* which may be open for writing only */
+    int in = open(path, O_RDONLY | O_CLOEXEC);
     snprintf(path, sizeof(path), "%s/f%u", shadow, id);
-    int out = (int)open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (out < 0 || fstat(fd, &st) != 0)
+    int out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (in < 0 || out < 0 || fstat(fd, &st) != 0)
         give_up(path);
     to = to < st.st_size ? to : st.st_size;
     while (from < to) {
         size_t want = (size_t)(to - from) < sizeof(bytes) ? (size_t)(to - from) : sizeof(bytes);
-        ssize_t n = pread(fd, bytes, want, from);
+        ssize_t n = pread(in, bytes, want, from);
         if (n <= 0 || pwrite(out, bytes, (size_t)n, from) != n)
             give_up("copying to the shadow");
         from += n;
     }
     if (ftruncate(out, st.st_size) != 0)
         give_up("sizing the shadow");
+    close(in);
     close(out);
 }
 
