@@ -44,6 +44,7 @@ struct recorder_reader {
     int fd; /* -1: memory */
     bool owns_fd;
     bool locked;
+    bool same_boot;
     char *base;
     uint64_t bytes;
     recorder_reader_options options;

@@ -83,6 +83,9 @@ static status reader_new(recorder_reader **ret, recorder_reader from, error *err
     status st = recorder_read(r, 0, &r->header, sizeof(r->header), err);
     if (st == STATUS_OK)
         st = check_header(&r->header, err);
+    uint8_t boot[16];
+    r->same_boot = st == STATUS_OK && recorder_boot_id(boot) &&
+                   memcmp(boot, r->header.boot_id, sizeof(boot)) == 0;
     if (st == STATUS_OK && !recorder_decode_resource(r))
         st = fail(err, STATUS_NO_MEMORY, "no memory for the recorder's resource");
     if (st == STATUS_OK)
@@ -211,35 +214,32 @@ static bool alive_lock_held(const recorder_reader *r)
 }
 
 /* A lock alone is not enough, since a forked child may have inherited it; nor is a pid. */
-static bool is_alive(const recorder_reader *r, bool same_boot)
+static bool is_alive(const recorder_reader *r)
 {
     const recorder_header *h = &r->header;
-    if (!same_boot)
+    /* The process reads its own, through the descriptor that holds the lock. A program that was
+     * started by exec has its predecessor's pid and start, but not the lock. */
+    if (r->same_boot && !r->owns_fd && h->pid == (int32_t)getpid())
+        return true;
+    if (!r->same_boot || r->fd < 0 || !alive_lock_held(r))
         return false;
     bool sees_pid = h->pid_namespace && h->pid_namespace == recorder_pid_namespace();
     bool same_start = sees_pid && recorder_proc_start(h->pid) == h->pid_start;
-    /* The process reads its own, through the descriptor that holds the lock. A program that was
-     * started by exec has its predecessor's pid and start, but not the lock. */
-    if (same_start && h->pid == (int32_t)getpid() && !r->owns_fd)
-        return true;
-    if (r->fd < 0 || !alive_lock_held(r))
-        return false;
     return same_start || !sees_pid;
 }
 
 recorder_info recorder_reader_info(recorder_reader *r)
 {
-    uint8_t boot[16];
     recorder_header *h = &r->header;
     recorder_info info = { .service = attrs_get_str(&r->resource, STR("service.name")),
                            .resource = r->resource,
                            .id = h->id,
                            .pid = h->pid,
                            .start_ns = h->start_ns };
-    info.same_boot = recorder_boot_id(boot) && memcmp(boot, h->boot_id, 16) == 0;
+    info.same_boot = r->same_boot;
     if (recorder_refresh(r, NULL) == STATUS_OK)
         info.ended = h->ended != 0;
-    info.alive = !info.ended && is_alive(r, info.same_boot);
+    info.alive = !info.ended && is_alive(r);
     info.capacity_bytes = (uint64_t)h->block_count * RECORDER_BLOCK_BYTES;
     info.reserved_bytes = (uint64_t)r->table_count * RECORDER_BLOCK_BYTES;
     for (uint32_t i = 0; i < r->table_count; i++) {

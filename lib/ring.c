@@ -5,6 +5,7 @@
 #include "lib/recorder_internal.h"
 #include "lib/tsc.h"
 
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static void ring_adopt(recorder *r, ring *g)
     if (!row)
         return;
     row->tid = (int32_t)syscall(SYS_gettid);
+    prctl(PR_GET_NAME, row->thread);
     atomic_store_explicit(atomic_u32(&row->state), 1, memory_order_release);
 }
 

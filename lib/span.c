@@ -13,6 +13,7 @@
 #include "lib/tsc.h"
 
 #define NAME_BYTES 256u
+#define SCOPE_OFF  UINT32_MAX /* entered while the library was off: nothing to restore */
 
 typedef struct {
     sonde_site *site; /* NULL: `name` names it */
@@ -233,10 +234,16 @@ sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, i
                                     const sonde_attr *kvs, size_t count)
 {
     writer w;
+    scope->span = NULL;
+    if (UNLIKELY(sonde_gate_.level >= GATE_OFF)) {
+        if (sonde_gate_.level == GATE_NOT_STARTED)
+            state_count_early(SIGNAL_TRACES);
+        scope->saved.generation = SCOPE_OFF;
+        return scope;
+    }
     thread_self *t = thread_context();
     scope->saved = t->current;
     scope->saved.generation = t->fork_id;
-    scope->span = NULL;
     if (UNLIKELY(!thread_enter(&w, SIGNAL_TRACES)))
         return scope;
     span_start start = { .site = site,
@@ -262,6 +269,8 @@ sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, i
 void sonde_span_leave_(sonde_span_scope *scope)
 {
     writer w;
+    if (UNLIKELY(scope->saved.generation == SCOPE_OFF))
+        return;
     thread_self *t = thread_context();
     if (LIKELY(scope->saved.generation == t->fork_id)) {
         const sonde_context *bag = t->current.bag;
