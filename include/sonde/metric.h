@@ -104,7 +104,7 @@ sonde_histogram *sonde_histogram_create(const sonde_metric_options *options);
 
 /* A gauge that is read when metrics are collected: `read` sets its series, sonde_gauge_set(gauge,
  * v, labels…), from a thread of the library or of whoever asks for /metrics; never from two at
- * once. */
+ * once. It makes and frees no metrics itself. */
 typedef void sonde_gauge_read(sonde_gauge *gauge, void *user);
 sonde_gauge *sonde_gauge_callback_create(const sonde_metric_options *options,
                                          sonde_gauge_read *read, void *user);
