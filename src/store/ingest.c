@@ -40,19 +40,23 @@ static void reason_old(ingest_result *ret, int64_t time_ns, int64_t retention_ns
     buf_done(&text);
 }
 
-static const int64_t *row_times(const batch *b)
+/* The time by which a row is kept; `now` where it gets the time of arrival. */
+static int64_t row_time(const batch *b, uint32_t i, int64_t now)
 {
-    return b->signal == SIGNAL_LOGS     ? b->logs.time_ns
-           : b->signal == SIGNAL_TRACES ? b->spans.start_ns
-                                        : b->points.time_ns;
+    if (b->signal == SIGNAL_TRACES)
+        return b->spans.start_ns[i];
+    int64_t t = b->signal == SIGNAL_LOGS ? b->logs.time_ns[i] : b->points.time_ns[i];
+    if (t == 0 && b->signal == SIGNAL_LOGS)
+        t = b->logs.observed_ns[i];
+    return t ? t : now;
 }
 
 static status find_refusals(const store *s, const batch *b, refusals *r, ingest_result *ret,
                             error *err)
 {
     uint32_t count = batch_row_count(b);
-    const int64_t *times = row_times(b);
-    int64_t oldest = s->options.retention_ns ? clock_now_ns() - s->options.retention_ns : INT64_MIN;
+    int64_t now = clock_now_ns();
+    int64_t oldest = s->options.retention_ns ? now - s->options.retention_ns : INT64_MIN;
     bool metrics = b->signal == SIGNAL_METRICS;
     buf name;
     buf_init(&name, KiB(64));
@@ -60,7 +64,8 @@ static status find_refusals(const store *s, const batch *b, refusals *r, ingest_
     bool usable = true;
     status st = STATUS_OK;
     for (uint32_t i = 0; i < count && st == STATUS_OK; i++) {
-        bool old = times[i] != 0 && times[i] < oldest;
+        int64_t time_ns = row_time(b, i, now);
+        bool old = time_ns < oldest;
         if (metrics && b->points.metric[i] != checked) {
             checked = b->points.metric[i];
             usable = series_point_acceptable(b, checked, &name);
@@ -68,7 +73,7 @@ static status find_refusals(const store *s, const batch *b, refusals *r, ingest_
         if (!old && usable)
             continue;
         if (r->refused == 0 && old)
-            reason_old(ret, times[i], s->options.retention_ns);
+            reason_old(ret, time_ns, s->options.retention_ns);
         else if (r->refused == 0)
             snprintf(ret->reason, sizeof(ret->reason),
                      "metric %u has no type, or no letter or digit in its name", checked);

@@ -5,17 +5,21 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "store/durable.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 enum { GROUP_MAX = 500, GROUP_BYTES = 64 << 20 };
+#define TROUBLE_LASTS (5 * NS_PER_S)
+#define FREE_ENOUGH   MiB(64)
 
 void record_header_write(char *bytes, const record_header *h)
 {
@@ -174,10 +178,9 @@ static status write_group(intake *in, intake_entry *first, size_t bytes, error *
     return STATUS_OK;
 }
 
-static void seal_headers(intake *in, intake_entry *first)
+static void seal_headers(intake_entry *first)
 {
     for (intake_entry *e = first; e; e = e->next) {
-        e->sequence = in->next_sequence++;
         record_header h = { .length = (uint32_t)e->payload.len,
                             .sequence = e->sequence,
                             .received_ns = e->received_ns,
@@ -191,7 +194,7 @@ static void seal_headers(intake *in, intake_entry *first)
 static void commit(intake *in, intake_entry *first, size_t bytes)
 {
     error err = { 0 };
-    seal_headers(in, first);
+    seal_headers(first);
     status st = STATUS_OK;
     if (in->fd >= 0 && in->end + bytes > in->segment_bytes)
         close_segment(in);
@@ -204,6 +207,7 @@ static void commit(intake *in, intake_entry *first, size_t bytes)
     pthread_mutex_lock(&in->lock);
     in->writing = false;
     in->trouble = st;
+    in->trouble_mono_ns = clock_mono_ns();
     str_copy_c(in->trouble_text, sizeof(in->trouble_text), str_c(err.message));
     for (intake_entry *e = first, *next; e; e = next) {
         next = e->next; /* e is the sender's again once done is set and the lock released */
@@ -224,6 +228,7 @@ static intake_entry *take_group(intake *in, size_t *ret_bytes)
     size_t bytes = 0;
     for (int n = 0; *end && n < GROUP_MAX && bytes < GROUP_BYTES; n++) {
         bytes += RECORD_HEADER + (*end)->payload.len;
+        (*end)->sequence = in->next_sequence++;
         end = &(*end)->next;
     }
     in->queue_first = *end;
@@ -292,11 +297,21 @@ status intake_append(intake *in, intake_entry *e, error *err)
     return st;
 }
 
+/* Somebody has to try again some time: nobody sends to a server that says that it is not ready. */
+static bool trouble_may_be_over(const intake *in)
+{
+    struct statvfs fs;
+    if (clock_mono_ns() - in->trouble_mono_ns < TROUBLE_LASTS)
+        return false;
+    return in->trouble != STATUS_FULL || statvfs(in->dir, &fs) != 0 ||
+           (uint64_t)fs.f_bavail * fs.f_frsize >= FREE_ENOUGH;
+}
+
 status intake_ready(intake *in, size_t extra, error *err)
 {
     pthread_mutex_lock(&in->lock);
     status st = check_room(in, extra, err);
-    if (st == STATUS_OK && in->trouble != STATUS_OK)
+    if (st == STATUS_OK && in->trouble != STATUS_OK && !trouble_may_be_over(in))
         st = fail(err, in->trouble, "%s", in->trouble_text);
     pthread_mutex_unlock(&in->lock);
     return st;
@@ -365,7 +380,7 @@ status intake_open(intake **ret, const char *dir, size_t limit, uint64_t cursor,
     in->queue_end = &in->queue_first;
     in->next_sequence = cursor + 1;
     in->dir = strdup(dir);
-    status st = in->dir ? file_make_dirs(dir, 0700, err)
+    status st = in->dir ? make_dirs_durably(dir, err)
                         : fail(err, STATUS_NO_MEMORY, "no memory for the intake log");
     if (st == STATUS_OK)
         st = intake_replay(in, cursor, reader, err);

@@ -43,6 +43,7 @@ struct intake {
     uint64_t next_sequence;
     status trouble; /* of the newest write; OK when it worked */
     char trouble_text[200];
+    int64_t trouble_mono_ns; /* when it was noted */
     intake_stats stats;
 };
 

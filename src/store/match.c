@@ -12,6 +12,7 @@ enum {
     PATTERN_MAX = 64 << 10,       /* bytes of an expression */
     STEP_LIMIT = 2 * 1000 * 1000, /* PCRE2 match steps for one text */
     HEAP_LIMIT_KIB = 16 << 10,
+    JIT_STACK_MAX = 1 << 20, /* address space; taken as it is needed */
     WORDS_MAX = 256,
 };
 
@@ -19,6 +20,7 @@ struct pattern {
     pcre2_code *code;
     pcre2_match_data *data;
     pcre2_match_context *context;
+    pcre2_jit_stack *stack;
     bool any;      /* ".*" */
     bool nonempty; /* ".+" */
     str *words;    /* a plain word or an alternation of words, anchored */
@@ -67,10 +69,12 @@ static status compile(pattern *p, str regex, bool whole, error *err)
     pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* slower without, never wrong */
     p->data = pcre2_match_data_create(1, NULL);
     p->context = pcre2_match_context_create(NULL);
-    if (!p->data || !p->context)
+    p->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK_MAX, NULL);
+    if (!p->data || !p->context || !p->stack)
         return fail(err, STATUS_NO_MEMORY, "no memory for a regular expression");
     pcre2_set_match_limit(p->context, STEP_LIMIT);
     pcre2_set_heap_limit(p->context, HEAP_LIMIT_KIB);
+    pcre2_jit_stack_assign(p->context, NULL, p->stack);
     return STATUS_OK;
 }
 
@@ -102,6 +106,7 @@ void pattern_free(pattern *p)
     pcre2_code_free(p->code);
     pcre2_match_data_free(p->data);
     pcre2_match_context_free(p->context);
+    pcre2_jit_stack_free(p->stack);
     free(p->words);
     free(p->copy);
     free(p);

@@ -6,13 +6,13 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "store/durable.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
@@ -22,39 +22,6 @@ enum { WRITE_SIZE = 1 << 20, SECTION_COMPRESS_MIN = 128 };
 static status fail_part(error *err, int errnum, const char *what, const char *path)
 {
     return fail_errno(err, errnum == EFBIG ? ENOSPC : errnum, "%s %s", what, path);
-}
-
-status make_dirs_durably(const char *path, error *err)
-{
-    char part[PATH_MAX];
-    size_t n = strlen(path);
-    if (n == 0 || n >= sizeof(part))
-        return fail(err, STATUS_INVALID, "the path '%s' is empty or too long", path);
-    memcpy(part, path, n + 1);
-    for (size_t i = 1; i <= n; i++) {
-        if (part[i] != '/' && part[i] != 0)
-            continue;
-        char was = part[i];
-        part[i] = 0;
-        int rc = mkdir(part, 0700);
-        if (rc != 0 && errno != EEXIST)
-            return fail_part(err, errno, "creating the directory", part);
-        if (rc == 0) {
-            char *slash = strrchr(part, '/');
-            status st;
-            if (!slash) {
-                st = file_sync_dir(".", err);
-            } else {
-                *slash = 0;
-                st = file_sync_dir(part[0] ? part : "/", err);
-                *slash = '/';
-            }
-            if (st != STATUS_OK)
-                return st;
-        }
-        part[i] = was;
-    }
-    return STATUS_OK;
 }
 
 static void write_header(part_file_writer *w)

@@ -42,8 +42,6 @@ void part_file_times(part_file_writer *w, int64_t min, int64_t max);
 MUST_USE status part_file_finish(part_file_writer *w, part **ret, error *err);
 /* Frees and removes what was begun; after finish too. */
 void part_file_done(part_file_writer *w);
-/* mkdir -p with every new name durable. */
-MUST_USE status make_dirs_durably(const char *path, error *err);
 
 /* Marks the part and gives STATUS_CORRUPT. */
 status part_damage(part *p, error *err, const char *what);

@@ -41,6 +41,8 @@ typedef struct {
 /* Reads series, blocks and label index into `a`. */
 MUST_USE status part_series_open(part_series *ret, part *p, arena *a, error *err);
 void part_series_close(part_series *ps);
+/* Closes the file; what was read into `a` stays. */
+void part_series_release(part_series *ps);
 /* Appends the label bytes (series.h) of a series. */
 void part_series_key(const part_series *ps, uint32_t series, buf *out);
 /* Decodes a block into arrays of blocks[block].samples elements. */

@@ -130,11 +130,16 @@ status part_series_open(part_series *ret, part *p, arena *a, error *err)
     return st;
 }
 
-void part_series_close(part_series *ps)
+void part_series_release(part_series *ps)
 {
     if (ps->fd >= 0)
         close(ps->fd);
     ps->fd = -1;
+}
+
+void part_series_close(part_series *ps)
+{
+    part_series_release(ps);
     ps->count = 0;
     arena_done(&ps->page_memory);
 }

@@ -242,6 +242,7 @@ static status add_part(scan *sc, uint32_t index, error *err)
     if (st == STATUS_OK)
         st = mark_streams(sc, pr, keep, err);
     bool newest = sc->q->newest_first;
+    uint32_t before = sc->source_count;
     for (uint32_t i = 0; i < pr->block_count && st == STATUS_OK; i++) {
         if (keep[i])
             st = add_source(sc,
@@ -252,6 +253,8 @@ static status add_part(scan *sc, uint32_t index, error *err)
                                       .block = i },
                             err);
     }
+    if (sc->source_count == before)
+        part_rows_close(pr); /* nothing of it will be read: its descriptor serves others */
     return st;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-#include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 enum { DAYS_MAX = 4096, RETRY_MS = 1000 };
@@ -409,6 +409,7 @@ void *sealer_main(void *arg)
             s->sealing = true;
             pthread_mutex_unlock(&s->lock);
             status st = seal_oldest(s, &err);
+            malloc_trim(0); /* the rows' memory goes back to the system */
             pthread_mutex_lock(&s->lock);
             s->sealing = false;
             s->seal_trouble = err;

@@ -150,6 +150,7 @@ static status scan_part(series_scan *sc, uint32_t index, error *err)
     roaring_bitmap_t *members = match_part(sc, ps);
     if (!members)
         return part_damage(ps->part, err, "the label index");
+    uint64_t before = sc->samples;
     roaring_uint32_iterator_t it;
     roaring_init_iterator(members, &it);
     for (uint32_t n = 0; it.has_value && st == STATUS_OK; n++) {
@@ -160,6 +161,8 @@ static status scan_part(series_scan *sc, uint32_t index, error *err)
         roaring_advance_uint32_iterator(&it);
     }
     roaring_bitmap_free(members);
+    if (sc->samples == before)
+        part_series_release(ps); /* nothing more of it will be read */
     return st;
 }
 

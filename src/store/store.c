@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "codec/otlp.h"
+#include "store/durable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -199,7 +200,7 @@ static void set_defaults(store_options *o)
 static status open_all(store *s, error *err)
 {
     char path[PATH_MAX];
-    status st = file_make_dirs(s->dir, 0700, err);
+    status st = make_dirs_durably(s->dir, err);
     if (st == STATUS_OK)
         st = take_lock(s, err);
     if (st == STATUS_OK)

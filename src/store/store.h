@@ -79,6 +79,7 @@ typedef struct {
     str value;
 } label;
 
+/* Of two samples of one series with the same time, the one that came in last counts. */
 typedef struct {
     const label *labels; /* sorted by name, "__name__" included */
     uint32_t label_count;
@@ -138,7 +139,8 @@ typedef struct {
 typedef bool row_sink(void *user, const batch *rows);
 MUST_USE status store_rows(store *s, const row_query *q, row_sink *sink, void *user, error *err);
 
-/* All spans of one trace, in order of start; STATUS_NOT_FOUND when there are none. */
+/* All spans of one trace, in order of start; STATUS_NOT_FOUND when there are none. `ret`:
+ * initialised by the caller for SIGNAL_TRACES; its limit is the query's. */
 MUST_USE status store_trace(store *s, trace_id id, batch *ret, error *err);
 
 /* ---- names ---- */
@@ -165,7 +167,8 @@ MUST_USE status store_label_values(store *s, const names_query *q, str name, are
                                    str_list *ret, error *err);
 
 /* Calls `wake` (from any thread, must be quick) after each ingest of logs became visible; for live
- * tail. Returns a handle for store_unwatch. */
+ * tail; it must not call the store. Returns a handle for store_unwatch_logs, 0 when there are 256
+ * already. */
 int store_watch_logs(store *s, void (*wake)(void *user, const batch *rows), void *user);
 void store_unwatch_logs(store *s, int handle);
 
