@@ -14,7 +14,7 @@ enum {
     READS_PER_EVENT = 4, /* of READ_BYTES: then the next connection has its turn */
     WRITE_PARTS = 16,
     LINGER_MS = 2000,
-    LINGER_BYTES = 1 << 20
+    LINGER_STOPPING_MS = 300
 };
 
 static const char http2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113, 3.4 */
@@ -146,7 +146,7 @@ static void conn_linger(conn *c)
         conn_close(c);
         return;
     }
-    conn_set_deadline(c, LINGER_MS);
+    conn_set_deadline(c, c->server->draining ? LINGER_STOPPING_MS : LINGER_MS);
 }
 
 static bool write_some(conn *c)
@@ -182,7 +182,7 @@ void conn_flush(conn *c)
 
 void conn_end(conn *c)
 {
-    if (c->dead)
+    if (c->dead || c->end_after_out)
         return;
     c->end_after_out = true;
     c->paused = true;

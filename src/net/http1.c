@@ -427,8 +427,10 @@ static void http1_timeout(conn *c)
 static void http1_drain(conn *c)
 {
     http1 *h = c->state;
-    if (!h->x)
+    if (!h->x && c->out.bytes)
         conn_end(c);
+    else if (!h->x)
+        conn_close(c); /* idle: there is nothing that waiting could save */
 }
 
 static void http1_done(conn *c)

@@ -250,10 +250,10 @@ static void begin_drain(http_server *s)
     conn *next;
     for (conn *c = s->conns; c; c = next) {
         next = c->next;
-        if (c->protocol)
-            c->protocol->drain(c);
-        else
+        if (!c->protocol)
             conn_close(c);
+        else if (!c->end_after_out)
+            c->protocol->drain(c);
     }
 }
 
@@ -279,14 +279,15 @@ static void *network_thread(void *arg)
     struct epoll_event events[EVENTS];
     int64_t next_tick = 0;
     for (;;) {
-        int wait_ms = s->conns ? (int)(s->tick_ns / NS_PER_MS) : -1;
+        int64_t tick_ns = s->draining ? MIN(s->tick_ns, 50 * NS_PER_MS) : s->tick_ns;
+        int wait_ms = s->conns ? (int)(tick_ns / NS_PER_MS) : -1;
         int n = epoll_wait(s->epoll, events, EVENTS, wait_ms);
         s->now_mono_ns = clock_mono_ns();
         for (int i = 0; i < n; i++)
             handle_event(s, &events[i]);
         if (s->now_mono_ns >= next_tick) {
             check_deadlines(s);
-            next_tick = s->now_mono_ns + s->tick_ns;
+            next_tick = s->now_mono_ns + tick_ns;
         }
         if (atomic_load(&s->stopping) && !s->draining)
             begin_drain(s);

@@ -190,18 +190,27 @@ UNUSED static void fixture_stop(fixture *f)
 
 /* ---- the client ---- */
 
-UNUSED static int client_connect(unsigned port)
+/* receive_bytes: of the kernel's buffer, so that a client that reads nothing is soon full; 0: its
+ * default. */
+static int client_connect_sized(unsigned port, int receive_bytes)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
     struct timeval limit = { .tv_sec = 10 };
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_true(fd >= 0);
+    if (receive_bytes)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes));
     assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     return fd;
+}
+
+UNUSED static int client_connect(unsigned port)
+{
+    return client_connect_sized(port, 0);
 }
 
 /* False: the server has closed the connection before all was sent. */

@@ -9,9 +9,9 @@ static const str upgrade = STR_INIT(
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
 
 /* A connected socket and the server's end of it. */
-static websocket *open_socket(unsigned port, int *ret_fd)
+static websocket *open_socket_sized(unsigned port, int receive_bytes, int *ret_fd)
 {
-    int fd = client_connect(port);
+    int fd = client_connect_sized(port, receive_bytes);
     client_send(fd, upgrade);
     answer a = client_read(fd, false);
     assert_int_equal(a.code, 101);
@@ -21,6 +21,11 @@ static websocket *open_socket(unsigned port, int *ret_fd)
     WAIT_FOR(atomic_load(&socket_accepted) != NULL);
     *ret_fd = fd;
     return atomic_load(&socket_accepted);
+}
+
+static websocket *open_socket(unsigned port, int *ret_fd)
+{
+    return open_socket_sized(port, 0, ret_fd);
 }
 
 /* Reads one unmasked frame; its opcode. */
@@ -71,11 +76,11 @@ static void sends_text_and_answers_pings(void **state)
     client_send(fd, STR("\x88\x82\0\0\0\0\x03\xe8")); /* close 1000 */
     assert_int_equal(read_frame(fd, &b), 8);
     expect_closed(fd);
+    close(fd);
     WAIT_FOR(atomic_load(&socket_closed) && ws_is_closed(ws));
     assert_false(ws_send_text(ws, STR("four")));
     buf_done(&b);
     ws_unref(ws);
-    close(fd);
     fixture_stop(&f);
 }
 
@@ -96,9 +101,9 @@ static void closes_after_what_is_queued(void **state)
     assert_memory_equal(b.ptr, "\x03\xf3why", 5);
     client_send(fd, STR("\x88\x82\0\0\0\0\x03\xf3"));
     expect_closed(fd);
+    close(fd);
     WAIT_FOR(atomic_load(&socket_closed));
     buf_done(&b);
-    close(fd);
     fixture_stop(&f);
 }
 
@@ -107,7 +112,7 @@ static void a_slow_client_fills_its_queue_and_no_more(void **state)
     (void)state;
     fixture f = fixture_start(NULL);
     int fd;
-    websocket *ws = open_socket(f.port, &fd);
+    websocket *ws = open_socket_sized(f.port, 8192, &fd);
     char text[1000];
     memset(text, 'x', sizeof(text));
     /* The kernel's buffers and the server's take some, then the queue of 10,000 bytes fills. */
