@@ -59,6 +59,7 @@ static bool take_short_text(decoder *d, str *ret)
  * text. */
 static str valid_utf8(decoder *d, str s)
 {
+    static const char replacement[3] = { '\xef', '\xbf', '\xbd' };
     size_t good = utf8_valid_prefix(s);
     if (good == s.len)
         return s;
@@ -73,8 +74,8 @@ static str valid_utf8(decoder *d, str s)
         n += good;
         s = str_slice(s, good, s.len);
         if (s.len) {
-            memcpy(to + n, "\xef\xbf\xbd", 3);
-            n += 3;
+            memcpy(to + n, replacement, sizeof(replacement));
+            n += sizeof(replacement);
             s = str_slice(s, 1, s.len);
         }
         good = utf8_valid_prefix(s);

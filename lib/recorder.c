@@ -131,9 +131,11 @@ void recorder_close(recorder *r, bool remove)
     atomic_store(atomic_u64(&r->header->ended), 1);
     if (remove && r->path[0])
         unlink(r->path);
-    /* Threads that are inside a call write into this from now on, which nobody reads. */
-    mmap(r->base, r->bytes, PROT_READ | PROT_WRITE,
-         MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    /* Threads that are inside a call write into this from now on, which nobody reads. Should it
+     * fail, they write into the file, which does no harm either. */
+    void *plain = mmap(r->base, r->bytes, PROT_READ | PROT_WRITE,
+                       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    (void)plain;
     if (r->fd >= 0)
         close(r->fd);
     r->fd = -1;
