@@ -17,6 +17,7 @@ ROOT = os.environ.get("SONDE_ROOT") or os.path.dirname(os.path.dirname(os.path.a
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
 FULL = bool(os.environ.get("SONDE_FULL"))
 SONDE = os.path.join(BUILD, "sonde")
+LOG_PAGE = 5000  # what the server gives at most for one log query
 
 
 def free_ports(count):
@@ -57,8 +58,11 @@ def wait_for(what, condition, seconds=20, every=0.02):
 
 def get(url, timeout=30, headers=None):
     request = urllib.request.Request(url, headers=headers or {})
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
-        return answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as e:
+        raise AssertionError("%s answered %d: %s" % (url, e.code, e.read()[:400])) from None
 
 
 def get_json(url, timeout=30):
@@ -160,12 +164,23 @@ class Server:
             url += "&time=%.3f" % at
         return get_json(url)["data"]["result"]
 
-    def logs(self, query, since=3600, limit=1000):
-        """[(time_ns, line, {all fields})], newest first."""
-        now = time.time()
-        answer = get_json("%s/loki/api/v1/query_range?query=%s&start=%d&end=%d&limit=%d&direction=backward"
-                          % (self.http, urllib.parse.quote(query), (now - since) * 1e9,
-                             (now + 3600) * 1e9, limit))
+    def logs(self, query, since=3600, limit=1000000):
+        """[(time_ns, line, {all fields})], newest first; asks page after page."""
+        rows, start = [], int((time.time() - since) * 1e9)
+        while len(rows) < limit:
+            page = self.log_page(query, start, min(limit, LOG_PAGE))
+            if rows and page and rows[-1][0] == page[-1][0] and len(page) == LOG_PAGE:
+                raise AssertionError("more than %d lines at one moment" % LOG_PAGE)
+            rows = [row for row in rows if row[0] < start] + page
+            if len(page) < LOG_PAGE:
+                break
+            start = page[-1][0]
+        return sorted(rows, key=lambda row: -row[0])
+
+    def log_page(self, query, start, limit):
+        answer = get_json("%s/loki/api/v1/query_range?query=%s&start=%d&end=%d&limit=%d&direction=forward"
+                          % (self.http, urllib.parse.quote(query), start, (time.time() + 3600) * 1e9,
+                             limit))
         rows = []
         for stream in answer["data"]["result"]:
             for value in stream["values"]:
@@ -174,7 +189,7 @@ class Server:
                     extra = value[2]
                     fields.update(extra.get("structuredMetadata", extra))
                 rows.append((int(value[0]), value[1], fields))
-        return sorted(rows, key=lambda row: -row[0])
+        return sorted(rows, key=lambda row: row[0])
 
     def trace(self, trace_id):
         return get_json("%s/jaeger/api/traces/%s" % (self.http, trace_id))["data"][0]
