@@ -237,6 +237,8 @@ int64_t recorder_ticks_to_ns(recorder_reader *r, uint64_t ticks)
         i--;
     const recorder_clock_row *row = &r->clock[i];
     __int128 away = (__int128)ticks - (__int128)row->ticks;
-    __int128 ns = (__int128)row->real_ns + (away * (__int128)row->mult >> 32);
+    /* 65 bits with sign times 63 bits fits, whatever a damaged file says. */
+    __int128 mult = (__int128)MIN(row->mult, (uint64_t)INT64_MAX);
+    __int128 ns = (__int128)row->real_ns + (away * mult >> 32);
     return ns > INT64_MAX ? INT64_MAX : ns < 0 ? 0 : (int64_t)ns;
 }

@@ -121,7 +121,7 @@ static int64_t last_in_ring(recorder_reader *r, uint32_t ring)
 {
     int64_t last = 0;
     const extent_place *place = recorder_find_extent(r, ring, 0);
-    const extent_place *end = r->extents + r->extent_count;
+    const extent_place *end = place ? r->extents + r->extent_count : NULL;
     while (place && place + 1 < end && place[1].ring == ring)
         place++;
     ring_stream s = { .ring = ring, .index = place ? place->index : 0 };
