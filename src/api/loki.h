@@ -12,7 +12,10 @@ MUST_USE bool loki_time(api_request *r, const char *name, int64_t fallback_ns, i
 
 /* [{"stream":{…},"values":[["ns","line",{…}],…]},…]: streams in order of appearance. The third
  * element holds structured metadata and extracted labels, as Loki's categorize-labels has them. */
-void loki_write_streams(json_writer *w, const logql_lines *lines, uint32_t first, uint32_t end);
+void loki_write_streams(json_writer *w, const logql_lines *lines);
+/* Lines `first` to before `end` in their own order: a stream comes again where it is interrupted.
+ */
+void loki_write_runs(json_writer *w, const logql_lines *lines, uint32_t first, uint32_t end);
 
 void loki_query(api_request *r);
 void loki_query_range(api_request *r);

@@ -51,28 +51,44 @@ static void put_line(json_writer *w, const logql_line *line)
     json_end_array(w);
 }
 
-void loki_write_streams(json_writer *w, const logql_lines *lines, uint32_t first, uint32_t end)
+static void begin_stream(json_writer *w, labels stream)
+{
+    json_begin_object(w);
+    json_key(w, STR("stream"));
+    prometheus_labels(w, stream);
+    json_key(w, STR("values"));
+    json_begin_array(w);
+}
+
+static void end_stream(json_writer *w)
+{
+    json_end_array(w);
+    json_end_object(w);
+}
+
+void loki_write_streams(json_writer *w, const logql_lines *lines)
 {
     json_begin_array(w);
     for (uint32_t s = 0; s < lines->stream_count; s++) {
-        bool open = false;
-        for (uint32_t i = first; i < end; i++) {
-            if (lines->lines[i].stream != s)
-                continue;
-            if (!open) {
-                json_begin_object(w);
-                json_key(w, STR("stream"));
-                prometheus_labels(w, lines->streams[s]);
-                json_key(w, STR("values"));
-                json_begin_array(w);
-                open = true;
-            }
-            put_line(w, &lines->lines[i]);
-        }
-        if (open) {
-            json_end_array(w);
-            json_end_object(w);
-        }
+        begin_stream(w, lines->streams[s]);
+        for (uint32_t i = 0; i < lines->count; i++)
+            if (lines->lines[i].stream == s)
+                put_line(w, &lines->lines[i]);
+        end_stream(w);
+    }
+    json_end_array(w);
+}
+
+void loki_write_runs(json_writer *w, const logql_lines *lines, uint32_t first, uint32_t end)
+{
+    json_begin_array(w);
+    for (uint32_t i = first; i < end; i++) {
+        uint32_t stream = lines->lines[i].stream;
+        if (i == first || lines->lines[i - 1].stream != stream)
+            begin_stream(w, lines->streams[stream]);
+        put_line(w, &lines->lines[i]);
+        if (i + 1 == end || lines->lines[i + 1].stream != stream)
+            end_stream(w);
     }
     json_end_array(w);
 }
@@ -132,7 +148,7 @@ static void answer_lines(api_request *r, const logql_pipeline *pipeline, int64_t
     json_key(&r->json, STR("encodingFlags"));
     json_raw(&r->json, STR("[\"categorize-labels\"]"));
     json_key(&r->json, STR("result"));
-    loki_write_streams(&r->json, &lines, 0, lines.count);
+    loki_write_streams(&r->json, &lines);
     end_data(r, &lines);
 }
 

@@ -86,7 +86,7 @@ static void send_lines(tail *t, const logql_lines *lines, uint32_t first, uint32
     uint64_t told = MIN(t->dropped, DROPPED_TOLD_MOST);
     json_begin_object(&w);
     json_key(&w, STR("streams"));
-    loki_write_streams(&w, lines, first, end);
+    loki_write_runs(&w, lines, first, end);
     if (told)
         put_dropped(&w, told);
     json_end_object(&w);
@@ -111,7 +111,7 @@ static void wait_line(tail *t, const logql_lines *lines, uint32_t i)
     json_writer w = json_write(&out);
     json_begin_object(&w);
     json_key(&w, STR("streams"));
-    loki_write_streams(&w, lines, i, i + 1);
+    loki_write_runs(&w, lines, i, i + 1);
     json_end_object(&w);
     struct waiting *m = NULL;
     if (!out.failed && t->waiting_bytes + out.len <= WAITING_LIMIT)

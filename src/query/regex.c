@@ -34,7 +34,7 @@ static status regex_prepare(regex *re, pcre2_general_context *general)
     re->data = pcre2_match_data_create_from_pattern(re->code, general);
     re->context = pcre2_match_context_create(general);
     if (!re->data || !re->context)
-        return STATUS_NO_MEMORY;
+        return STATUS_LIMIT;
     pcre2_set_match_limit(re->context, REGEX_MATCH_LIMIT);
     pcre2_set_depth_limit(re->context, REGEX_DEPTH_LIMIT);
     return STATUS_OK;
@@ -49,7 +49,7 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
     pcre2_general_context *general = pcre2_general_context_create(regex_alloc, regex_dealloc, a);
     pcre2_compile_context *context = general ? pcre2_compile_context_create(general) : NULL;
     if (!re || !context)
-        return fail(err, STATUS_NO_MEMORY, "no memory for a regular expression");
+        return fail(err, STATUS_LIMIT, "no memory for a regular expression");
     uint32_t options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOTALL | PCRE2_DOLLAR_ENDONLY |
                        PCRE2_NEVER_BACKSLASH_C;
     if (mode == REGEX_WHOLE)
@@ -58,6 +58,8 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
     PCRE2_SIZE offset = 0;
     re->code =
         pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, options, &code, &offset, context);
+    if (!re->code && code == PCRE2_ERROR_HEAP_FAILED)
+        return fail(err, STATUS_LIMIT, "no memory for a regular expression");
     if (!re->code) {
         PCRE2_UCHAR text[160];
         pcre2_get_error_message(code, text, sizeof(text));
@@ -65,7 +67,7 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
                     (char *)text, (size_t)offset, (int)MIN(pattern.len, 120), pattern.ptr);
     }
     if (regex_prepare(re, general) != STATUS_OK)
-        return fail(err, STATUS_NO_MEMORY, "no memory for a regular expression");
+        return fail(err, STATUS_LIMIT, "no memory for a regular expression");
     *ret = re;
     return STATUS_OK;
 }

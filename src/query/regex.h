@@ -12,7 +12,8 @@ typedef struct regex regex;
 
 typedef enum { REGEX_SEARCH, REGEX_WHOLE } regex_mode; /* anywhere, or anchored at both ends */
 
-/* STATUS_INVALID with the reason and the byte offset in the pattern. */
+/* STATUS_INVALID with the reason and the byte offset in the pattern; STATUS_LIMIT when the arena is
+ * full. */
 MUST_USE status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error *err);
 
 /* STATUS_LIMIT when the match took too many steps. */

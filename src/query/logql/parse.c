@@ -42,9 +42,10 @@ static bool shared_function(str name)
 static status compile(parser *p, const token *at, str text, regex_mode mode, regex **ret)
 {
     error cause;
-    if (regex_compile(ret, text, mode, p->arena, &cause) != STATUS_OK)
+    status st = regex_compile(ret, text, mode, p->arena, &cause);
+    if (st == STATUS_INVALID)
         return promql_fail_at(p->err, p->query, at->start, "%s", cause.message);
-    return STATUS_OK;
+    return st == STATUS_OK ? st : parser_no_memory(p);
 }
 
 status logql_compile(parser *p, const token *at, str text, regex_mode mode, regex **ret)

@@ -60,12 +60,13 @@ status promql_fn_label_replace(promql_engine *e, const promql_grid *g, const pro
     error cause;
     str pattern = string_arg(n->call.args[4])->string;
     TRY(valid_label_name(e, string_arg(n->call.args[1])->string, "destination", "label_replace"));
-    if (regex_compile(&re, pattern, REGEX_WHOLE, e->arena, &cause) != STATUS_OK)
-        return PROMQL_FAIL(e, "invalid regular expression in label_replace(): %s", cause.message);
+    status st = regex_compile(&re, pattern, REGEX_WHOLE, e->arena, &cause);
+    if (st != STATUS_OK)
+        return fail(e->err, st, "invalid regular expression in label_replace(): %s", cause.message);
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
     buf scratch;
     buf_init(&scratch, LABEL_VALUE_LIMIT);
-    status st = replace_rows(e, n, re, &scratch, ret);
+    st = replace_rows(e, n, re, &scratch, ret);
     buf_done(&scratch);
     TRY(st);
     return promql_finish_call(e, g, n, ret);

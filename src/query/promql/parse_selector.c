@@ -32,9 +32,13 @@ static status matcher_accepts_empty(parser *p, const matcher *m, uint32_t at, bo
     regex *re;
     error cause;
     bool matches;
-    if (regex_compile(&re, m->value, REGEX_WHOLE, p->arena, &cause) != STATUS_OK ||
-        regex_match(re, STR_EMPTY, &matches, &cause) != STATUS_OK)
+    status st = regex_compile(&re, m->value, REGEX_WHOLE, p->arena, &cause);
+    if (st == STATUS_OK)
+        st = regex_match(re, STR_EMPTY, &matches, &cause);
+    if (st == STATUS_INVALID)
         return promql_fail_at(p->err, p->query, at, "%s", cause.message);
+    if (st != STATUS_OK)
+        return parser_no_memory(p);
     *ret = matches == (m->op == MATCH_RE);
     return STATUS_OK;
 }
