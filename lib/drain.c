@@ -31,6 +31,15 @@ void drain_count_drop(source *s, signal_kind signal, recorder_drop reason, uint6
                  signal_name(signal), err.message);
 }
 
+bool drain_commit(source *s, feed f)
+{
+    error err;
+    if (recorder_cursor_commit(s->reader, s->cursor[f], &err) == STATUS_OK)
+        return true;
+    lib_warn("a cursor cannot be written: %s", err.message);
+    return false;
+}
+
 void drain_read_failed(drainer *d, source *s, feed f, const error *err)
 {
     int64_t now = clock_mono_ns();

@@ -70,6 +70,9 @@ bool drain_reached(const drainer *d, int64_t wall_ns);
 source *drain_next_source(drainer *d, feed f);
 /* Counts rows that a sink will never get. */
 void drain_count_drop(source *s, signal_kind signal, recorder_drop reason, uint64_t rows);
+/* Moves the feed's cursor in the file to where its polls have come; false, with a warning, when it
+ * cannot be written. */
+bool drain_commit(source *s, feed f);
 /* After a read error: one warning a minute; a dead source is given up. */
 void drain_read_failed(drainer *d, source *s, feed f, const error *err);
 /* Cuts attributes to the configured number and length. */

@@ -40,7 +40,6 @@ void drain_lane_done(void *user, signal_kind signal, const export_result *result
     drainer *d = user;
     lane_work *w = &d->work[signal];
     source *s = w->owner;
-    error err;
     if (!s)
         return;
     w->owner = NULL;
@@ -51,9 +50,8 @@ void drain_lane_done(void *user, signal_kind signal, const export_result *result
         s->metrics_sent = true;
         if (s == d->own)
             d->metrics_sent_ns = d->metrics_collected_ns;
-    } else if (!w->live &&
-               recorder_cursor_commit(s->reader, s->cursor[feed_of(signal)], &err) != STATUS_OK) {
-        lib_warn("a cursor cannot be written: %s", err.message);
+    } else if (!w->live) {
+        drain_commit(s, feed_of(signal));
     }
 }
 
@@ -106,8 +104,12 @@ static bool rows_step(drainer *d, signal_kind signal, bool *ret_more)
         drain_read_failed(d, s, f, &err);
     w->due_ns = clock_mono_ns() + (more ? 0 : how->schedule_ms * NS_PER_MS);
     *ret_more = *ret_more || more;
-    if (st != STATUS_OK || batch_row_count(b) == 0)
+    if (st != STATUS_OK)
         return false;
+    if (batch_row_count(b) == 0) {
+        drain_commit(s, f); /* it may have passed over rows of other signals */
+        return false;
+    }
     drain_limit_attributes(d->settings, b);
     send_batch(d, signal, s, b);
     return true;
@@ -199,7 +201,7 @@ static void give_way(drainer *d, signal_kind signal)
                         signal == SIGNAL_TRACES ? b : NULL, &live, &more, &err) != STATUS_OK)
             break;
         drain_count_drop(s, signal, RECORDER_DROP_SPOOL, batch_row_count(b));
-        if (recorder_cursor_commit(s->reader, s->cursor[f], &err) != STATUS_OK)
+        if (!drain_commit(s, f))
             break;
     }
     d->making_room = false;

@@ -9,7 +9,6 @@
 /* What became of the pending lines; false while they wait. */
 static bool finish_pending(drainer *d)
 {
-    error err;
     lines_progress progress = line_sink_step(&d->lines);
     if (progress == LINES_BLOCKED)
         return false;
@@ -19,8 +18,7 @@ static bool finish_pending(drainer *d)
         return true;
     if (progress == LINES_GONE && d->lines.kind != LOG_TO_NONE)
         drain_count_drop(s, SIGNAL_LOGS, RECORDER_DROP_EXPORT, d->lines_rows);
-    if (recorder_cursor_commit(s->reader, s->cursor[FEED_LINES], &err) != STATUS_OK)
-        lib_warn("a cursor cannot be written: %s", err.message);
+    drain_commit(s, FEED_LINES);
     return true;
 }
 
@@ -61,8 +59,10 @@ bool drain_lines_step(drainer *d, bool *ret_more)
     }
     d->lines_rows = d->logs.logs.count + d->spans.spans.count;
     *ret_more = *ret_more || more;
-    if (d->lines_rows == 0)
+    if (d->lines_rows == 0) {
+        drain_commit(s, FEED_LINES); /* it may have passed over rows of other signals */
         return false;
+    }
     d->lines_owner = s;
     render(d);
     finish_pending(d);

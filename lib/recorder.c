@@ -68,8 +68,10 @@ static status open_file(recorder *r, const recorder_options *options, error *err
         st = fail_errno(err, errno, "map %s", r->path);
     } else {
         set_geometry(r, base, bytes);
-        if (reserve_first(r))
+        if (reserve_first(r)) {
+            recorder_note_room(r);
             return STATUS_OK;
+        }
         munmap(base, bytes);
         st = fail(err, STATUS_FULL, "no space for %s: %zu KiB are needed", r->path,
                   (size_t)(r->blocks - r->base + 7 * RECORDER_BLOCK_BYTES) / 1024);

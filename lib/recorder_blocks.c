@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static void say_reduced(recorder *r, uint32_t blocks)
@@ -13,11 +14,23 @@ static void say_reduced(recorder *r, uint32_t blocks)
         return;
     char line[PATH_MAX + 160];
     int n = snprintf(line, sizeof(line),
-                     "sonde: no space left for the recorder %s: it stays at %u KiB, and what does "
-                     "not fit is dropped and counted\n",
+                     "sonde: no room for all of the recorder %s: it is reduced to %u KiB, and what "
+                     "does not fit is dropped and counted\n",
                      r->path, (unsigned)(blocks * (RECORDER_BLOCK_BYTES / 1024)));
     if (n > 0 && write(STDERR_FILENO, line, MIN((size_t)n, sizeof(line) - 1)) < 0)
         return; /* nobody to tell */
+}
+
+/* Other files may take or free space later; this only says at once what is known at once. */
+void recorder_note_room(recorder *r)
+{
+    struct statvfs fs;
+    uint64_t have = atomic_load(atomic_u64(&r->header->reserved));
+    if (r->fd < 0 || fstatvfs(r->fd, &fs) != 0)
+        return;
+    uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize / RECORDER_BLOCK_BYTES;
+    if (have + room < r->block_count)
+        say_reduced(r, (uint32_t)(have + room));
 }
 
 /* Makes blocks up to `wanted` usable; false when that cannot be. Several threads may do it at once:

@@ -75,6 +75,8 @@ MUST_USE status recorder_file_create(const recorder_options *options, uint64_t i
                                      size_t *inout_bytes, char path[PATH_MAX], int *ret_fd,
                                      error *err);
 /* Takes space for bytes [from, to) and touches it; false when the file system has none. */
+/* Says once, on stderr, when the file system has less room than the recorder may come to need. */
+void recorder_note_room(recorder *r);
 bool recorder_file_reserve(recorder *r, size_t from, size_t to);
 
 /* lib/recorder_header.c */
