@@ -172,6 +172,33 @@ static void a_hanging_receiver_holds_up_neither_lines_nor_stop(void **state UNUS
     stub_stop(&server);
 }
 
+/* Three times what the recorder holds goes by: every line is written, the OTLP side loses and
+ * counts. */
+static void an_absent_receiver_costs_the_lines_nothing(void **state UNUSED)
+{
+    char filler[501];
+    memset(filler, 'x', 500);
+    filler[500] = '\0';
+    sonde_options o = live_options();
+    o.otlp_endpoint = "http://127.0.0.1:1";
+    o.recorder_bytes = MiB(1);
+    o.stop_timeout_ms = 100;
+    assert_int_equal(sonde_start(&o), 0);
+    int64_t end = clock_mono_ns() + 60 * NS_PER_S;
+    for (size_t i = 1; i <= 6000; i++) {
+        sonde_info("long", sonde_kv("filler", filler));
+        while (i % 300 == 0 && live_count("\"long\"") < i && clock_mono_ns() < end)
+            usleep(1000);
+    }
+    assert_int_equal(live_count("\"long\""), 6000);
+    sonde_http_response page;
+    assert_true(sonde_http_handle(&(sonde_http_request){ .path = "/metrics" }, &page));
+    str text = str_n(page.body, page.body_len);
+    assert_true(str_contains(text, STR("{reason=\"spool_full\",signal=\"logs\"} ")));
+    assert_true(str_contains(text, STR("{reason=\"recorder_full\",signal=\"logs\"} 0\n")));
+    sonde_http_response_free(&page);
+}
+
 static void a_refusal_is_counted_and_the_rest_goes_on(void **state UNUSED)
 {
     stub_server server;
@@ -349,6 +376,7 @@ int main(void)
         LIVE(all_signals_go_out_by_otlp),
         LIVE(what_a_receiver_did_not_take_is_sent_by_the_next_start),
         LIVE(a_hanging_receiver_holds_up_neither_lines_nor_stop),
+        LIVE(an_absent_receiver_costs_the_lines_nothing),
         LIVE(a_refusal_is_counted_and_the_rest_goes_on),
         LIVE(the_next_start_sends_what_a_killed_process_left),
         LIVE(another_service_leaves_it_alone),
