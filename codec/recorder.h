@@ -66,8 +66,9 @@ MUST_USE status recorder_cursor_commit(recorder_reader *r, recorder_cursor *c, e
 void recorder_cursor_rewind(recorder_reader *r, recorder_cursor *c);
 /* Records and bytes behind the last poll, as far as is known; for queue displays. */
 uint64_t recorder_cursor_behind_bytes(recorder_reader *r, recorder_cursor *c);
-/* The same in whole extents, as of the reader's last poll with any cursor, without reading them:
- * cheap enough for every poll. The extent that each thread is writing into does not count. */
+/* Bytes of whole extents behind the last commit, as of the reader's last poll with any cursor:
+ * reads nothing, cheap enough for every poll. The extent that each thread is writing into does not
+ * count. */
 uint64_t recorder_cursor_behind_extents(recorder_reader *r, recorder_cursor *c);
 /* Takes a sink's name out of the file, so that it no longer holds space. */
 MUST_USE status recorder_sink_remove(recorder_reader *r, str sink, error *err);

@@ -210,7 +210,7 @@ uint64_t recorder_cursor_behind_extents(recorder_reader *r, recorder_cursor *c)
     uint64_t blocks = 0;
     for (uint32_t i = 0; i + 1 < r->extent_count; i++) {
         const extent_place *place = &r->extents[i];
-        uint64_t at = place->ring < c->count ? c->at[place->ring] : 0;
+        uint64_t at = place->ring < c->count ? c->committed[place->ring] : 0;
         if (place[1].ring == place->ring && place->index >= RECORDER_SEQ_INDEX(at))
             blocks += place->blocks;
     }
