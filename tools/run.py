@@ -60,10 +60,10 @@ def missing(url):
 
 
 def stop(processes):
+    """The last started first, each to its end: the example hands over what it has to the server."""
     for process in reversed(processes):
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-    for process in reversed(processes):
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
