@@ -38,9 +38,10 @@ void record_header_write(char *bytes, const record_header *h)
 
 void segment_header_write(char *bytes, uint64_t first)
 {
+    static const char magic[8] = SEGMENT_MAGIC; /* unterminated */
     uint32_t version = INTAKE_VERSION;
     memset(bytes, 0, SEGMENT_HEADER);
-    memcpy(bytes, SEGMENT_MAGIC, 8);
+    memcpy(bytes, magic, 8);
     memcpy(bytes + 8, &version, 4);
     memcpy(bytes + 16, &first, 8);
     uint64_t sum = XXH3_64bits(bytes, 24);

@@ -305,13 +305,13 @@ static status seal_metrics(sealing *sl, error *err)
     if (m->count == 0)
         return STATUS_OK;
     day_set *days = malloc(sizeof(*days));
-    mem_series **order = malloc(m->count * sizeof(*order));
+    mem_series **order = malloc(m->count * sizeof(mem_series *));
     status st = days && order ? find_days(m, days, err)
                               : fail(err, STATUS_NO_MEMORY, "no memory to seal samples");
     mem_metrics sorted = *m; /* readers go on with the order of arrival */
     if (st == STATUS_OK) {
-        memcpy(order, m->series, m->count * sizeof(*order));
-        qsort(order, m->count, sizeof(*order), by_key);
+        memcpy(order, m->series, m->count * sizeof(mem_series *));
+        qsort(order, m->count, sizeof(mem_series *), by_key);
         sorted.series = order;
     }
     mem_part view = { .first_sequence = sl->m->first_sequence,

@@ -94,8 +94,8 @@ static mem_series *place_in(mem_metrics *m, series_key *k)
 {
     if (m->count == m->capacity) {
         uint32_t capacity = m->capacity ? m->capacity * 2 : 64;
-        mem_series **grown =
-            arena_grow(&m->memory, m->series, m->count * sizeof(*grown), capacity * sizeof(*grown));
+        mem_series **grown = arena_grow(&m->memory, m->series, m->count * sizeof(mem_series *),
+                                        capacity * sizeof(mem_series *));
         if (!grown)
             return NULL;
         m->series = grown;
