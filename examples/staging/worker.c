@@ -142,7 +142,9 @@ static const char *await_prediction(lane *l, const char *id, char *why, size_t s
             if (strcmp(status, "processing") != 0 && strcmp(status, "starting") != 0)
                 break;
         }
-        if (strcmp(status, "succeeded") != 0)
+        if (strcmp(status, "succeeded") == 0)
+            sonde_info("Model inference finished", sonde_kv("prediction_id", id));
+        else
             sonde_span_fail(why, sonde_kv("error.type", "prediction_failed"));
     }
     return strcmp(status, "succeeded") == 0 ? NULL : why;
