@@ -38,7 +38,7 @@ void record_header_write(char *bytes, const record_header *h)
 
 void segment_header_write(char *bytes, uint64_t first)
 {
-    static const char magic[8] = SEGMENT_MAGIC; /* unterminated */
+    static const uint8_t magic[8] = SEGMENT_MAGIC; /* unterminated */
     uint32_t version = INTAKE_VERSION;
     memset(bytes, 0, SEGMENT_HEADER);
     memcpy(bytes, magic, 8);

@@ -145,7 +145,7 @@ static void write_footer(part_file_writer *w)
         put_u64(&f, s->length);
         put_u64(&f, s->sum);
     }
-    static const char magic[8] = PART_MAGIC_END; /* unterminated */
+    static const uint8_t magic[8] = PART_MAGIC_END; /* unterminated */
     char t[PART_TRAILER] = { 0 };
     uint64_t offset = part_file_offset(w), sum = XXH3_64bits(f.ptr, f.len);
     uint32_t length = (uint32_t)f.len, version = PART_VERSION;
