@@ -96,7 +96,7 @@ void span_json_row(const batch *b, uint32_t row, buf *out)
     put_time(&w, STR("start"), s->start_ns[row]);
     put_time(&w, STR("end"), s->end_ns[row]);
     JSON_PUT(&w, f64, "duration_ms",
-             (double)((s->end_ns[row] - s->start_ns[row]) / NS_PER_US) / 1000.0);
+             (double)(s->end_ns[row] - s->start_ns[row]) / (double)NS_PER_MS);
     if (s->status[row] != SPAN_STATUS_UNSET)
         JSON_PUT(&w, str, "status", s->status[row] == SPAN_STATUS_OK ? STR("ok") : STR("error"));
     if (s->status_message[row].len)

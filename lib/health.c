@@ -228,7 +228,7 @@ static void write_check(json_writer *w, const check_view *v, sonde_health_shape 
     }
     json_begin_object(w);
     JSON_PUT(w, str, "status", str_c(v->good ? "ok" : "failed"));
-    JSON_PUT(w, f64, "duration_ms", (double)(v->duration_ns / NS_PER_US) / 1000.0);
+    JSON_PUT(w, f64, "duration_ms", (double)v->duration_ns / (double)NS_PER_MS);
     if (v->detail[0])
         JSON_PUT(w, str, "detail", str_c(v->detail));
     json_end_object(w);

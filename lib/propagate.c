@@ -70,10 +70,9 @@ static str take_header(sonde_header_get *get, void *user, const char *name, char
 {
     const char *text = get(user, name);
     size_t n = text ? strlen(text) : 0;
-    if (n >= size)
+    if (n == 0 || n >= size)
         return STR_EMPTY;
-    if (n)
-        memcpy(copy, text, n);
+    memcpy(copy, text, n + 1);
     return str_n(copy, n);
 }
 
