@@ -38,10 +38,10 @@ void record_header_write(char *bytes, const record_header *h)
 
 void segment_header_write(char *bytes, uint64_t first)
 {
-    static const uint8_t magic[8] = SEGMENT_MAGIC; /* unterminated */
     uint32_t version = INTAKE_VERSION;
     memset(bytes, 0, SEGMENT_HEADER);
-    memcpy(bytes, magic, 8);
+    for (size_t i = 0; i < 8; i++)
+        bytes[i] = SEGMENT_MAGIC[i];
     memcpy(bytes + 8, &version, 4);
     memcpy(bytes + 16, &first, 8);
     uint64_t sum = XXH3_64bits(bytes, 24);

@@ -145,7 +145,6 @@ static void write_footer(part_file_writer *w)
         put_u64(&f, s->length);
         put_u64(&f, s->sum);
     }
-    static const uint8_t magic[8] = PART_MAGIC_END; /* unterminated */
     char t[PART_TRAILER] = { 0 };
     uint64_t offset = part_file_offset(w), sum = XXH3_64bits(f.ptr, f.len);
     uint32_t length = (uint32_t)f.len, version = PART_VERSION;
@@ -153,7 +152,8 @@ static void write_footer(part_file_writer *w)
     memcpy(t + 8, &length, 4);
     memcpy(t + 12, &version, 4);
     memcpy(t + 16, &sum, 8);
-    memcpy(t + 24, magic, 8);
+    for (size_t i = 0; i < 8; i++)
+        t[24 + i] = PART_MAGIC_END[i];
     if (f.failed)
         w->pending.failed = true;
     part_file_write(w, buf_view(&f));
