@@ -5,7 +5,8 @@
 
 #include "query/logql/entry.h"
 
-#define SCRATCH_LIMIT MiB(8) /* for one record */
+#define SCRATCH_LIMIT MiB(8)                 /* for one record */
+#define LARGEST_MS    INT64_C(7000000000000) /* with range and offset it fits as nanoseconds */
 
 typedef struct {
     double *lines; /* differences, one per step and one more */
@@ -196,6 +197,8 @@ status logql_eval_range(promql_engine *e, const promql_grid *g, const promql_nod
 {
     const logql_range *range = n->external.user;
     collector c = { .e = e, .g = g, .range = range };
+    if (g->start_ms < -LARGEST_MS || grid_time(g, g->steps - 1) > LARGEST_MS)
+        return PROMQL_FAIL(e, "the query's time is out of range");
     c.start_ns = (g->start_ms - range->offset_ms) * NS_PER_MS;
     row_query q = { .from_ns = c.start_ns - range->range_ms * NS_PER_MS + 1,
                     .to_ns = (grid_time(g, g->steps - 1) - range->offset_ms) * NS_PER_MS + 1,

@@ -5,6 +5,8 @@
 
 #include "query/logql/metric.h"
 
+#define LARGEST_MS 1e12 /* 31 years, of a range or an offset */
+
 static const logql_range_function range_functions[] = {
     { "count_over_time", false, false, "Number of lines in the window." },
     { "rate", true, false, "Lines per second." },
@@ -145,7 +147,7 @@ static status parse_milliseconds(parser *p, bool is_signed, int64_t *ret)
     if (t->kind != TOKEN_DURATION)
         return parser_unexpected(p, t, NULL, "a duration like 5m");
     double ms = sign * t->number * 1000;
-    if (!(ms < 9e15 && ms > -9e15) || (!is_signed && ms < 1))
+    if (!(ms < LARGEST_MS && ms > -LARGEST_MS) || (!is_signed && ms < 1))
         return promql_fail_at(p->err, p->query, t->start, "duration out of range");
     *ret = (int64_t)ms;
     return STATUS_OK;

@@ -188,7 +188,7 @@ static status lex_number(lexer *l)
         if (!push(l, TOKEN_DURATION, start, end))
             return no_memory(l);
         l->tokens[l->count - 1].number =
-            logql ? (double)ns / 1e9 : (double)(ns / NS_PER_MS) / 1000.0;
+            logql ? (double)ns / 1e9 : (double)((ns + NS_PER_MS / 2) / NS_PER_MS) / 1000;
         return STATUS_OK;
     }
     if (logql && lex_bytes(text, &value)) {

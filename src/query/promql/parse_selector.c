@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#define LARGEST_MS 9.2e15 /* what keeps nanosecond arithmetic within int64 */
+#define LARGEST_MS 9.2e12 /* 291 years: as nanoseconds it fits into int64 */
 
 static bool matcher_op(const token *t, match_op *ret)
 {

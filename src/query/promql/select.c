@@ -7,6 +7,7 @@
 
 #define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
 #define DEFAULT_STEP_MS     (60 * 1000)
+#define LARGEST_MS          INT64_C(9200000000000)
 
 int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, int64_t time_ms)
 {
@@ -26,6 +27,12 @@ int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, i
     return time_ms - shift->offset_ms;
 }
 
+/* Within what fits as nanoseconds. */
+static int64_t clamp_ms(int64_t ms)
+{
+    return MAX(-LARGEST_MS, MIN(ms, LARGEST_MS));
+}
+
 /* The store's samples in (first step - back_ms, last step]. */
 static status fetch(promql_engine *e, const promql_grid *g, const promql_selector *s,
                     int64_t back_ms, series_set *ret)
@@ -34,8 +41,8 @@ static status fetch(promql_engine *e, const promql_grid *g, const promql_selecto
     series_query q = {
         .matchers = s->matchers,
         .matcher_count = s->matcher_count,
-        .from_ms = promql_shifted_time(e, &s->shift, g->start_ms) - back_ms + 1,
-        .to_ms = promql_shifted_time(e, &s->shift, grid_time(g, g->steps - 1)),
+        .from_ms = clamp_ms(promql_shifted_time(e, &s->shift, g->start_ms) - back_ms + 1),
+        .to_ms = clamp_ms(promql_shifted_time(e, &s->shift, grid_time(g, g->steps - 1))),
         .sample_limit = limit > e->samples ? limit - e->samples : 1,
         .control = e->options->control,
     };
