@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 
+import reference
+
 FILE_LINES, FUNCTION_LINES, COLUMNS, PUBLIC_HEADER_LINES = 800, 70, 100, 400
 COPIED_LINES = 14
 
@@ -148,6 +150,11 @@ def check_format(paths):
                 problem(match.group(1), int(match.group(2)), "not formatted; run ./check --fix")
 
 
+def check_reference():
+    if not reference.is_current():
+        problem("docs/reference/library.md", 1, "not what the headers say; run tools/reference.py")
+
+
 def main():
     paths = [p for p in tracked("*.c", "*.h") if not p.startswith("web/")]
     if "--fix" in sys.argv:
@@ -163,6 +170,7 @@ def main():
             sources[path] = code
     check_copies(sources)
     check_format(paths)
+    check_reference()
     for line in sorted(problems):
         print(line)
     print("check: %d files, %d problems" % (len(paths), len(problems)))

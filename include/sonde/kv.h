@@ -2,8 +2,7 @@
 /* Attributes: a key and a typed value, made in place at a call.
  *
  *     sonde_info("order_placed", sonde_kv("order_id", 42), sonde_kv("total", 99.5));
- *     sonde_error("db_failed", sonde_kv_errno(errno), sonde_kv_fmt("detail", "row %d of %d", i,
- * n));
+ *     sonde_error("db_failed", sonde_kv_errno(errno), sonde_kv_fmt("detail", "row %d", i));
  *
  * sonde_kv(key, value) takes bool, all integers, floating point, const char * (NULL is recorded as
  * null) and sonde_str; any other type does not compile. In C11 `true` is an int: the literals true

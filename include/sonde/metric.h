@@ -8,8 +8,7 @@
  *     sonde_bound_counter *eur = sonde_counter_bind(orders, "EUR"); // resolved once …
  *     sonde_counter_add(eur, 1);                                    // … then costs nothing
  *
- *     SONDE_TIMER(duration, "/users/{id}") { … }                  // seconds, also on return and
- * break
+ *     SONDE_TIMER(duration, "/users/{id}") { … }                  // seconds, also on return
  *
  * Names and units are kept as they are given: "http_requests_total" and "http.server.duration" with
  * .unit = "s" both work, and are translated where a protocol wants other names.

@@ -4,6 +4,7 @@
 The program of README.md is built from the installed files by find_package and by pkg-config, against
 the shared and the static library, in C11 and C++17, and prints what README.md says. The libraries
 give out no name but sonde_*, and are hardened. With neither export nor admin port, libc is enough.
+The snippets of docs/library.md compile.
 """
 import json
 import os
@@ -45,11 +46,8 @@ class Package:
         self.pkg_config_dir = next(self.prefix.rglob("sonde.pc")).parent
         self.lib = self.pkg_config_dir.parent
         self.shared, self.static = self.lib / "libsonde.so", self.lib / "libsonde.a"
-        with open(os.path.join(ROOT, "README.md")) as f:
-            program = re.search(r"```c\n(.*?)```", f.read(), re.S).group(1)
-        assert "sonde_start" in program
         self.c, self.cxx = where / "shop.c", where / "shop.cc"
-        self.c.write_text(program)
+        self.c.write_text(snippets("README.md", "c")[0])
         for name in ("shop.cc", "CMakeLists.txt"):
             shutil.copy(os.path.join(ROOT, "tests/packaging", name), where)
 
@@ -67,6 +65,11 @@ class Package:
         libs = ["-l:libsonde.a" if flag == "-lsonde" else flag
                 for flag in self.pkg_config("--static", "--libs")]
         return self.compile(name, "cc -std=gnu11", self.c, libs)
+
+
+def snippets(document, language):
+    with open(os.path.join(ROOT, document)) as f:
+        return re.findall(r"```%s\n(.*?)```" % language, f.read(), re.S)
 
 
 def needed(path):
@@ -129,7 +132,9 @@ def test_find_package_builds_it_shared_static_and_as_cxx(package):
         check_line(build / name)
 
 
-def test_only_names_of_ours_leave_the_libraries(package, minimal):
+def test_only_names_of_ours_leave_the_libraries_and_the_reference_has_them(package, minimal):
+    with open(os.path.join(ROOT, "docs/reference/library.md")) as f:
+        reference = f.read()
     for built in (package, minimal):
         for symbols in (run("nm", "-D", "--defined-only", built.shared),
                         run("nm", "-g", "--defined-only", built.static)):
@@ -137,6 +142,7 @@ def test_only_names_of_ours_leave_the_libraries(package, minimal):
                      if len(line.split()) == 3 and line.split()[1] != "A"]
             assert "sonde_start" in names
             assert [name for name in names if not name.startswith("sonde_")] == []
+            assert [name for name in names if not name.endswith("_") and name + "(" not in reference] == []
 
 
 def hardening(path):
@@ -177,3 +183,15 @@ def test_without_export_and_admin_port_libc_is_enough(minimal):
     check_line(static)
     flags = minimal.pkg_config("--static", "--libs")
     assert not {"-lcurl", "-lz", "-lmicrohttpd"} & set(flags), flags
+
+
+def test_the_snippets_of_the_guide_compile(package):
+    c, cxx = snippets("docs/library.md", "c"), snippets("docs/library.md", "cpp")
+    parts = [text for text in c if "int main" not in text]
+    programs = [("c11", "c", text) for text in c if "int main" in text]
+    programs += [("c++17", "c++", text) for text in cxx]
+    programs.append(("c11", "c", '#include "guide.h"\n' + "\n".join(parts)))
+    assert len(parts) > 10 and len(programs) > 2
+    for standard, language, text in programs:
+        run("cc", "-std=" + standard, *WARNINGS, "-fsyntax-only", "-I", os.path.join(ROOT, "tests/packaging"),
+            *package.pkg_config("--cflags"), "-x", language, "-", input=text)
