@@ -276,6 +276,9 @@ status intake_append(intake *in, intake_entry *e, error *err)
     if (e->payload.len > INTAKE_PAYLOAD_MAX)
         return fail(err, STATUS_LIMIT, "one request of %zu bytes; the intake log takes %zu",
                     e->payload.len, INTAKE_PAYLOAD_MAX);
+    if (RECORD_HEADER + SEGMENT_HEADER + e->payload.len > in->limit)
+        return fail(err, STATUS_LIMIT, "one request of %zu bytes; the intake log holds %zu",
+                    e->payload.len, in->limit);
     e->done = false;
     e->next = NULL;
     pthread_cond_init(&e->done_cond, NULL);

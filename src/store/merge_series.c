@@ -18,6 +18,7 @@ typedef struct {
     uint32_t count;
     arena directories;
     sample_list samples;
+    buf key; /* of the series being written */
 } series_merge;
 
 static void load_key(input *in)
@@ -54,9 +55,11 @@ static status merge_next(series_merge *m, part_series_writer *w, bool *ret_more,
     *ret_more = smallest != NULL;
     if (!smallest)
         return STATUS_OK;
-    str key = arena_str(&m->directories, buf_view(&smallest->key));
-    if (!key.ptr)
+    buf_clear(&m->key);
+    buf_str(&m->key, buf_view(&smallest->key));
+    if (m->key.failed)
         return fail(err, STATUS_NO_MEMORY, "no memory to merge parts");
+    str key = buf_view(&m->key);
     m->samples.count = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         input *in = &m->inputs[i];
@@ -108,6 +111,7 @@ status merge_series(store *s, part *const *inputs, uint32_t count, part **ret, e
     if (!m.inputs)
         return fail(err, STATUS_NO_MEMORY, "no memory to merge parts");
     arena_init(&m.directories, MERGE_MEMORY);
+    buf_init(&m.key, 0);
     status st = STATUS_OK;
     uint32_t opened = 0;
     for (; opened < count && st == STATUS_OK; opened++) {
@@ -133,6 +137,7 @@ status merge_series(store *s, part *const *inputs, uint32_t count, part **ret, e
         buf_done(&m.inputs[i].key);
     }
     sample_list_done(&m.samples);
+    buf_done(&m.key);
     free(m.inputs);
     arena_done(&m.directories);
     return st;

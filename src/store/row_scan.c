@@ -45,6 +45,7 @@ typedef struct {
     uint64_t wanted_hashes[128];
     uint32_t wanted_count;
     trace_id trace;
+    str trace_text;
     bool by_trace;
     uint32_t until_check;
 } scan;
@@ -130,8 +131,10 @@ static void plan_filters(scan *sc)
     for (uint32_t i = 0; i < q->matcher_count; i++) {
         const matcher *m = &q->matchers[i];
         if (m->op == MATCH_EQ && str_eq(m->name, STR("trace_id")) &&
-            str_from_hex(m->value, sc->trace.bytes, 16))
+            str_from_hex(m->value, sc->trace.bytes, 16)) {
             sc->by_trace = true;
+            sc->trace_text = m->value;
+        }
     }
     for (uint32_t i = 0; i < q->line_count; i++) {
         if (q->lines[i].op == LINE_CONTAINS)
@@ -214,10 +217,8 @@ static status mark_trace(scan *sc, part_rows *pr, uint8_t *keep, error *err)
         return fail(err, STATUS_LIMIT, "the query reads too many blocks for its memory limit");
     status st = part_rows_trace(pr, sc->trace, hit_blocks, err);
     if (st == STATUS_OK && sc->q->signal == SIGNAL_LOGS) {
-        char hex[32];
-        str_to_hex(sc->trace.bytes, 16, hex);
         memset(by_token, 1, pr->block_count);
-        uint64_t hash = token_hash(str_n(hex, 32));
+        uint64_t hash = token_hash(sc->trace_text);
         st = part_rows_tokens(pr, UINT32_MAX, &hash, 1, by_token, err);
     }
     for (uint32_t i = 0; i < pr->block_count; i++) {
