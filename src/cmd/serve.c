@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20 };
+enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20, READY_CHECK_S = 5 };
 
 /* Everything that runs; opened in this order, closed backwards. */
 typedef struct {
@@ -127,11 +127,28 @@ static void block_signals(sigset_t *ret)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* Meanwhile says when ingest stops being possible, and when it is again. */
+static int wait_for_signal(const serve *s, const sigset_t *signals)
+{
+    const struct timespec pause = { .tv_sec = READY_CHECK_S };
+    bool was_ready = true;
+    for (;;) {
+        error err;
+        int number = sigtimedwait(signals, NULL, &pause);
+        if (number > 0)
+            return number;
+        bool ready = store_ready(s->store, &err) == STATUS_OK;
+        if (was_ready && !ready)
+            sonde_error("ingest_refused", sonde_kv("detail", (const char *)err.message));
+        else if (ready && !was_ready)
+            sonde_info("ingest_resumed", sonde_kv("data", s->options.data));
+        was_ready = ready;
+    }
+}
+
 static void run_until_signal(serve *s, const sigset_t *signals)
 {
-    int number = 0;
-    while (sigwait(signals, &number) != 0)
-        ;
+    int number = wait_for_signal(s, signals);
     sonde_info("stopping", sonde_kv("signal", strsignal(number)));
     atomic_store(&s->self.stopping, true);
     signal(SIGTERM, SIG_DFL); /* a second one ends the process at once */
