@@ -135,11 +135,14 @@ void jaeger_dependencies(api_request *r)
     end_ms = MIN(end_ms, (uint64_t)(TIME_LAST_NS / NS_PER_MS));
     lookback_ms = MIN(lookback_ms, end_ms);
     graph g = { .r = r, .names = ARENA_ARRAY(r->arena, str, SERVICES_LIMIT) };
+    if (!g.names) {
+        request_fail(r, STATUS_LIMIT, "no memory for the query");
+        return;
+    }
     map_init(&g.spans);
     map_init(&g.services);
-    status st = g.names ? build(&g, (int64_t)(end_ms - lookback_ms) * NS_PER_MS,
-                                (int64_t)end_ms * NS_PER_MS + 1)
-                        : fail(&r->err, STATUS_LIMIT, "no memory for the query");
+    status st =
+        build(&g, (int64_t)(end_ms - lookback_ms) * NS_PER_MS, (int64_t)end_ms * NS_PER_MS + 1);
     if (st == STATUS_OK)
         answer(&g);
     else

@@ -229,7 +229,7 @@ static bool enlist(tail *t)
 static tail *tail_new(api_request *r)
 {
     tail *t = calloc(1, sizeof(*t));
-    logql_query query;
+    logql_query query = { 0 };
     if (!t) {
         request_fail(r, STATUS_BUSY, "no memory for a live tail");
         return NULL;
@@ -293,11 +293,11 @@ static void send_backlog(api_request *r, tail *t, const logql_pipeline *pipeline
 static void start(api_request *r, tail *t, int64_t start_ns, uint32_t limit)
 {
     logql_query query;
-    atomic_fetch_add(&t->refs, 1); /* of the closing call-back */
+    atomic_store(&t->refs, 2); /* ours and that of the closing call-back */
     t->ws = ws_accept(r->x, &(ws_options){ .closed = closed, .user = t });
     if (!t->ws) {
         give_place(r->api);
-        tail_unref(t);
+        atomic_store(&t->refs, 1);
         tail_unref(t);
         return;
     }

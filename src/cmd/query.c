@@ -260,8 +260,10 @@ int cmd_query(int argc, char **argv)
         print_help();
         return EXIT_GOOD;
     }
-    if (st == STATUS_OK && !o.language)
-        st = fail(&err, STATUS_INVALID, "usage: sonde query promql|logql|traces …; see --help");
+    if (st == STATUS_OK && !o.language) {
+        fail(&err, STATUS_INVALID, "usage: sonde query promql|logql|traces …; see --help");
+        return client_complain(&err, true);
+    }
     if (st == STATUS_OK)
         st = resolve_times(&o, &err);
     if (st != STATUS_OK)

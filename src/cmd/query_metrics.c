@@ -85,6 +85,12 @@ static void warn(const value *answer)
     }
 }
 
+static void add_seconds(client_request *r, const char *name, int64_t time_ns)
+{
+    int64_t ms = time_ns / NS_PER_MS;
+    client_add_fmt(r, name, "%.3f", (double)ms / 1000);
+}
+
 status query_promql(const query_options *o, arena *a, buf *out, error *err)
 {
     client_request r;
@@ -94,11 +100,11 @@ status query_promql(const query_options *o, arena *a, buf *out, error *err)
     client_request_init(&r, range ? "/api/v1/query_range" : "/api/v1/query");
     client_add(&r, "query", str_c(o->expression));
     if (range) {
-        client_add_fmt(&r, "start", "%.3f", (double)(o->from_ns / NS_PER_MS) / 1000);
-        client_add_fmt(&r, "end", "%.3f", (double)(o->to_ns / NS_PER_MS) / 1000);
+        add_seconds(&r, "start", o->from_ns);
+        add_seconds(&r, "end", o->to_ns);
         client_add_fmt(&r, "step", "%.3f", (double)o->step_ns / 1e9);
     } else {
-        client_add_fmt(&r, "time", "%.3f", (double)(o->to_ns / NS_PER_MS) / 1000);
+        add_seconds(&r, "time", o->to_ns);
     }
     status st = client_post(&r, client_address(o->addr), a, &answer, raw, err);
     client_request_done(&r);

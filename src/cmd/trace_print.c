@@ -99,7 +99,7 @@ static bool build(waterfall *w, const value *trace, arena *a)
         ok = map_put(&by_id, w->nodes[i].id, i, NULL) != NULL;
     }
     w->count = spans.count;
-    qsort(w->order, w->count, sizeof(*w->order), by_start);
+    qsort(w->order, w->count, sizeof(span_node *), by_start);
     for (uint32_t i = w->count; i > 0 && ok; i--) {
         span_node *n = w->order[i - 1];
         const uint64_t *p = map_get(&by_id, parent_id(n->span));
@@ -214,10 +214,9 @@ static void put_tree(waterfall *w, span_node *n, char *indent, size_t length, un
     put_span(w, n, str_n(indent, length), last);
     size_t below = length;
     if (n->parent && depth < DEPTH_MOST) {
-        const char *bar = last ? "   " : "│  ";
-        size_t size = strlen(bar);
-        memcpy(indent + length, bar, size);
-        below += size;
+        str bar = last ? STR("   ") : STR("│  ");
+        memcpy(indent + length, bar.ptr, bar.len);
+        below += bar.len;
     }
     for (span_node *c = n->first; c && depth < 1000; c = c->next)
         put_tree(w, c, indent, below, depth + 1, !c->next);

@@ -65,15 +65,16 @@ static size_t numeric_escape(str s, char *out, size_t *out_len)
 /* One escape at s (behind the backslash); the number of bytes taken, 0 when it is none. */
 static size_t one_escape(str s, char quote, char *out, size_t *out_len)
 {
-    static const char names[] = "abfnrtv\\", values[] = "\a\b\f\n\r\t\v\\";
+    static const str names = STR_INIT("abfnrtv\\");
+    static const char values[] = "\a\b\f\n\r\t\v\\";
     if (s.len == 0)
         return 0;
-    const char *simple = memchr(names, s.ptr[0], sizeof(names) - 1);
-    if (simple || s.ptr[0] == quote) {
-        out[(*out_len)++] = simple ? values[simple - names] : quote;
+    size_t simple = str_find_char(names, s.ptr[0]);
+    if (simple != SIZE_MAX || s.ptr[0] == quote) {
+        out[(*out_len)++] = simple != SIZE_MAX ? values[simple] : quote;
         return 1;
     }
-    if (memchr("xuU01234567", s.ptr[0], 11))
+    if (str_find_char(STR("xuU01234567"), s.ptr[0]) != SIZE_MAX)
         return numeric_escape(s, out, out_len);
     return 0;
 }

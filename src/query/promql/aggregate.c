@@ -5,6 +5,7 @@
 
 #include "base/map.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -266,6 +267,7 @@ static status select_cells(promql_engine *e, const promql_grid *g, const promql_
                            const grouping *by, const double *k, bool top, promql_value *ret)
 {
     candidate *scratch = promql_alloc(e, v->row_count, sizeof(candidate));
+    assert(k);
     ret->rows = promql_alloc(e, v->row_count, sizeof(promql_row));
     if (!scratch || !ret->rows)
         return STATUS_LIMIT;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "query/promql/lex.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,19 +17,19 @@
 
 /* ---- memory, limits, notes ---- */
 
-status promql_no_memory(promql_engine *e)
+void promql_report_no_memory(promql_engine *e)
 {
-    return fail(e->err, STATUS_LIMIT,
-                "the query needs more than its memory limit of %zu MiB: ask for fewer series, a "
-                "shorter range or a longer step",
-                e->arena->limit / MiB(1));
+    fail(e->err, STATUS_LIMIT,
+         "the query needs more than its memory limit of %zu MiB: ask for fewer series, a "
+         "shorter range or a longer step",
+         e->arena->limit / MiB(1));
 }
 
 void *promql_alloc(promql_engine *e, size_t count, size_t size)
 {
     void *p = arena_calloc(e->arena, MAX(count, 1), size);
     if (!p)
-        promql_no_memory(e);
+        promql_report_no_memory(e);
     return p;
 }
 
@@ -50,7 +51,7 @@ double *promql_values(promql_engine *e, const promql_grid *g)
         return NULL;
     double *cells = arena_alloc(e->arena, (size_t)g->steps * sizeof(double));
     if (!cells) {
-        promql_no_memory(e);
+        promql_report_no_memory(e);
         return NULL;
     }
     for (uint32_t i = 0; i < g->steps; i++)
@@ -183,6 +184,7 @@ static status eval_unary(promql_engine *e, const promql_grid *g, const promql_no
     if (n->unary.op == OP_ADD)
         return STATUS_OK;
     if (ret->type == PROMQL_SCALAR) {
+        assert(ret->scalar);
         for (uint32_t i = 0; i < g->steps; i++)
             ret->scalar[i] = -ret->scalar[i];
         return STATUS_OK;
@@ -249,6 +251,7 @@ static status rows_to_series(promql_engine *e, const promql_grid *g, const promq
         uint32_t n = 0;
         int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
         double *cells = v->rows[r].cells;
+        assert(cells);
         if (!times)
             return promql_no_memory(e);
         for (uint32_t i = 0; i < g->steps; i++) {

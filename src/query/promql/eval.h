@@ -101,7 +101,12 @@ static inline int64_t grid_time(const promql_grid *g, uint32_t step)
 
 /* Zeroed. NULL with the error set. */
 void *promql_alloc(promql_engine *e, size_t count, size_t size);
-status promql_no_memory(promql_engine *e);
+void promql_report_no_memory(promql_engine *e);
+static inline status promql_no_memory(promql_engine *e)
+{
+    promql_report_no_memory(e);
+    return STATUS_LIMIT;
+}
 /* Values of one row, all absent; counts against the sample limit. NULL with the error set. */
 double *promql_values(promql_engine *e, const promql_grid *g);
 /* At least n doubles, kept for the next call. NULL with the error set. */
@@ -113,7 +118,7 @@ MUST_USE status promql_check_time(promql_engine *e);
 void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
     PRINTF_LIKE(4, 5);
 /* An evaluation error. */
-#define PROMQL_FAIL(e, ...) fail((e)->err, STATUS_INVALID, __VA_ARGS__)
+#define PROMQL_FAIL(e, ...) (fail((e)->err, STATUS_INVALID, __VA_ARGS__), STATUS_INVALID)
 
 /* ---- evaluation ---- */
 

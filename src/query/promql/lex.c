@@ -38,7 +38,7 @@ void promql_position(str query, uint32_t at, uint32_t *ret_line, uint32_t *ret_c
     *ret_column = column;
 }
 
-status promql_fail_at(error *err, str query, uint32_t at, const char *format, ...)
+void promql_report_at(error *err, str query, uint32_t at, const char *format, ...)
 {
     char text[320];
     va_list args;
@@ -47,7 +47,7 @@ status promql_fail_at(error *err, str query, uint32_t at, const char *format, ..
     va_end(args);
     uint32_t line, column;
     promql_position(query, at, &line, &column);
-    return fail(err, STATUS_INVALID, "%u:%u: parse error: %s", line, column, text);
+    fail(err, STATUS_INVALID, "%u:%u: parse error: %s", line, column, text);
 }
 
 static bool push(lexer *l, token_kind kind, size_t start, size_t end)
@@ -76,7 +76,8 @@ static char peek(const lexer *l, size_t ahead)
 
 static status no_memory(lexer *l)
 {
-    return fail(l->err, STATUS_LIMIT, "the query is too large for its memory limit");
+    fail(l->err, STATUS_LIMIT, "the query is too large for its memory limit");
+    return STATUS_LIMIT;
 }
 
 static void skip_space_and_comments(lexer *l)
@@ -187,8 +188,8 @@ static status lex_number(lexer *l)
     if ((logql || str_find_char(text, '.') == SIZE_MAX) && clock_parse_duration(text, &ns)) {
         if (!push(l, TOKEN_DURATION, start, end))
             return no_memory(l);
-        l->tokens[l->count - 1].number =
-            logql ? (double)ns / 1e9 : (double)((ns + NS_PER_MS / 2) / NS_PER_MS) / 1000;
+        int64_t ms = (ns + NS_PER_MS / 2) / NS_PER_MS;
+        l->tokens[l->count - 1].number = logql ? (double)ns / 1e9 : (double)ms / 1000;
         return STATUS_OK;
     }
     if (logql && lex_bytes(text, &value)) {

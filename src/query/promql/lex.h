@@ -42,8 +42,9 @@ MUST_USE status promql_lex(token **ret, uint32_t *ret_count, str query, lex_lang
 bool lex_bytes(str text, double *ret);
 
 /* "LINE:COLUMN: parse error: …" with STATUS_INVALID. */
-status promql_fail_at(error *err, str query, uint32_t at, const char *format, ...)
+void promql_report_at(error *err, str query, uint32_t at, const char *format, ...)
     PRINTF_LIKE(4, 5);
+#define promql_fail_at(...) (promql_report_at(__VA_ARGS__), STATUS_INVALID)
 /* 1-based line and column (in bytes) of an offset. */
 void promql_position(str query, uint32_t at, uint32_t *ret_line, uint32_t *ret_column);
 

@@ -50,12 +50,7 @@ bool token_is_op(const token *t, const char *op)
     return t->kind == TOKEN_OP && str_is(t->text, op);
 }
 
-status parser_no_memory(parser *p)
-{
-    return fail(p->err, STATUS_LIMIT, "the query is too large for its memory limit");
-}
-
-status parser_unexpected(parser *p, const token *t, const char *context, const char *expected)
+void parser_report_unexpected(parser *p, const token *t, const char *context, const char *expected)
 {
     char what[128];
     str raw = str_slice(p->query, t->start, t->end);
@@ -74,9 +69,9 @@ status parser_unexpected(parser *p, const token *t, const char *context, const c
         snprintf(what, sizeof(what), "<op:%.*s>", length, raw.ptr);
     else
         snprintf(what, sizeof(what), "\"%.*s\"", length, raw.ptr);
-    return promql_fail_at(p->err, p->query, t->start, "unexpected %s%s%s%s%s", what,
-                          context ? " in " : "", context ? context : "",
-                          expected ? ", expected " : "", expected ? expected : "");
+    promql_report_at(p->err, p->query, t->start, "unexpected %s%s%s%s%s", what,
+                     context ? " in " : "", context ? context : "", expected ? ", expected " : "",
+                     expected ? expected : "");
 }
 
 promql_node *parser_node(parser *p, promql_kind kind, uint32_t start)
@@ -421,9 +416,11 @@ static status parser_init(parser *p, str query, arena *a, error *err)
 {
     token *tokens;
     uint32_t count;
-    if (query.len > PROMQL_QUERY_LIMIT)
-        return fail(err, STATUS_INVALID, "query of %zu bytes, the limit is %zu", query.len,
-                    PROMQL_QUERY_LIMIT);
+    if (query.len > PROMQL_QUERY_LIMIT) {
+        fail(err, STATUS_INVALID, "query of %zu bytes, the limit is %zu", query.len,
+             PROMQL_QUERY_LIMIT);
+        return STATUS_INVALID;
+    }
     TRY(promql_lex(&tokens, &count, query, LEX_PROMQL, a, err));
     *p = (parser){ .query = query, .arena = a, .err = err, .tokens = tokens };
     return STATUS_OK;

@@ -46,8 +46,20 @@ static inline const token *parser_next(parser *p)
 const token *parser_peek_second(const parser *p);
 bool token_is_word(const token *t, const char *word); /* ASCII case does not matter */
 bool token_is_op(const token *t, const char *op);
-status parser_unexpected(parser *p, const token *t, const char *context, const char *expected);
-status parser_no_memory(parser *p);
+void parser_report_unexpected(parser *p, const token *t, const char *context, const char *expected);
+static inline status parser_unexpected(parser *p, const token *t, const char *context,
+                                       const char *expected)
+{
+    parser_report_unexpected(p, t, context, expected);
+    return STATUS_INVALID;
+}
+
+static inline status parser_no_memory(parser *p)
+{
+    fail(p->err, STATUS_LIMIT, "the query is too large for its memory limit");
+    return STATUS_LIMIT;
+}
+
 promql_node *parser_node(parser *p, promql_kind kind, uint32_t start);
 
 /* Makes child a part of n: keeps the height, refuses a tree that is too high. */
