@@ -55,9 +55,9 @@ void arena_clear(arena *a)
 
 void *arena_alloc_slow(arena *a, size_t size, size_t align)
 {
-    size_t need;
-    if (__builtin_add_overflow(size, sizeof(arena_block) + align, &need))
+    if (size > PTRDIFF_MAX - sizeof(arena_block) - align)
         return NULL;
+    size_t need = size + sizeof(arena_block) + align;
     size_t block_size = a->blocks ? MIN(a->blocks->size * 2, (size_t)LARGEST_STEP) : FIRST_BLOCK;
     block_size = MAX(block_size, need);
     if (a->limit) {
