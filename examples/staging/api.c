@@ -167,7 +167,7 @@ static void image_row(void *user, int columns, const char *const *values)
 {
     if (columns == 4)
         *(json_t **)user =
-            json_pack("{sssssssO?}", "image_id", values[0], "status", values[1], "style", values[2],
+            json_pack("{ssssssso}", "image_id", values[0], "status", values[1], "style", values[2],
                       "staged_key", values[3] ? json_string(values[3]) : json_null());
 }
 
