@@ -160,7 +160,7 @@ bool str_from_hex(str s, uint8_t *ret, size_t n)
         if (hex_digit(s.ptr[i]) < 0)
             return false;
     for (size_t i = 0; i < n; i++)
-        ret[i] = (uint8_t)(hex_digit(s.ptr[2 * i]) << 4 | hex_digit(s.ptr[2 * i + 1]));
+        ret[i] = (uint8_t)(hex_digit(s.ptr[2 * i]) * 16 + hex_digit(s.ptr[2 * i + 1]));
     return true;
 }
 

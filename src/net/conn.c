@@ -254,7 +254,7 @@ static void conn_read(conn *c)
             break;
         else
             conn_close(c);
-        if (n <= 0 || n < READ_BYTES / 2)
+        if (n < READ_BYTES / 2)
             break; /* probably no more: epoll tells otherwise */
     }
 }
