@@ -53,6 +53,17 @@ void otlp_receiver_get_counts(const otlp_receiver *r, otlp_transport t, signal_k
 
 /* ---- one request, whatever carried it ---- */
 
+/* What nests too deeply or has too many attributes or rows is as wrong as what is malformed; 413 is
+ * for too many bytes. */
+static status decode(batch *b, otlp_format format, str body, otlp_partial *ret, error *err)
+{
+    status st = format == OTLP_PROTOBUF ? otlp_decode(b, body, NULL, ret, err)
+                                        : otlp_decode_json(b, body, NULL, ret, err);
+    if (st == STATUS_LIMIT)
+        st = err->code = STATUS_INVALID;
+    return st;
+}
+
 static status ingest(otlp_receiver *r, otlp_transport t, signal_kind signal, otlp_format format,
                      str body, otlp_partial *ret, error *err)
 {
@@ -62,8 +73,7 @@ static status ingest(otlp_receiver *r, otlp_transport t, signal_kind signal, otl
     size_t memory = MIN(MAX(body.len * memory_factor, memory_min), memory_max);
     *ret = (otlp_partial){ 0 };
     batch_init(&b, signal, memory);
-    status st = format == OTLP_PROTOBUF ? otlp_decode(&b, body, NULL, ret, err)
-                                        : otlp_decode_json(&b, body, NULL, ret, err);
+    status st = decode(&b, format, body, ret, err);
     if (st == STATUS_OK && batch_row_count(&b) > 0)
         st = store_ingest(r->store, &b, format == OTLP_PROTOBUF ? body : STR_EMPTY, &result, err);
     if (st == STATUS_OK) {

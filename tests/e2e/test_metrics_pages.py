@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from harness import ROOT, Server, get, post, wait_for
+from harness import ROOT, Server, free_ports, get, post, wait_for
 
 sys.path.insert(0, os.path.join(ROOT, "examples/staging"))
 
@@ -93,9 +93,12 @@ def test_the_server(server):
                      text)
 
 
-def test_the_example():
+def test_the_example(monkeypatch):
     """The API's page on its main port and on its admin port, and the worker's admin port."""
     with Server() as server:
+        # Another test may run the example meanwhile.
+        for program, port in zip(("API", "STANDIN", "API_ADMIN", "WORKER_ADMIN"), free_ports(4)):
+            monkeypatch.setenv(program + "_PORT", str(port))
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp, "SONDE_LOG_OUTPUT": "none"}
         with Staging(quiet=True, environment=environment) as system:
             admin = ["http://127.0.0.1:%d/metrics" % port for port in system.admin_ports]
