@@ -56,7 +56,9 @@ static status listen_all(serve *s, error *err)
 
 static status serve_open(serve *s, error *err)
 {
-    store_options store_opts = { .dir = s->options.data, .retention_ns = s->options.retention_ns };
+    store_options store_opts = { .dir = s->options.data,
+                                 .retention_ns = s->options.retention_ns,
+                                 .seal_after_ns = s->options.seal_after_ns };
     status st = store_open(&s->store, &store_opts, err);
     if (st == STATUS_OK)
         st = otlp_receiver_new(&s->receiver, s->store, err);

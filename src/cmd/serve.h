@@ -16,7 +16,8 @@ typedef struct {
     const char *http;
     const char *otlp_grpc;
     const char *otlp_http;
-    int64_t retention_ns; /* 0: keep everything */
+    int64_t retention_ns;  /* 0: keep everything */
+    int64_t seal_after_ns; /* 0: the store's default */
     bool no_auth;
     const char *features; /* names separated by commas; NULL: none */
     sonde_level log_level;

@@ -55,6 +55,15 @@ static status set_retention(serve_options *o, const char *text, error *err)
     return STATUS_OK;
 }
 
+static status set_seal_after(serve_options *o, const char *text, error *err)
+{
+    if (!clock_parse_duration(str_c(text), &o->seal_after_ns) || o->seal_after_ns < NS_PER_MS ||
+        o->seal_after_ns > 3600 * NS_PER_S)
+        return fail(err, STATUS_INVALID,
+                    "--seal-after %s is no duration from 1ms to 1h; write 60s, 5m", text);
+    return STATUS_OK;
+}
+
 static status set_no_auth(serve_options *o, const char *text, error *err)
 {
     (void)text;
@@ -104,6 +113,8 @@ static const option options[] = {
     { "--otlp-grpc", "ADDR", set_otlp_grpc, "OTLP over gRPC (127.0.0.1:4317)" },
     { "--otlp-http", "ADDR", set_otlp_http, "OTLP over HTTP (127.0.0.1:4318)" },
     { "--retention", "TIME", set_retention, "how long rows are kept; 0: for ever (30d)" },
+    { "--seal-after", "TIME", set_seal_after,
+      "how long rows stay in memory before they go into a part (60s)" },
     { "--no-auth", NULL, set_no_auth, "let --http be an address that other machines reach" },
     { "--enable-feature", "LIST", set_features, "names that Prometheus has, separated by commas" },
     { "--log-level", "LEVEL", set_log_level, "debug, info, warn or error (info)" },

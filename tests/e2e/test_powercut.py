@@ -7,7 +7,9 @@ server is killed at a random moment; the data directory becomes what the shadow 
 server must have each acknowledged item exactly once. `./test full` runs 200 rounds, `./test` 12.
 
 That the test can fail is shown by the test itself: with POWERCUT_SKIP=file (no file sync covers
-anything) and POWERCUT_SKIP=dir (no directory sync does) it must find losses.
+anything) and POWERCUT_SKIP=dir (no directory sync does) it must find losses. Taking a single sync out
+of the code was tried too, and each was found in 12 rounds: the fdatasync of the intake log's records,
+the directory sync of a new segment, the fdatasync of a part, the directory sync of a part.
 """
 import hashlib
 import http.client
@@ -26,6 +28,8 @@ from harness import FULL, ROOT, Server, asan_library, attributes, get_json, wait
 
 ROUNDS = 200 if FULL else 12
 SENDERS = 3
+# Most rounds seal and merge parts while the senders send and the power goes.
+SEAL_AFTER = ("5ms", "20ms", "60s")
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,8 @@ def run_rounds(shim, rounds, skip="", seed=1):
             shutil.rmtree(shadow)
             os.makedirs(shadow)
             os.makedirs(data, exist_ok=True)
-            server = Server(data=data, env=env, preload=shim).start()
+            args = ["--seal-after", random.choice(SEAL_AFTER)]
+            server = Server(data=data, args=args, env=env, preload=shim).start()
             findings += missing_and_doubled(server, senders)
             if findings or number == rounds:
                 break
