@@ -20,10 +20,11 @@ SONDE = os.path.join(BUILD, "sonde")
 LOG_PAGE = 5000  # what the server gives at most for one log query
 
 
-def free_ports(count):
-    """Ports that nobody listens on now. They come from below the kernel's range for outgoing ones."""
+def free_ports(count, base=20000):
+    """Ports that nobody listens on now. They come from below the kernel's range for outgoing ones, and
+    from another place in each process."""
     ports, held = [], []
-    start = 20000 + os.getpid() * 37 % 10000
+    start = base + os.getpid() * 37 % 9000
     for port in range(start, start + 3000):
         s = socket.socket()
         try:
@@ -211,6 +212,12 @@ def attributes(values):
             return {"doubleValue": v}
         return {"stringValue": v}
     return [{"key": k, "value": value(v)} for k, v in values.items()]
+
+
+def example_ports():
+    """Own ports for the examples that this process starts; call it once."""
+    names = ("API_PORT", "STANDIN_PORT", "API_ADMIN_PORT", "WORKER_ADMIN_PORT")
+    os.environ.update(zip(names, map(str, free_ports(len(names), base=10000))))
 
 
 def asan_library():
