@@ -70,16 +70,7 @@ static void answer_names(api_request *r, str name)
     }
     status st = name.len ? store_label_values(r->store, &q, name, r->arena, &list, &r->err)
                          : store_label_names(r->store, &q, r->arena, &list, &r->err);
-    if (st != STATUS_OK) {
-        request_fail_status(r, st);
-        return;
-    }
-    prometheus_begin(r);
-    json_begin_array(&r->json);
-    for (uint32_t i = 0; i < list.count && request_flush(r); i++)
-        json_str(&r->json, list.items[i]);
-    json_end_array(&r->json);
-    prometheus_end(r);
+    prometheus_names(r, st, &list);
 }
 
 static void label_names(api_request *r)

@@ -137,6 +137,20 @@ static status names_of(api_request *r, const selection *s, str name, str_list *r
     return STATUS_OK;
 }
 
+void prometheus_names(api_request *r, status st, const str_list *list)
+{
+    if (st != STATUS_OK) {
+        request_fail_status(r, st);
+        return;
+    }
+    prometheus_begin(r);
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < list->count && request_flush(r); i++)
+        json_str(&r->json, list->items[i]);
+    json_end_array(&r->json);
+    prometheus_end(r);
+}
+
 static void answer_names(api_request *r, str name)
 {
     selection s;
@@ -144,16 +158,7 @@ static void answer_names(api_request *r, str name)
     if (!selection_of(r, &s))
         return;
     status st = names_of(r, &s, name, &list);
-    if (st != STATUS_OK) {
-        request_fail_status(r, st);
-        return;
-    }
-    prometheus_begin(r);
-    json_begin_array(&r->json);
-    for (uint32_t i = 0; i < list.count && request_flush(r); i++)
-        json_str(&r->json, list.items[i]);
-    json_end_array(&r->json);
-    prometheus_end(r);
+    prometheus_names(r, st, &list);
 }
 
 static void label_names(api_request *r)

@@ -5,11 +5,15 @@
 
 #include "api/request.h"
 #include "query/labels.h"
+#include "store/store.h"
 
 void prometheus_error(api_request *r, status code, const char *message);
 /* {"status":"success","data": */
 void prometheus_begin(api_request *r);
 void prometheus_end(api_request *r);
+
+/* The whole answer of a look-up of names: the list, or what st and r->err say. */
+void prometheus_names(api_request *r, status st, const str_list *list);
 
 /* 1435781451.781 */
 void prometheus_time(buf *out, int64_t time_ms);
