@@ -78,6 +78,20 @@ bool database_run(database *d, statement_name name, const char *sql, int count,
     return good;
 }
 
+bool database_migrate(database *d, const char *table, const char *const *statements, size_t count)
+{
+    statement_name name = { "Database Migration", "CREATE", table };
+    /* CREATE TABLE IF NOT EXISTS of two sessions at once can fail in PostgreSQL. */
+    bool locks = d->engine == &database_postgres;
+    bool good =
+        !locks || database_run(d, name, "SELECT pg_advisory_lock(4319)", 0, NULL, NULL, NULL, NULL);
+    for (size_t i = 0; i < count && good; i++)
+        good = database_run(d, name, statements[i], 0, NULL, NULL, NULL, NULL);
+    if (locks)
+        database_run(d, name, "SELECT pg_advisory_unlock(4319)", 0, NULL, NULL, NULL, NULL);
+    return good;
+}
+
 static void keep_number(void *user, int columns, const char *const *values)
 {
     if (columns > 0 && values[0])

@@ -32,6 +32,10 @@ typedef void row_handler(void *user, int columns, const char *const *values);
 bool database_run(database *d, statement_name name, const char *sql, int count,
                   const char *const *parameters, row_handler *row, void *user, long *ret_changed);
 
+/* Runs statements that create what is missing, one after the other; programs that do so at the same
+ * time wait for each other. */
+bool database_migrate(database *d, const char *table, const char *const *statements, size_t count);
+
 /* A statement with one parameter that is no step of anybody's work, such as a poll: no span, no
  * sample. */
 bool database_poll(database *d, const char *sql, const char *parameter, row_handler *row,

@@ -51,6 +51,16 @@ static bool parse_url(queue *q, const char *url)
     return fields >= 1;
 }
 
+static bool create_table(database *d)
+{
+    static const char *const postgres[] = { "CREATE TABLE IF NOT EXISTS queue_jobs (id BIGSERIAL "
+                                            "PRIMARY KEY, name TEXT NOT NULL, job TEXT NOT NULL)" };
+    static const char *const sqlite[] = { "CREATE TABLE IF NOT EXISTS queue_jobs (id INTEGER "
+                                          "PRIMARY KEY, name TEXT NOT NULL, job TEXT NOT NULL)" };
+    bool is_postgres = strcmp(database_system(d), "postgresql") == 0;
+    return database_migrate(d, "queue_jobs", is_postgres ? postgres : sqlite, 1);
+}
+
 queue *queue_open(const char *redis_url, database *d, const char *name)
 {
     queue *q = calloc(1, sizeof(*q));
@@ -62,10 +72,7 @@ queue *queue_open(const char *redis_url, database *d, const char *name)
     if (redis_url && *redis_url)
         good = parse_url(q, redis_url) && redis_connect(q);
     else
-        good = database_run(d, (statement_name){ "Database Migration", "CREATE", "queue_jobs" },
-                            "CREATE TABLE IF NOT EXISTS queue_jobs "
-                            "(id INTEGER PRIMARY KEY, name TEXT NOT NULL, job TEXT NOT NULL)",
-                            0, NULL, NULL, NULL, NULL);
+        good = create_table(d);
     if (!good) {
         queue_close(q);
         return NULL;
@@ -84,7 +91,7 @@ void queue_close(queue *q)
 
 const char *queue_system(const queue *q)
 {
-    return q->redis ? "redis" : "sqlite";
+    return q->redis ? "redis" : database_system(q->database);
 }
 
 /* One command; connects again once when the connection was lost. NULL when that fails too. */

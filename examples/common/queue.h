@@ -17,7 +17,7 @@ bool queue_push(queue *q, const char *job);
 char *queue_pop(queue *q, int timeout_ms);
 /* Jobs that wait; -1 when the queue failed. */
 long queue_length(queue *q);
-/* "redis" or "sqlite" */
+/* "redis", or the database's: "postgresql", "sqlite" */
 const char *queue_system(const queue *q);
 
 #endif

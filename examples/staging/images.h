@@ -27,11 +27,7 @@ static inline bool images_migrate(database *d)
         "('user_003', 'Frances', 'free'), ('user_004', 'Dennis', 'pro'), "
         "('user_005', 'Margaret', 'pro'), ('user_006', 'Ken', 'free') ON CONFLICT (id) DO NOTHING",
     };
-    statement_name name = { "Database Migration", "CREATE", "images" };
-    for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
-        if (!database_run(d, name, statements[i], 0, NULL, NULL, NULL, NULL))
-            return false;
-    return true;
+    return database_migrate(d, "images", statements, sizeof(statements) / sizeof(statements[0]));
 }
 
 #endif

@@ -83,17 +83,20 @@ class Redis:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql without redis"])
 def system(request, server):
     environment = dict(FAST_EXPORT, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp)
     started = []
     try:
-        if request.param == "postgresql":
+        if request.param != "sqlite":
             started.append(Postgres())
+            environment["DATABASE_URL"] = started[0].url
+        if request.param == "postgresql":
             started.append(Redis())
-            environment.update(DATABASE_URL=started[0].url, REDIS_URL=started[1].url)
+            environment["REDIS_URL"] = started[1].url
         with Staging(quiet=True, environment=environment) as s:
-            s.database = request.param
+            s.database = request.param.split()[0]
+            s.queue = "redis" if request.param == "postgresql" else s.database
             yield s
     finally:
         for one in started:
@@ -132,8 +135,7 @@ def check_trace(system, server, image):
     query = next(s for s in trace["spans"] if s["operationName"] == "Database Query")
     assert tags(query)["db.system.name"] == system.database
     enqueue = next(s for s in trace["spans"] if s["operationName"] == "Redis Enqueue")
-    assert tags(enqueue)["messaging.system"] == ("redis" if system.database == "postgresql"
-                                                 else "sqlite")
+    assert tags(enqueue)["messaging.system"] == system.queue
     return trace
 
 
