@@ -12,12 +12,15 @@
 
 /* How one signal leaves the process. */
 typedef struct {
-    bool otlp;    /* send by OTLP/HTTP to `url` */
-    bool console; /* traces and metrics: JSON lines beside the log lines */
-    bool set;     /* OTEL_<SIGNAL>_EXPORTER was given */
-    bool has_url; /* an endpoint was given */
-    str url;      /* complete, with the signal's path */
-    str headers;  /* "Name: value" lines, each ended by a newline */
+    bool otlp;     /* send by OTLP to `url` */
+    bool zipkin;   /* traces: send as Zipkin v2 JSON to `zipkin_url` */
+    bool grpc;     /* OTLP over gRPC instead of HTTP; `url` is then the base */
+    bool insecure; /* OTEL_EXPORTER_OTLP_INSECURE: gRPC to an endpoint without a scheme */
+    bool console;  /* traces and metrics: JSON lines beside the log lines */
+    bool set;      /* OTEL_<SIGNAL>_EXPORTER was given */
+    bool has_url;  /* an endpoint was given */
+    str url;       /* complete, with the signal's path */
+    str headers;   /* "Name: value" lines, each ended by a newline */
     str ca_file, client_certificate, client_key;
     otlp_format format;
     bool gzip;
@@ -32,7 +35,20 @@ typedef enum {
     SAMPLER_ALWAYS_ON,
     SAMPLER_ALWAYS_OFF,
     SAMPLER_RATIO,
+    SAMPLER_RATE, /* sampler_rate new traces a second */
 } sampler_kind;
+
+typedef enum { DRAIN_AUTO, DRAIN_THREAD, DRAIN_SERVER } drain_kind;
+typedef enum { PREFER_CUMULATIVE, PREFER_DELTA, PREFER_LOWMEMORY } temporality_preference;
+typedef enum { EXEMPLARS_TRACE_BASED, EXEMPLARS_ALWAYS_ON, EXEMPLARS_ALWAYS_OFF } exemplar_filter;
+typedef enum {
+    PROPAGATE_TRACECONTEXT,
+    PROPAGATE_BAGGAGE,
+    PROPAGATE_B3,
+    PROPAGATE_B3_MULTI,
+    PROPAGATE_XRAY,
+    PROPAGATE_JAEGER,
+} propagator_kind;
 
 typedef enum { LOG_TO_STDOUT, LOG_TO_STDERR, LOG_TO_FILE, LOG_TO_NONE } log_output_kind;
 
@@ -44,26 +60,42 @@ typedef struct settings {
     str service, version, environment; /* as in `resource`; empty when absent */
 
     uint8_t log_severity; /* OpenTelemetry severity number of the lowest level kept */
+    str log_levels;       /* "name=level,…", as given; empty: none */
     log_output_kind log_output;
     str log_path;
+    str log_format;            /* empty: json, or console when stdout is a terminal */
     uint64_t log_rotate_bytes; /* 0: never */
+    uint32_t log_rotate_age_s; /* 0: never */
     uint32_t log_rotate_keep;
 
     str recorder_dir; /* empty: the recorder's own rules */
     uint64_t recorder_bytes;
+    uint32_t full_wait_ms;
+    drain_kind drain;
+    str spool_dir; /* empty: no spool */
+    uint64_t spool_bytes;
+    str redact_keys, redact_values;
     str admin_addr; /* empty: no port */
+    str admin_token;
 
-    bool tracecontext, baggage; /* propagators */
+    uint32_t propagators; /* bits: 1 << propagator_kind */
     sampler_kind sampler;
     bool sampler_parent_based;
     double sampler_ratio;
+    double sampler_rate;
+    bool always_on_error;
 
     uint32_t attribute_count_max[SIGNAL_COUNT];  /* UINT32_MAX: none */
     uint32_t attribute_length_max[SIGNAL_COUNT]; /* UINT32_MAX: none */
 
     uint32_t metric_interval_ms;
     uint32_t stop_timeout_ms;
+    temporality_preference temporality;
+    bool exponential_histograms; /* the default aggregation of histograms without bounds */
+    exemplar_filter exemplars;
     bool http_old_names; /* http.method and http.status_code beside the stable names */
+    bool db_old_names;   /* db.system and db.statement beside the stable names */
+    uint32_t span_event_max, span_link_max, event_attribute_max, link_attribute_max;
     signal_settings signal[SIGNAL_COUNT];
 } settings;
 

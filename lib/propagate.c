@@ -12,13 +12,16 @@
 #include <stdatomic.h>
 #include <strings.h>
 
-static _Atomic bool with_tracecontext = true;
-static _Atomic bool with_baggage = true;
+static _Atomic uint32_t chosen = 1u << PROPAGATE_TRACECONTEXT | 1u << PROPAGATE_BAGGAGE;
 
-void propagate_configure(bool tracecontext, bool baggage)
+void propagate_configure(uint32_t propagators)
 {
-    with_tracecontext = tracecontext;
-    with_baggage = baggage;
+    chosen = propagators;
+}
+
+static bool uses(propagator_kind kind)
+{
+    return chosen >> kind & 1;
 }
 
 /* ---- from outside ---- */
@@ -31,7 +34,7 @@ static void take_trace(sonde_context *c, const carried *in)
 {
     w3c_parent parent;
     char state[W3C_TRACESTATE_MAX];
-    if (!with_tracecontext || !w3c_parse_traceparent(in->traceparent, &parent))
+    if (!uses(PROPAGATE_TRACECONTEXT) || !w3c_parse_traceparent(in->traceparent, &parent))
         return;
     memcpy(c->trace_id, parent.trace.bytes, sizeof(c->trace_id));
     memcpy(c->span_id, parent.span.bytes, sizeof(c->span_id));
@@ -60,7 +63,7 @@ static sonde_context context_of(const carried *in)
         sonde_attr attribute = sonde_kv_text("request_id", id);
         (void)context_put(&c, &attribute);
     }
-    if (with_baggage && baggage_is_good(in->baggage))
+    if (uses(PROPAGATE_BAGGAGE) && baggage_is_good(in->baggage))
         (void)context_put_hidden(&c, CONTEXT_BAGGAGE, STR_EMPTY, in->baggage);
     return c;
 }
@@ -147,7 +150,7 @@ static carried current_carried(char text[W3C_TRACEPARENT_SIZE])
     memcpy(parent.span.bytes, now->span_id, sizeof(parent.span.bytes));
     parent.flags = now->flags & CONTEXT_SAMPLED ? W3C_FLAG_SAMPLED : 0;
     bool traced = trace_id_is_set(parent.trace) && span_id_is_set(parent.span);
-    if (with_tracecontext && traced) {
+    if (uses(PROPAGATE_TRACECONTEXT) && traced) {
         w3c_format_traceparent(&parent, text);
         out.traceparent = str_n(text, W3C_TRACEPARENT_SIZE - 1);
     }
@@ -158,7 +161,7 @@ static carried current_carried(char text[W3C_TRACEPARENT_SIZE])
     for (size_t i = 0; context_hidden_at(now->bag, i, &kind, &key, &content); i++) {
         if (kind == CONTEXT_TRACESTATE && out.traceparent.len && !out.tracestate.len)
             out.tracestate = content;
-        if (kind == CONTEXT_BAGGAGE && with_baggage && !out.baggage.len)
+        if (kind == CONTEXT_BAGGAGE && uses(PROPAGATE_BAGGAGE) && !out.baggage.len)
             out.baggage = content;
     }
     if (context_text(now->bag, STR("request_id"), &id) && request_id_is_good(id))

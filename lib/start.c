@@ -112,7 +112,7 @@ static status start_locked(const sonde_options *options, error *err)
     lib.drainer = NULL;
     lib.pid = getpid();
     health_configure(&o->health, s->version);
-    propagate_configure(s->tracecontext, s->baggage);
+    propagate_configure(s->propagators);
     if (s->disabled) {
         state_off();
         return STATUS_OK;

@@ -24,7 +24,9 @@ typedef enum {
      * "uptime_seconds":…} */
     SONDE_HEALTH_CHECKS = 0,
     /* {"status":"healthy","db":"connected","uptime_seconds":…}: each check by its own words */
-    SONDE_HEALTH_FLAT
+    SONDE_HEALTH_FLAT,
+    /* {"status":"ok" or "degraded","checks":{"db":"ok" or what is wrong},"version":…} */
+    SONDE_HEALTH_WORDS
 } sonde_health_shape;
 
 /* What the HTTP server side (sonde_http_begin …) records. NULL means the default. */
@@ -50,20 +52,48 @@ typedef struct sonde_options {
     const char *const *resource;
 
     sonde_level log_level;     /* lowest level that is kept; 0: info */
+    const char *log_levels;    /* by logger name: "db=debug,http=warn" (log.h) */
     const char *log_output;    /* "stdout" (default), "stderr", "file:PATH", "none" */
+    const char *log_format;    /* "json", "console", or a schema: docs/logs.md */
     uint64_t log_rotate_bytes; /* rotate the file before it gets longer; 0: never */
+    uint32_t log_rotate_age_s; /* rotate the file when it is that old; 0: never */
     uint32_t log_rotate_keep;  /* rotated files kept; 0: 5 */
+
+    /* More keys whose values are secrets, beside those of kv.h: "iban,*_pin" (redact.h). */
+    const char *redact_keys;
+    /* What is looked for inside of values: "all" (default), "none", or a list (redact.h). */
+    const char *redact_values;
 
     const char *recorder_dir; /* default: SONDE_RECORDER_DIR, $STATE_DIRECTORY, /dev/shm/… */
     uint64_t recorder_bytes;  /* default: 16 MiB, taken as needed */
+    /* A call that meets a full recorder waits this long for room, at most 10,000; 0: it never
+     * waits, the record is dropped and counted. */
+    uint32_t full_wait_ms;
+    /* Who reads the recorder and writes logs and sends telemetry: "auto" (default: a server that
+     * reads the recorder directory, else a thread of this process), "thread", "server" (no thread
+     * of the library at all), as SONDE_DRAIN. */
+    const char *drain;
+    /* Where unsent telemetry goes while a receiver is away longer than the recorder lasts; NULL:
+     * nowhere, the oldest is dropped and counted. spool_bytes: at most this; 0: 64 MiB. */
+    const char *spool_dir;
+    uint64_t spool_bytes;
 
-    /* OTLP/HTTP is sent only when an endpoint is named here or in the environment, or when
+    /* As OTEL_TRACES_SAMPLER and _ARG, and "ratelimited", "parentbased_ratelimited" with the number
+     * of new traces a second. */
+    const char *sampler;
+    const char *sampler_arg;
+    /* Exports an unsampled trace's spans of this process when their local root fails. */
+    bool always_on_error;
+
+    /* OTLP is sent only when an endpoint is named here or in the environment, or when
      * OTEL_{TRACES,METRICS,LOGS}_EXPORTER says otlp: a program without a collector is silent. */
     const char *otlp_endpoint;   /* base, "http://127.0.0.1:4318": /v1/traces … are appended */
     const char *otlp_headers;    /* "key=value,key2=value2" */
     uint32_t metric_interval_ms; /* 0: 60,000 */
 
-    const char *admin_addr;   /* "9464", "127.0.0.1:9464", ":9464" is all addresses; NULL: none */
+    /* "9464", "127.0.0.1:9464", ":9464" is all addresses; several with commas; NULL: none. */
+    const char *admin_addr;
+    const char *admin_token;  /* bearer token that the /debug paths require; NULL: none */
     uint32_t stop_timeout_ms; /* sonde_stop takes no longer than this; 0: 5,000 */
     bool ignore_environment;  /* the options alone decide */
 

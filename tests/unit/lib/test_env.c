@@ -57,7 +57,7 @@ static void nothing_given_means_the_defaults(void **state UNUSED)
     assert_true(str_starts(s.service, STR("unknown_service:unit_lib_env")));
     assert_int_equal(s.log_severity, 9);
     assert_int_equal(s.log_output, LOG_TO_STDOUT);
-    assert_true(s.tracecontext && s.baggage && s.sampler_parent_based);
+    assert_true(s.propagators == 3 && s.sampler_parent_based);
     assert_int_equal(s.sampler, SAMPLER_ALWAYS_ON);
     assert_int_equal(s.metric_interval_ms, 60000);
     assert_int_equal(s.signal[SIGNAL_TRACES].schedule_ms, 5000);
@@ -120,7 +120,7 @@ static void a_value_that_does_not_parse_costs_one_line_and_counts_as_unset(void 
         { "OTEL_BLRP_MAX_QUEUE_SIZE", "0" },
         { "OTEL_METRIC_EXPORT_INTERVAL", "-1" },
         { "OTEL_RESOURCE_ATTRIBUTES", "good=1,bad" },
-        { "OTEL_PROPAGATORS", "b3" },
+        { "OTEL_PROPAGATORS", "ottrace" },
         { "OTEL_TRACES_EXPORTER", "zipkin" },
         { "OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318" },
         { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "ftp://x" },
@@ -260,7 +260,7 @@ static void sizes_outputs_limits_and_samplers_are_read(void **state UNUSED)
     assert_int_equal(s.attribute_count_max[SIGNAL_TRACES], 20);
     assert_int_equal(s.attribute_length_max[SIGNAL_LOGS], 99);
     assert_int_equal(s.attribute_length_max[SIGNAL_TRACES], UINT32_MAX);
-    assert_true(s.tracecontext && !s.baggage && s.http_old_names);
+    assert_true(s.propagators == 1 && s.http_old_names);
     settings_done(&s);
 }
 

@@ -24,7 +24,7 @@ static const char *value_of(const sonde_carrier *c, const char *name)
 
 static int both_on(void **state UNUSED)
 {
-    propagate_configure(true, true);
+    propagate_configure(3);
     return 0;
 }
 
@@ -126,14 +126,14 @@ static void propagators_can_be_turned_off(void **state UNUSED)
 {
     const char *in[] = { "traceparent", PARENT, "baggage", "a=1", "x-request-id", "r1", NULL };
     sonde_carrier out;
-    propagate_configure(false, true);
+    propagate_configure(1u << PROPAGATE_BAGGAGE);
     sonde_context c = sonde_extract_pairs(in);
     SONDE_WITH (c) {
         sonde_inject_pairs(&out);
     }
     assert_string_equal(value_of(&out, "traceparent"), "");
     assert_string_equal(value_of(&out, "baggage"), "a=1");
-    propagate_configure(true, false);
+    propagate_configure(1u << PROPAGATE_TRACECONTEXT);
     c = sonde_extract_pairs(in);
     SONDE_WITH (c) {
         sonde_inject_pairs(&out);
