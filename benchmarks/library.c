@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What libsonde's calls cost, beside the floors of the machine: medians over bursts of calls, for
- * one thread and for two at once. Between bursts, outside of the measured time, the records are
- * drained, so that none is dropped; the end says whether that held. */
+/* What libsonde's calls cost, beside the floors of the machine. Between bursts, outside of the
+ * measured time, the records are drained, so that none is dropped; the end says whether that held.
+ */
 #include "base/clock.h"
+#include "benchmarks/measure.h"
 #include "codec/recorder.h"
 #include "lib/state.h"
 #include "sonde/metric.h"
 #include "sonde/span.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #include <x86intrin.h>
 #endif
 
-enum { BURST = 1000, ROUNDS = 400, WARM_UP = 40, THREADS_MAX = 2 };
+enum { BURST = MEASURE_BURST, THREADS_MAX = MEASURE_THREADS_MAX };
 
 static sonde_counter *requests;
 static sonde_bound_counter *bound_requests;
@@ -127,12 +127,6 @@ static void histogram_record(int thread)
         sonde_histogram_record(bound_durations, 0.001 * i);
 }
 
-typedef struct {
-    const char *name;
-    void (*run)(int thread);
-    const char *aim;
-} measure;
-
 static const measure measures[] = {
     { "floor: thread-local add", floor_local_add, "" },
     { "floor: xadd, own cache line", floor_xadd, "" },
@@ -150,13 +144,6 @@ static const measure measures[] = {
 
 /* ---- running ---- */
 
-typedef struct {
-    const measure *what;
-    int thread, threads;
-    pthread_barrier_t *barrier;
-    double ns[ROUNDS];
-} worker;
-
 static void drain(void)
 {
     uint32_t rows;
@@ -168,55 +155,6 @@ static void drain(void)
         fprintf(stderr, "bench_library: %s\n", err.message);
         exit(1);
     }
-}
-
-static void *work(void *argument)
-{
-    worker *w = argument;
-    for (int round = -WARM_UP; round < ROUNDS; round++) {
-        pthread_barrier_wait(w->barrier);
-        int64_t start = clock_mono_ns();
-        w->what->run(w->thread);
-        int64_t end = clock_mono_ns();
-        if (round >= 0)
-            w->ns[round] = (double)(end - start) / BURST;
-        pthread_barrier_wait(w->barrier);
-        if (w->thread == 0)
-            drain();
-    }
-    return NULL;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *all, size_t n)
-{
-    qsort(all, n, sizeof(*all), compare);
-    return all[n / 2];
-}
-
-static double run(const measure *what, int threads)
-{
-    static worker workers[THREADS_MAX];
-    static double all[ROUNDS * THREADS_MAX];
-    pthread_t ids[THREADS_MAX];
-    pthread_barrier_t barrier;
-    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
-    for (int t = 0; t < threads; t++) {
-        workers[t] = (worker){ .what = what, .thread = t, .threads = threads, .barrier = &barrier };
-        if (pthread_create(&ids[t], NULL, work, &workers[t]) != 0)
-            exit(1);
-    }
-    for (int t = 0; t < threads; t++) {
-        pthread_join(ids[t], NULL);
-        memcpy(all + t * ROUNDS, workers[t].ns, sizeof(workers[t].ns));
-    }
-    pthread_barrier_destroy(&barrier);
-    return median(all, (size_t)threads * ROUNDS);
 }
 
 static void start(void)
@@ -240,13 +178,7 @@ static void start(void)
 int main(void)
 {
     start();
-    printf("libsonde, ns per call: median of %d bursts of %d calls\n\n", ROUNDS, BURST);
-    printf("%-36s %10s %10s %8s\n", "", "1 thread", "2 threads", "aim");
-    for (size_t i = 0; i < ARRAY_LEN(measures); i++) {
-        double one = run(&measures[i], 1), two = run(&measures[i], 2);
-        printf("%-36s %10.1f %10.1f %8s\n", measures[i].name, one, two, measures[i].aim);
-        fflush(stdout);
-    }
+    measure_table("libsonde", measures, ARRAY_LEN(measures), drain);
     uint64_t dropped = 0;
     for (int s = 0; s < SIGNAL_COUNT; s++) {
         for (int reason = 0; reason < RECORDER_DROP_COUNT; reason++)
