@@ -4,7 +4,7 @@ target_compile_options(sonde_flags INTERFACE
   -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
   -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers
   -fno-common -fvisibility=hidden -fno-strict-aliasing -fstack-protector-strong
-  -fno-omit-frame-pointer)
+  -fno-omit-frame-pointer -ffunction-sections -fdata-sections)
 if(CMAKE_C_COMPILER_ID STREQUAL GNU)
   # A name of ours may be that of a type; cut paths are checked where they matter.
   target_compile_options(sonde_flags INTERFACE -Wshadow=local -Wno-format-truncation)

@@ -37,7 +37,7 @@ add_library(sonde_shared SHARED ${CMAKE_SOURCE_DIR}/cmake/empty.c)
 target_link_libraries(sonde_shared PRIVATE sonde_flags
   -Wl,--whole-archive sonde_lib sonde_codec sonde_base -Wl,--no-whole-archive ${lib_packages})
 target_link_options(sonde_shared PRIVATE
-  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/libsonde.map -Wl,-z,nodelete)
+  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/libsonde.map -Wl,-z,nodelete -Wl,--gc-sections)
 target_include_directories(sonde_shared PUBLIC
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
 set_target_properties(sonde_shared PROPERTIES OUTPUT_NAME sonde VERSION ${PROJECT_VERSION}
