@@ -3,30 +3,20 @@
  * table. */
 #include "lib/health.h"
 #include "lib/http.h"
-#include "lib/metric.h"
-#include "lib/state.h"
+#include "lib/metric_page.h"
 
-#include "base/error.h"
-#include "codec/prom_text.h"
-#include "codec/recorder_metrics.h"
-
-#include <pthread.h>
 #include <stdlib.h>
 
 enum { PAGE_MAX = 64 << 20 };
 
-/* Held while metrics are read, so that the recorder is not closed meanwhile. */
-static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
-
 void http_release(void)
 {
-    pthread_mutex_lock(&reading);
-    pthread_mutex_unlock(&reading);
+    metric_page_release();
 }
 
 void http_forked(void)
 {
-    reading = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    metric_page_forked();
 }
 
 typedef struct {
@@ -35,46 +25,11 @@ typedef struct {
     const char *content_type;
 } page;
 
-/* ---- /metrics ---- */
-
-/* The page of the current recorder; an empty one before sonde_start. The batch's resource lives in
- * the reader, which therefore stays open until the page is written. */
-static status write_metrics(batch *b, prom_format format, buf *out, error *err)
-{
-    static const prom_text_options options = { .target_info = true };
-    recorder_reader *reader = NULL;
-    status st = STATUS_OK;
-    metric_collect();
-    recorder *r = state_recorder();
-    if (r)
-        st = recorder_open_reader(r, &reader, &(recorder_reader_options){ .read_only = true }, err);
-    if (st == STATUS_OK && reader)
-        st = recorder_metrics_read(reader, b, err);
-    if (st == STATUS_OK)
-        st = prom_text_write(b, format, &options, out, NULL, err);
-    recorder_reader_close(reader);
-    return st;
-}
-
 static int metrics_page(page *p)
 {
     const sonde_http_request *request = p->request;
     const char *accept = request->header ? request->header(request->user, "accept") : NULL;
-    prom_format format = prom_negotiate(str_c(accept));
-    batch b;
-    error err;
-    batch_init(&b, SIGNAL_METRICS, PAGE_MAX);
-    pthread_mutex_lock(&reading);
-    status st = write_metrics(&b, format, p->out, &err);
-    pthread_mutex_unlock(&reading);
-    batch_done(&b);
-    p->content_type = prom_content_type(format);
-    if (st == STATUS_OK)
-        return 200;
-    buf_clear(p->out);
-    buf_fmt(p->out, "%s\n", err.message);
-    p->content_type = "text/plain; charset=utf-8";
-    return 500;
+    return metric_page(accept, p->out, &p->content_type);
 }
 
 /* ---- health ---- */
