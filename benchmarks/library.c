@@ -106,6 +106,30 @@ static void span_start_end(int thread)
     }
 }
 
+static void span_four_attributes(int thread)
+{
+    for (int i = 0; i < BURST; i++) {
+        SONDE_SPAN ("checkout", sonde_kv("user.id", thread), sonde_kv("order.id", i),
+                    sonde_kv("order.currency", "EUR"), sonde_kv("order.total", 99.5)) {
+            __asm__ volatile("" ::: "memory");
+        }
+    }
+}
+
+/* The root of a trace that another service decided not to sample, and its child. */
+static void span_unsampled(int thread)
+{
+    sonde_context from = { .trace_id = { 1 }, .span_id = { 2 } };
+    SONDE_WITH (from) {
+        for (int i = 0; i < BURST; i++) {
+            SONDE_SPAN ("checkout", sonde_kv("user.id", thread), sonde_kv("order.id", i),
+                        sonde_kv("order.currency", "EUR"), sonde_kv("order.total", 99.5)) {
+                __asm__ volatile("" ::: "memory");
+            }
+        }
+    }
+}
+
 static void counter_add(int thread)
 {
     (void)thread;
@@ -136,7 +160,9 @@ static const measure measures[] = {
     { "log, 4 fields", log_four_fields, "<= 40" },
     { "log, 4 fields, in span and context", log_in_context, "" },
     { "log, level disabled", log_disabled, "" },
-    { "span start + end", span_start_end, "<= 150" },
+    { "span start + end, 1 attribute", span_start_end, "" },
+    { "span start + end, 4 attributes", span_four_attributes, "<= 60" },
+    { "span unsampled, 4 attributes", span_unsampled, "<= 8" },
     { "counter add, bound", counter_add, "<= 5" },
     { "counter add, 1 label", counter_add_labels, "" },
     { "histogram record, bound", histogram_record, "" },
