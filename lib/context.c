@@ -197,6 +197,8 @@ void sonde_with_leave_(sonde_with_scope *scope)
 
 bool sonde_trace_id(char ret[33])
 {
+    if (!ret)
+        return false;
     thread_self *t = thread_context();
     bool has = context_has_trace(&t->current);
     if (has)
@@ -207,6 +209,8 @@ bool sonde_trace_id(char ret[33])
 
 bool sonde_span_id(char ret[17])
 {
+    if (!ret)
+        return false;
     thread_self *t = thread_context();
     bool has = context_has_trace(&t->current);
     if (has)

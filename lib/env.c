@@ -4,6 +4,8 @@
  * variables exist four times (for all signals and for each), so their table holds suffixes. */
 #include "lib/env_internal.h"
 
+#include "codec/recorder_format.h"
+
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,14 +40,34 @@ void env_warn_value(const char *name, str text, const char *expected)
 
 /* ---- resource attributes ---- */
 
+/* Of what the header of a recorder has room for. */
+#define RESOURCE_VALUE_MAX 1024u
+#define RESOURCE_ITEMS_MAX 128u
+
+static size_t resource_bytes(const attrs *a)
+{
+    size_t sum = 0;
+    for (uint32_t i = 0; i < a->count; i++)
+        sum += 8 + a->items[i].key.len + a->items[i].value.s.len;
+    return sum;
+}
+
 void env_resource_put(settings *s, str key, str text)
 {
+    key = str_slice(key, 0, 255);
+    text = str_slice(text, 0, RESOURCE_VALUE_MAX);
     value v = VALUE_S(arena_str(&s->arena, text));
     for (uint32_t i = 0; i < s->resource.count; i++)
         if (str_eq(s->resource.items[i].key, key)) {
             s->resource.items[i].value = v;
             return;
         }
+    if (s->resource.count == RESOURCE_ITEMS_MAX ||
+        resource_bytes(&s->resource) + key.len + text.len + 512 > RECORDER_RESOURCE_MAX) {
+        lib_warn("the resource attribute \"%.*s\" is left out: there is room for %u bytes",
+                 (int)MIN(key.len, (size_t)60), key.ptr, (unsigned)RECORDER_RESOURCE_MAX);
+        return;
+    }
     attrs_append(&s->arena, &s->resource, &s->resource_capacity, arena_str(&s->arena, key), v);
 }
 
