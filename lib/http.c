@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A request on the server side: span, context, request id, RED metrics, access log; see
- * sonde/http.h. Each request is one allocation, linked from the thread that works on it. */
-#include "lib/http.h"
+/* A request on the server side: span, context, request id; see sonde/http.h. Each request is one
+ * allocation, linked from the thread that works on it. Metrics, access log and reproduction have
+ * files of their own. */
+#include "lib/http_internal.h"
 
 #include "lib/context.h"
 #include "sonde/log.h"
-#include "sonde/metric.h"
-#include "sonde/span.h"
 
 #include "base/clock.h"
 #include "lib/propagate_w3c.h"
@@ -16,51 +15,56 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { METHOD_SIZE = 16, ROUTE_SIZE = 128, PATH_SIZE = 512, CLIENT_SIZE = 64, UUID_SIZE = 37 };
-
-struct sonde_http {
-    sonde_http *outer;
-    sonde_current_ saved;  /* what the thread had before */
-    sonde_context context; /* the request's own */
-    sonde_span *span;
-    int64_t start_ns; /* monotonic */
-    char method[METHOD_SIZE];
-    char route[ROUTE_SIZE];
-    char path[PATH_SIZE];
-    char client[CLIENT_SIZE];
-};
+enum { UUID_SIZE = 37, CLIENT_GONE = 499, ATTRIBUTES = 32 };
 
 static _Thread_local sonde_http *current;
 
-static struct {
-    pthread_mutex_t lock;
-    _Atomic(sonde_counter *) requests;
-    _Atomic(sonde_histogram *) duration;
-    _Atomic bool old_names;
-    _Atomic bool no_access_log;
-} http = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static const char *const context_keys[3] = { "session_id", "user_id", "team_id" };
+
+/* ---- configuration ---- */
+
+static pthread_mutex_t configuring = PTHREAD_MUTEX_INITIALIZER;
+static const http_config before_start = { .no_access_log = true, .no_reproduce = true };
+static _Atomic(const http_config *) config = &before_start;
+
+const http_config *http_config_now(void)
+{
+    return config;
+}
+
+static void lower_copy(char *ret, size_t size, const char *text)
+{
+    str_copy_c(ret, size, str_c(text));
+    for (; *ret; ret++)
+        if (*ret >= 'A' && *ret <= 'Z')
+            *ret = (char)(*ret - 'A' + 'a');
+}
 
 void http_configure(const sonde_http_options *options, bool old_names)
 {
-    const char *requests =
-        options->requests_metric ? options->requests_metric : "http_requests_total";
-    const char *duration =
-        options->duration_metric ? options->duration_metric : "http_request_duration_seconds";
-    pthread_mutex_lock(&http.lock);
-    http.old_names = old_names;
-    http.no_access_log = options->no_access_log;
-    /* Handles of an earlier start stay valid: the registry gives the same ones again. */
-    http.requests = sonde_counter_new(requests, "HTTP requests served.",
-                                      SONDE_LABELS("route", "method", "status"));
-    http.duration = sonde_histogram_new(duration, "Time to serve an HTTP request, in seconds.",
-                                        SONDE_LABELS("route", "method"), .unit = "s");
-    pthread_mutex_unlock(&http.lock);
+    http_config *c = calloc(1, sizeof(*c));
+    if (!c)
+        return;
+    const char *headers[3] = { options->session_header, options->user_header,
+                               options->team_header };
+    for (int i = 0; i < 3; i++)
+        lower_copy(c->context_header[i], HEADER_NAME_SIZE, headers[i]);
+    str_copy_c(c->request_id_prefix, sizeof(c->request_id_prefix),
+               str_c(options->request_id_prefix));
+    c->old_names = old_names;
+    c->url_query = options->url_query;
+    http_access_parse(c, options);
+    http_keep_parse(c, options);
+    pthread_mutex_lock(&configuring);
+    http_metrics_make(c, options);
+    c->earlier = config;
+    config = c;
+    pthread_mutex_unlock(&configuring);
 }
 
-/* ---- begin ---- */
+/* ---- names ---- */
 
-/* The methods of RFC 9110 and PATCH; any other is "_OTHER", so that senders make no series. */
-static const char *known_method(const char *method)
+const char *http_known_method(const char *method)
 {
     static const char *const known[] = { "GET",     "HEAD",    "POST",  "PUT",  "DELETE",
                                          "CONNECT", "OPTIONS", "TRACE", "PATCH" };
@@ -70,7 +74,60 @@ static const char *known_method(const char *method)
     return "_OTHER";
 }
 
-static void new_request_id(char ret[UUID_SIZE])
+int http_split_host(str text, char *ret, size_t size)
+{
+    uint64_t port = 0;
+    size_t end = text.len;
+    if (text.len && text.ptr[0] == '[') {
+        size_t close = str_find_char(text, ']');
+        end = close == SIZE_MAX ? text.len : close + 1;
+    } else {
+        size_t colon = str_find_char(text, ':');
+        end = colon == SIZE_MAX ? text.len : colon;
+    }
+    if (end < text.len && text.ptr[end] == ':' &&
+        (!str_to_u64(str_slice(text, end + 1, text.len), &port) || port > 65535))
+        port = 0;
+    str host = str_slice(text, 0, end);
+    if (host.len > 2 && host.ptr[0] == '[')
+        host = str_slice(host, 1, host.len - 1);
+    str_copy_c(ret, size, host);
+    return (int)port;
+}
+
+size_t http_add_old_names(sonde_attr *attrs, size_t count, size_t room, bool client)
+{
+    static const struct {
+        const char *name, *server, *client; /* NULL: none */
+    } names[] = {
+        { "http.request.method", "http.method", "http.method" },
+        { "http.response.status_code", "http.status_code", "http.status_code" },
+        { "url.path", "http.target", NULL },
+        { "url.scheme", "http.scheme", "http.scheme" },
+        { "url.full", NULL, "http.url" },
+        { "server.address", "net.host.name", "net.peer.name" },
+        { "server.port", "net.host.port", "net.peer.port" },
+        { "client.address", "http.client_ip", NULL },
+        { "user_agent.original", "http.user_agent", "http.user_agent" },
+        { "network.protocol.version", "http.flavor", "http.flavor" },
+        { "network.peer.address", "net.sock.peer.addr", "net.sock.peer.addr" },
+    };
+    size_t total = count;
+    for (size_t i = 0; i < count; i++)
+        for (size_t n = 0; n < ARRAY_LEN(names) && total < room; n++) {
+            const char *old = client ? names[n].client : names[n].server;
+            if (!old || strcmp(names[n].name, attrs[i].key) != 0)
+                continue;
+            attrs[total] = attrs[i];
+            attrs[total].key = old;
+            attrs[total++].key_len = (uint16_t)strlen(old);
+        }
+    return total;
+}
+
+/* ---- begin ---- */
+
+static void new_request_id(const http_config *c, char *ret, size_t size)
 {
     uint8_t b[16];
     char hex[33];
@@ -79,64 +136,125 @@ static void new_request_id(char ret[UUID_SIZE])
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
     str_to_hex(b, 16, hex);
     hex[32] = '\0';
-    snprintf(ret, UUID_SIZE, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-             hex + 20);
+    if (c->request_id_prefix[0])
+        snprintf(ret, size, "%s%.12s%.8s", c->request_id_prefix, hex, hex + 24);
+    else
+        snprintf(ret, size, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+                 hex + 20);
+}
+
+static sonde_context *own_context(sonde_http *x)
+{
+    return &x->context[x->active];
+}
+
+static const char *header_of(const sonde_http_request *request, const char *name)
+{
+    return request->header ? request->header(request->user, name) : NULL;
 }
 
 static void take_request(sonde_http *x, const sonde_http_request *request)
 {
-    str path = str_c(request->path), rest;
+    str query, path = str_cut(str_c(request->path), '?', &query);
+    if (request->query)
+        query = str_c(request->query);
     x->start_ns = clock_mono_ns();
-    str_copy_c(x->method, sizeof(x->method), str_c(known_method(request->method)));
-    str_copy_c(x->path, sizeof(x->path), str_cut(path, '?', &rest));
+    x->known_method = http_known_method(request->method);
+    str_copy_c(x->method, sizeof(x->method), str_c(request->method));
+    str_copy_c(x->path, sizeof(x->path), path);
+    x->path_cut = path.len >= sizeof(x->path);
+    x->query_cut = query.len >= sizeof(x->query);
+    str_copy_c(x->query, sizeof(x->query), query);
     str_copy_c(x->client, sizeof(x->client), str_c(request->client_address));
-    x->context = sonde_extract(request->header, request->user);
+    str_copy_c(x->scheme, sizeof(x->scheme), str_c(request->scheme ? request->scheme : "http"));
+    str_copy_c(x->version, sizeof(x->version), str_c(request->protocol_version));
+    const char *host = request->host ? request->host : header_of(request, "host");
+    x->port = http_split_host(str_c(host), x->host, sizeof(x->host));
+    *own_context(x) = sonde_extract(request->header, request->user);
 }
 
-static void settle_request_id(sonde_http *x, const sonde_http_request *request)
+/* Values from outside are taken under the same rule as request ids. */
+static void take_context_headers(const http_config *c, sonde_http *x,
+                                 const sonde_http_request *request)
+{
+    for (int i = 0; i < 3; i++) {
+        const char *given =
+            c->context_header[i][0] ? header_of(request, c->context_header[i]) : NULL;
+        if (!given || !request_id_is_good(str_c(given)))
+            continue;
+        sonde_attr attribute = sonde_kv_str(context_keys[i], given);
+        (void)context_put(own_context(x), &attribute);
+    }
+}
+
+static void settle_request_id(const http_config *c, sonde_http *x,
+                              const sonde_http_request *request)
 {
     char id[REQUEST_ID_MAX + 1];
     str given;
-    if (context_text(&x->context, STR("request_id"), &given)) {
+    if (context_text(own_context(x), STR("request_id"), &given)) {
         str_copy_c(id, sizeof(id), given);
     } else {
-        new_request_id(id);
+        new_request_id(c, id, sizeof(id));
         sonde_attr attribute = sonde_kv_str("request_id", id);
-        (void)context_put(&x->context, &attribute);
+        (void)context_put(own_context(x), &attribute);
     }
     if (request->set_header)
         request->set_header(request->user, "X-Request-ID", id);
 }
 
-static void start_span(sonde_http *x, const sonde_http_request *request)
+static size_t span_attributes(const http_config *c, const sonde_http *x, const char *agent,
+                              sonde_attr ret[ATTRIBUTES])
+{
+    const struct {
+        const char *key, *text;
+    } texts[] = {
+        { "server.address", x->host },
+        { "client.address", x->client },
+        { "user_agent.original", agent },
+        { "network.protocol.version", x->version },
+    };
+    size_t n = 0;
+    ret[n++] = sonde_kv_str("http.request.method", x->known_method);
+    ret[n++] = sonde_kv_str("url.path", x->path);
+    ret[n++] = sonde_kv_str("url.scheme", x->scheme);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i].text[0])
+            ret[n++] = sonde_kv_str(texts[i].key, texts[i].text);
+    if (x->host[0] && x->port)
+        ret[n++] = sonde_kv_i64("server.port", x->port);
+    if (x->known_method[0] == '_' && x->method[0])
+        ret[n++] = sonde_kv_str("http.request.method_original", x->method);
+    if (c->url_query && x->query[0])
+        ret[n++] = sonde_kv_str("url.query", x->query);
+    if (c->old_names) {
+        n = http_add_old_names(ret, n, ATTRIBUTES - 1, false);
+        if (x->host[0])
+            ret[n++] = sonde_kv_str("http.host", x->host);
+    }
+    return n;
+}
+
+static const char *method_name(const sonde_http *x)
+{
+    return x->known_method[0] == '_' ? "HTTP" : x->known_method;
+}
+
+static void start_span(const http_config *c, sonde_http *x, const sonde_http_request *request)
 {
     char agent[256];
-    const char *text = request->header ? request->header(request->user, "user-agent") : NULL;
-    str_copy_c(agent, sizeof(agent), str_c(text));
-    const char *scheme = request->scheme ? request->scheme : "http";
-    sonde_attr attributes[8];
-    size_t n = 0;
-    attributes[n++] = sonde_kv_str("http.request.method", x->method);
-    attributes[n++] = sonde_kv_str("url.path", x->path);
-    attributes[n++] = sonde_kv_str("url.scheme", scheme);
-    if (x->client[0])
-        attributes[n++] = sonde_kv_str("client.address", x->client);
-    if (agent[0])
-        attributes[n++] = sonde_kv_str("user_agent.original", agent);
-    if (request->protocol_version)
-        attributes[n++] = sonde_kv_str("network.protocol.version", request->protocol_version);
-    if (http.old_names) {
-        attributes[n++] = sonde_kv_str("http.method", x->method);
-        attributes[n++] = sonde_kv_str("http.target", x->path);
-    }
+    sonde_attr attributes[ATTRIBUTES];
+    str_copy_c(agent, sizeof(agent), str_c(header_of(request, "user-agent")));
+    size_t n = span_attributes(c, x, agent, attributes);
     x->span = sonde_span_start(
-        x->method[0] == '_' ? "HTTP" : x->method,
+        method_name(x),
         &(sonde_span_options){ .kind = SONDE_SERVER, .attrs = attributes, .attr_count = n });
 }
 
 void sonde_http_begin(const sonde_http_request *request)
 {
     static const sonde_http_request none;
+    const http_config *c = http_config_now();
     sonde_with_scope scope;
     sonde_http *x = calloc(1, sizeof(*x));
     if (!x)
@@ -144,20 +262,22 @@ void sonde_http_begin(const sonde_http_request *request)
     if (!request)
         request = &none;
     take_request(x, request);
-    settle_request_id(x, request);
+    take_context_headers(c, x, request);
+    settle_request_id(c, x, request);
+    http_keep(c, x, request);
     x->saved = *context_current();
     x->outer = current;
     current = x;
-    sonde_with_enter_(&scope, &x->context);
-    start_span(x, request);
+    sonde_with_enter_(&scope, own_context(x));
+    start_span(c, x, request);
     if (x->span) {
-        sonde_context inside = sonde_span_context(x->span);
-        x->context = inside;
-        sonde_with_enter_(&scope, &x->context);
+        x->context[1] = sonde_span_context(x->span);
+        x->active = 1;
+        sonde_with_enter_(&scope, own_context(x));
     }
 }
 
-/* ---- route and end ---- */
+/* ---- meanwhile ---- */
 
 void sonde_http_route(const char *route)
 {
@@ -166,55 +286,109 @@ void sonde_http_route(const char *route)
     if (!x || !route)
         return;
     str_copy_c(x->route, sizeof(x->route), str_c(route));
-    snprintf(name, sizeof(name), "%s %s", x->method[0] == '_' ? "HTTP" : x->method, x->route);
+    snprintf(name, sizeof(name), "%s %s", method_name(x), x->route);
     sonde_span_rename_on(x->span, name);
     sonde_span_set_on(x->span, sonde_kv_str("http.route", x->route));
 }
 
-static void record(const sonde_http *x, int code, double seconds)
+void sonde_http_body(const void *bytes, size_t len)
 {
-    char status_text[16];
-    const char *route = x->route[0] ? x->route : "unmatched";
-    snprintf(status_text, sizeof(status_text), "%d", code);
-    sonde_counter_add((sonde_counter *)http.requests, 1, route, x->method, status_text);
-    sonde_histogram_record((sonde_histogram *)http.duration, seconds, route, x->method);
-    sonde_span_set_on(x->span, sonde_kv_i64("http.response.status_code", code));
-    if (http.old_names)
-        sonde_span_set_on(x->span, sonde_kv_i64("http.status_code", code));
-    if (code >= 500) {
-        sonde_attr type = sonde_kv_str("error.type", status_text);
-        sonde_span_fail_on(x->span, NULL, &type, 1);
-    }
+    if (current && bytes)
+        http_keep_body(http_config_now(), current, bytes, len);
 }
 
-#define ACCESS_FIELDS \
-    sonde_kv_str("method", x->method), sonde_kv_str("path", x->path), \
-        sonde_kv_str("route", x->route), sonde_kv_i64("status", code), \
-        sonde_kv_f64("duration_ms", duration_ms), sonde_kv_str("client_address", x->client)
-
-static void access_log(const sonde_http *x, int code, double seconds)
-{
-    double duration_ms = (double)(int64_t)(seconds * 1e6) / 1e3;
-    if (http.no_access_log)
-        return;
-    if (code >= 500)
-        sonde_error("http_request", ACCESS_FIELDS);
-    else
-        sonde_info("http_request", ACCESS_FIELDS);
-}
-
-void sonde_http_end(int status_code)
+void sonde_http_set_(const sonde_attr *attrs, size_t count)
 {
     sonde_http *x = current;
     if (!x)
         return;
-    double seconds = (double)(clock_mono_ns() - x->start_ns) / (double)NS_PER_S;
-    record(x, status_code, seconds);
-    access_log(x, status_code, seconds);
+    /* Built beside the one in use, which a signal handler may be reading. */
+    const sonde_context *old = own_context(x);
+    sonde_context *fresh = &x->context[!x->active];
+    sonde_current_ now = *context_current();
+    *fresh = *old;
+    for (size_t i = 0; i < count; i++)
+        (void)context_put(fresh, &attrs[i]);
+    x->active = !x->active;
+    if (now.bag == old || !now.bag) {
+        now.bag = fresh;
+        context_set_current(&now);
+    }
+    sonde_span_set_on_(x->span, attrs, count);
+}
+
+void sonde_http_status(int status)
+{
+    if (current)
+        current->status = status;
+}
+
+bool http_note_error(void)
+{
+    sonde_http *x = current;
+    bool first = !x || !x->is_error;
+    if (x)
+        x->is_error = true;
+    return first;
+}
+
+/* ---- end ---- */
+
+static http_outcome outcome_of(const sonde_http *x, int status)
+{
+    http_outcome end = { .status = status ? status : x->status };
+    end.seconds = (double)(clock_mono_ns() - x->start_ns) / (double)NS_PER_S;
+    bool gone = end.status == 0;
+    if (gone)
+        end.status = CLIENT_GONE;
+    snprintf(end.status_text, sizeof(end.status_text), "%d", end.status);
+    return end;
+}
+
+static void finish_span(const http_config *c, const sonde_http *x, const http_outcome *end,
+                        bool answered)
+{
+    sonde_attr attributes[2];
+    size_t n = 0;
+    if (answered) {
+        attributes[n++] = sonde_kv_i64("http.response.status_code", end->status);
+        n = c->old_names ? http_add_old_names(attributes, n, ARRAY_LEN(attributes), false) : n;
+        sonde_span_set_on_(x->span, attributes, n);
+    }
+    if (end->error_type) {
+        sonde_attr type = sonde_kv_str("error.type", end->error_type);
+        sonde_span_fail_on(x->span, NULL, &type, 1);
+    }
+}
+
+static void leave(sonde_http *x)
+{
     sonde_span_end(x->span);
     context_set_current(&x->saved);
     current = x->outer;
+    free(x->body);
     free(x);
+}
+
+void sonde_http_end(int status)
+{
+    sonde_http *x = current;
+    const http_config *c = http_config_now();
+    sonde_with_scope scope;
+    if (!x)
+        return;
+    /* Scopes that the handler left open end here. */
+    sonde_with_enter_(&scope, own_context(x));
+    http_outcome end = outcome_of(x, status);
+    bool answered = status || x->status;
+    end.error_type = !answered ? "disconnected" : end.status >= 500 ? end.status_text : NULL;
+    http_metrics_record(c, x, &end);
+    if (!c->no_reproduce && answered && (end.status >= c->reproduce_from || x->is_error))
+        http_keep_record(x, end.status);
+    finish_span(c, x, &end, answered);
+    if (!c->no_access_log)
+        http_access_log(c, x, &end);
+    leave(x);
 }
 
 /* ---- moving between threads ---- */
@@ -238,5 +412,5 @@ void sonde_http_resume(sonde_http *request)
     request->saved = *context_current();
     request->outer = current;
     current = request;
-    sonde_with_enter_(&scope, &request->context);
+    sonde_with_enter_(&scope, own_context(request));
 }

@@ -6,8 +6,12 @@
 #include "sonde/http.h"
 #include "sonde/start.h"
 
-/* Makes the RED metrics. old_names: http.method and http.status_code on spans, too. */
+/* Makes the metrics. old_names: http.method and http.status_code on spans, too. */
 void http_configure(const sonde_http_options *options, bool old_names);
+
+/* An error envelope was made on this thread: the current request's answer is an error. False when
+ * that was said before for the same request. True without a request. */
+bool http_note_error(void);
 
 /* Waits until nobody reads metrics out of the recorder, which is about to close. */
 void http_release(void);

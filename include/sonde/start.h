@@ -29,12 +29,41 @@ typedef enum {
     SONDE_HEALTH_WORDS
 } sonde_health_shape;
 
-/* What the HTTP server side (sonde_http_begin …) records. NULL means the default. */
+/* What the HTTP server side (sonde_http_begin …) records; docs/http.md. NULL means the default. */
 typedef struct {
-    const char *requests_metric; /* "http_requests_total" {route,method,status} */
-    const char *duration_metric; /* "http_request_duration_seconds" {route,method} */
+    const char *requests_metric; /* "http_requests_total" {route,method,status}; "none": without */
+    const char *duration_metric; /* "http_request_duration_seconds" {route,method}; likewise */
     bool no_access_log;          /* no log line for each request */
+    /* Names of the labels: "route", "method", "status". */
+    const char *route_label, *method_label, *status_label;
+    bool duration_has_status; /* the status is a label of the duration, too */
+    bool otel_metrics; /* also http.server.request.duration, http.client.request.duration */
+    bool url_query;    /* url.query on every span, secrets by their names redacted */
+    /* Ids made here are this and 20 hexadecimal digits ("req_…"); NULL: a UUID. At most 15 bytes.
+     */
+    const char *request_id_prefix;
+    /* Request headers whose value becomes the context's session_id, user_id, team_id; NULL: none.
+     * Only where something in front of the program vouches for them. */
+    const char *session_header, *user_header, *team_header;
+    const char *access_event;  /* "http_request" */
+    const char *access_fields; /* "method,path,route,status,duration_ms,client_address" */
+    sonde_level access_level;  /* of answers below 500; 0: info */
+    /* The redacted request is kept on the span when the answer has this status or a higher one
+     * (0: 500), or is an error envelope: `sonde trace ID --curl` repeats it. */
+    int reproduce_from;
+    bool no_reproduce;
+    uint32_t reproduce_body_bytes; /* of a body that is text; 0: 4,096; at most 32,768 */
+    /* Default: "accept,authorization,content-type,cookie,x-api-key"; secrets only by their name. */
+    const char *reproduce_headers;
 } sonde_http_options;
+
+/* What database calls (sonde_db_begin …) record; docs/instrumentation.md. */
+typedef struct {
+    bool no_otel_metric;      /* without db.client.operation.duration */
+    const char *query_metric; /* also a histogram of seconds without labels, of this name:
+                                 "db_query_duration_seconds" */
+    bool no_query_text;       /* without db.query.text */
+} sonde_db_options;
 
 typedef struct {
     sonde_health_shape shape;
@@ -98,6 +127,7 @@ typedef struct sonde_options {
     bool ignore_environment;  /* the options alone decide */
 
     sonde_http_options http;
+    sonde_db_options db;
     sonde_health_options health;
 } sonde_options;
 
