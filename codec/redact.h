@@ -51,14 +51,14 @@ typedef struct {
     uint32_t prefix_used;
     char prefix_text[REDACT_TEXT_MAX];
     redact_keys keys; /* more names for REDACT_PARAM */
-    /* Two neighbouring bytes can begin a secret only if first[a] & second[b]. */
-    uint8_t first[256], second[256];
+    /* A bit for each pair of neighbouring bytes (first + second * 256) that tells of a secret. */
+    uint8_t pairs[8192];
 } redact_rules;
 
 /* `values`: "all" or empty, "none", or names of kinds and "prefix:TEXT" (3 to 64 bytes) with commas
  * between them; "all,prefix:acme_" is fine. `keys`: patterns with commas, "iban,*_pin,acme*".
  * STATUS_INVALID or STATUS_LIMIT names the first item that cannot be used; *ret then has what could
- * be: all kinds where `values` named none that is known. */
+ * be, and all kinds where an item of `values` is not known. */
 MUST_USE status redact_rules_init(redact_rules *ret, str values, str keys, error *err);
 /* All kinds, no prefixes, no keys. */
 const redact_rules *redact_rules_all(void);
