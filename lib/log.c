@@ -4,6 +4,7 @@
 #include "sonde/log.h"
 
 #include "lib/context.h"
+#include "lib/log.h"
 #include "lib/log_attr.h"
 #include "lib/state_thread.h"
 #include "lib/tsc.h"
@@ -12,41 +13,218 @@
 #include <stdio.h>
 
 #define FIXED_BYTES (sizeof(recorder_log) + 24)
-#define BODY_MAX    (RECORDER_RECORD_MAX - FIXED_BYTES - SONDE_CONTEXT_BYTES - 512)
+/* Of attributes; beside them a record holds its fixed part, names, "suppressed", the context. */
+#define BODY_MAX    (RECORDER_RECORD_MAX - FIXED_BYTES - SONDE_CONTEXT_BYTES - 640)
+#define NAMES_BYTES 520u /* event and logger of a record without a site, "suppressed" */
 
-/* A record that is too long: the length to which every text is cut so that all fit. When even that
- * does not help, *count loses its last attributes. */
-static uint32_t cut_to_fit(const sonde_attr *kvs, size_t *count)
+typedef struct {
+    sonde_site *site; /* NULL: `event` names it */
+    str event, logger;
+    uint8_t severity;
+    const sonde_attr *kvs;
+    size_t count;
+    uint64_t suppressed; /* 0: no such attribute */
+} log_call;
+
+/* ---- the way of nearly all calls ---- */
+
+/* Up to 32 bytes by two copies of a fixed size that may overlap; never a byte beyond n. */
+static inline char *put_text(char *p, const char *from, uint32_t n)
 {
-    for (uint32_t longest = 32768; longest >= 16; longest /= 2) {
-        size_t sum = 0;
-        for (size_t i = 0; i < *count; i++)
-            sum += 12u + kvs[i].key_len + MIN(kvs[i].len, longest);
-        if (sum <= BODY_MAX)
-            return longest;
+    if (LIKELY(n <= 32)) {
+        if (n >= 16) {
+            memcpy(p, from, 16);
+            memcpy(p + n - 16, from + n - 16, 16);
+        } else if (n >= 8) {
+            memcpy(p, from, 8);
+            memcpy(p + n - 8, from + n - 8, 8);
+        } else if (n >= 4) {
+            memcpy(p, from, 4);
+            memcpy(p + n - 4, from + n - 4, 4);
+        } else if (n) {
+            p[0] = from[0];
+            p[n / 2] = from[n / 2];
+            p[n - 1] = from[n - 1];
+        }
+    } else {
+        memcpy(p, from, n);
     }
-    *count = MIN(*count, BODY_MAX / (12 + 255 + 16));
-    return 16;
+    return p + n;
 }
 
-static char *put_context(char *p, recorder_log *record, const sonde_current_ *current)
+/* The context's attributes: 32 bytes at a time, the last piece overlapping. */
+static inline char *put_bag(char *p, const sonde_context *bag)
 {
-    const sonde_context *bag = current->bag;
-    if (bag) {
-        memcpy(p, bag->bytes, bag->used);
-        p += bag->used;
-        record->attributes = (uint16_t)(record->attributes + bag->count);
+    const char *from = (const char *)bag->bytes;
+    uint32_t n = bag->used;
+    if (UNLIKELY(n < 32))
+        return put_text(p, from, n);
+    char *end = p + n;
+    const char *last = from + n - 32;
+    for (; from < last; from += 32, p += 32)
+        memcpy(p, from, 32);
+    memcpy(end - 32, last, 32);
+    return end;
+}
+
+/* Numbers and texts whose key the site knows; NULL for anything else, and when it does not fit
+ * before `limit`. */
+static inline char *put_known(char *p, const char *limit, const sonde_site *site, size_t i,
+                              const sonde_attr *a)
+{
+    if (UNLIKELY(a->key != site->keys[i] || (site->redacted >> i & 1)))
+        return NULL;
+    if (a->type - SONDE_TYPE_I64 <= SONDE_TYPE_F64 - SONDE_TYPE_I64) {
+        if (UNLIKELY(limit - p < 12))
+            return NULL;
+        *p = (char)a->type;
+        memcpy(p + 1, &a->value, 8);
+        return p + 9;
+    }
+    if (LIKELY(a->type == SONDE_TYPE_STR)) {
+        uint32_t n = a->len;
+        if (UNLIKELY(limit - p < (ptrdiff_t)n + 12))
+            return NULL;
+        *p = SONDE_TYPE_STR;
+        memcpy(p + 1, &(uint16_t){ (uint16_t)n }, 2);
+        return put_text(p + 3, a->value.ptr, n);
+    }
+    return NULL;
+}
+
+/* Other types and keys. */
+static __attribute__((noinline)) char *put_other(char *p, const char *limit, const sonde_site *site,
+                                                 size_t i, const sonde_attr *a)
+{
+    if ((size_t)(limit - p) < attr_bound(a))
+        return NULL;
+    return attr_encode_at(p, site, i, a, ATTR_VALUE_MAX);
+}
+
+static char *put_attrs(char *p, const char *limit, const sonde_site *site, const sonde_attr *kvs,
+                       size_t count)
+{
+    size_t known = MIN(count, site->key_count);
+    for (size_t i = 0; i < count; i++) {
+        char *next = LIKELY(i < known) ? put_known(p, limit, site, i, &kvs[i]) : NULL;
+        if (UNLIKELY(!next)) {
+            next = put_other(p, limit, site, i, &kvs[i]);
+            if (!next)
+                return NULL;
+        }
+        p = next;
     }
     return p;
 }
 
-typedef struct {
-    sonde_site *site; /* NULL: `event` names it */
-    str event;
-    uint8_t severity;
-    const sonde_attr *kvs;
-    size_t count;
-} log_call;
+static void log_call_write(const log_call *given);
+
+static __attribute__((noinline, cold)) void log_slow(sonde_site *site, const sonde_attr *kvs,
+                                                     size_t count)
+{
+    log_call_write(
+        &(log_call){ .site = site, .severity = site->level, .kvs = kvs, .count = count });
+}
+
+/* One pass over the attributes into the extent that the thread has. Whatever is not as usual (no
+ * room, a new site, a signal handler within a call, after a fork, values to be cut) is left to
+ * log_slow, which begins anew: nothing is there before the commit. */
+void sonde_log_(sonde_site *site, const sonde_attr *kvs, size_t count)
+{
+    thread_self *t = thread_get();
+    uint32_t generation = t->generation;
+    uint64_t slot = __atomic_load_n(&site->slot, __ATOMIC_ACQUIRE);
+    uint32_t number = (uint32_t)slot;
+    if (UNLIKELY(generation != state_shared_page->generation || t->busy ||
+                 (uint32_t)(slot >> 32) != generation || number - 1 >= UINT32_MAX - 1)) {
+        log_slow(site, kvs, count);
+        return;
+    }
+    t->busy = 1;
+    COMPILER_BARRIER();
+    ring *g = t->ring;
+    const sonde_context *bag = t->current.bag;
+    char *start = g->at, *limit = g->end - (bag ? bag->used : 0);
+    if (UNLIKELY(!start || limit - start < (ptrdiff_t)FIXED_BYTES))
+        goto slow;
+    recorder_log *record = (recorder_log *)start;
+    record->ticks = tsc_now();
+    limit = MIN(limit, start + FIXED_BYTES + BODY_MAX);
+    char *p = start + sizeof(*record);
+    uint8_t flags = 0;
+    if (context_has_trace(&t->current)) {
+        flags = (uint8_t)(RECORDER_FLAG_TRACE | (t->current.flags & 1 ? RECORDER_FLAG_SAMPLED : 0));
+        memcpy(p, t->current.trace_id, 24);
+        p += 24;
+    }
+    p = put_attrs(p, limit, site, kvs, count);
+    if (UNLIKELY(!p))
+        goto slow;
+    uint16_t shared = 0;
+    if (bag) {
+        shared = bag->count;
+        p = put_bag(p, bag);
+    }
+    size_t size = (size_t)(p - start);
+    record->site = number;
+    record->attributes = (uint16_t)(count + shared);
+    record->dropped = 0;
+    record->severity = site->level;
+    record->flags = flags;
+    record->bytes = (uint16_t)(size - sizeof(*record));
+    record->context = shared;
+    record->reserved = 0;
+    ring_commit(g, size, RECORDER_LOG);
+    COMPILER_BARRIER();
+    t->busy = 0;
+    return;
+slow:
+    COMPILER_BARRIER();
+    t->busy = 0;
+    log_slow(site, kvs, count);
+}
+
+/* ---- everything else ---- */
+
+/* A record that is too long: the length to which every text is cut so that all fit. When even that
+ * does not help, groups are left empty and *count loses its last attributes. */
+static uint32_t cut_to_fit(const sonde_attr *kvs, size_t *count)
+{
+    for (uint32_t longest = 32768; longest >= ATTR_GROUPS_FROM; longest /= 2) {
+        size_t sum = 0;
+        for (size_t i = 0; i < *count; i++)
+            sum += attr_group_bound(&kvs[i], longest);
+        if (sum <= BODY_MAX)
+            return longest;
+    }
+    *count = MIN(*count, BODY_MAX / (12 + 255 + ATTR_GROUPS_FROM));
+    return ATTR_GROUPS_FROM - 1;
+}
+
+static char *put_name(char *p, str name)
+{
+    *p++ = (char)name.len;
+    memcpy(p, name.ptr, name.len);
+    return p + name.len;
+}
+
+static char *put_head(char *p, recorder_log *record, const log_call *call, uint32_t number,
+                      const sonde_current_ *current)
+{
+    if (context_has_trace(current)) {
+        record->flags =
+            (uint8_t)(RECORDER_FLAG_TRACE | (current->flags & 1 ? RECORDER_FLAG_SAMPLED : 0));
+        memcpy(p, current->trace_id, 24);
+        p += 24;
+    }
+    if (!number) {
+        record->flags |= RECORDER_FLAG_INLINE | (call->logger.len ? RECORDER_FLAG_LOGGER : 0);
+        p = put_name(p, call->event);
+        if (call->logger.len)
+            p = put_name(p, call->logger);
+    }
+    return p;
+}
 
 /* `need` bounds the record's size. */
 static void write_log(writer *w, const log_call *call, uint32_t number, size_t need,
@@ -59,33 +237,27 @@ static void write_log(writer *w, const log_call *call, uint32_t number, size_t n
         return;
     }
     recorder_log *record = (recorder_log *)start;
-    record->ticks = tsc_now();
-    record->site = number;
-    record->attributes = (uint16_t)call->count;
-    record->dropped = (uint16_t)MIN(dropped, (size_t)UINT16_MAX);
-    record->severity = call->severity;
-    record->flags = 0;
-    char *p = start + sizeof(*record);
-    if (context_has_trace(&t->current)) {
-        record->flags =
-            (uint8_t)(RECORDER_FLAG_TRACE | (t->current.flags & 1 ? RECORDER_FLAG_SAMPLED : 0));
-        memcpy(p, t->current.trace_id, 24);
-        p += 24;
+    *record = (recorder_log){ .word = record->word,
+                              .ticks = tsc_now(),
+                              .site = number,
+                              .attributes = (uint16_t)call->count,
+                              .dropped = (uint16_t)MIN(dropped, (size_t)UINT16_MAX),
+                              .severity = call->severity };
+    char *p = put_head(start + sizeof(*record), record, call, number, &t->current);
+    for (size_t i = 0; i < call->count; i++)
+        p = number ? attr_encode_at(p, call->site, i, &call->kvs[i], longest)
+                   : attr_encode_keyed(p, &call->kvs[i], longest);
+    if (call->suppressed) {
+        sonde_attr left_out = sonde_kv_u64("suppressed", call->suppressed);
+        p = attr_encode(p, &left_out, true, false, longest);
+        record->attributes++;
     }
-    if (UNLIKELY(!number)) {
-        record->flags |= RECORDER_FLAG_INLINE;
-        *p++ = (char)call->event.len;
-        memcpy(p, call->event.ptr, call->event.len);
-        p += call->event.len;
+    const sonde_context *bag = t->current.bag;
+    if (bag) {
+        p = put_bag(p, bag);
+        record->attributes = (uint16_t)(record->attributes + bag->count);
+        record->context = bag->count;
     }
-    if (LIKELY(number)) {
-        for (size_t i = 0; i < call->count; i++)
-            p = attr_encode_at(p, call->site, i, &call->kvs[i], longest);
-    } else {
-        for (size_t i = 0; i < call->count; i++)
-            p = attr_encode_keyed(p, &call->kvs[i], longest);
-    }
-    p = put_context(p, record, &t->current);
     size_t size = (size_t)(p - start);
     record->bytes = (uint16_t)(size - sizeof(*record));
     ring_commit(w->ring, size, RECORDER_LOG);
@@ -101,8 +273,10 @@ static void log_call_write(const log_call *given)
     size_t dropped = 0;
     if (LIKELY(call.site != NULL)) {
         number = site_number(w.recorder, w.generation, call.site, call.kvs, call.count);
-        if (UNLIKELY(!number))
+        if (UNLIKELY(!number)) {
             call.event = str_slice(str_c(call.site->name), 0, 255);
+            call.logger = str_slice(str_c(call.site->logger), 0, 255);
+        }
     }
     size_t sum = attrs_bound(call.kvs, call.count);
     if (UNLIKELY(sum > BODY_MAX)) {
@@ -114,28 +288,48 @@ static void log_call_write(const log_call *given)
             recorder_count_drop(w.recorder, SIGNAL_LOGS, RECORDER_DROP_CUT, dropped);
     }
     const sonde_context *bag = w.thread->current.bag;
-    size_t need = FIXED_BYTES + sum + (bag ? bag->used : 0) + call.event.len + 1;
+    size_t need = FIXED_BYTES + NAMES_BYTES + sum + (bag ? bag->used : 0);
     write_log(&w, &call, number, need, longest, dropped);
     thread_leave(&w);
 }
 
-void sonde_log_(sonde_site *site, const sonde_attr *kvs, size_t count)
+void sonde_log_after_(sonde_throttle *throttle, sonde_site *site, const sonde_attr *kvs,
+                      size_t count)
 {
-    log_call_write(
-        &(log_call){ .site = site, .severity = site->level, .kvs = kvs, .count = count });
+    uint64_t suppressed = log_throttle_take(throttle);
+    if (LIKELY(!suppressed)) {
+        sonde_log_(site, kvs, count);
+        return;
+    }
+    log_call_write(&(log_call){ .site = site,
+                                .severity = site->level,
+                                .kvs = kvs,
+                                .count = count,
+                                .suppressed = suppressed });
 }
 
-void sonde_log(sonde_level level, sonde_str event, const sonde_attr *kvs, size_t count)
+void sonde_log_as(sonde_str logger, sonde_level level, sonde_str event, const sonde_attr *kvs,
+                  size_t count)
 {
-    if ((unsigned)level < sonde_gate_.level) {
+    if (sonde_gate_.level >= GATE_OFF) {
         if (sonde_gate_.level == GATE_NOT_STARTED)
             sonde_early_(SIGNAL_LOGS);
         return;
     }
-    log_call_write(&(log_call){ .event = str_slice(str_n(event.ptr, event.len), 0, 255),
+    str name = event.ptr ? str_slice(str_n(event.ptr, event.len), 0, 255) : STR_EMPTY;
+    str from = logger.ptr ? str_slice(str_n(logger.ptr, logger.len), 0, 255) : STR_EMPTY;
+    if ((unsigned)level < (from.len ? log_level_of(from) : sonde_gate_.level))
+        return;
+    log_call_write(&(log_call){ .event = name,
+                                .logger = from,
                                 .severity = (uint8_t)level,
                                 .kvs = kvs,
-                                .count = count });
+                                .count = kvs ? count : 0 });
+}
+
+void sonde_log(sonde_level level, sonde_str event, const sonde_attr *kvs, size_t count)
+{
+    sonde_log_as((sonde_str){ NULL, 0 }, level, event, kvs, count);
 }
 
 sonde_attr sonde_kv_fmt_(const char *key, char *buffer, size_t size, const char *format, ...)

@@ -119,7 +119,7 @@ sonde_context sonde_extract_json(const char *json, size_t len)
     json_reader r;
     str key;
     arena_init(&memory, MiB(1));
-    json_read(&r, str_n(json ? json : "", len), &memory, 0);
+    json_read(&r, json ? str_n(json, len) : STR_EMPTY, &memory, 0);
     if (json_next(&r) == JSON_OBJECT)
         while (json_next_key(&r, &key)) {
             size_t m = 0;
@@ -171,6 +171,8 @@ static carried current_carried(char text[W3C_TRACEPARENT_SIZE])
 
 void sonde_inject_pairs(sonde_carrier *ret)
 {
+    if (!ret)
+        return;
     char traceparent[W3C_TRACEPARENT_SIZE];
     carried out = current_carried(traceparent);
     const struct {
@@ -216,8 +218,8 @@ size_t sonde_inject_json(char *ret, size_t size)
         JSON_PUT(&w, str, "baggage", out.baggage);
     if (out.request_id.len)
         JSON_PUT(&w, str, "request_id", out.request_id);
-    size_t n = b.failed || b.len >= size ? 0 : b.len;
-    if (size)
+    size_t n = b.failed || b.len >= size || !ret ? 0 : b.len;
+    if (ret && size)
         str_copy_c(ret, size, str_slice(buf_view(&b), 0, n));
     buf_done(&b);
     return n;
