@@ -19,19 +19,15 @@ static char upper(char c)
     return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-static char lower(char c)
+/* `triggers`: the literal's bit; 0 for the user's prefixes, which are all tried. */
+static void add_text_pair(redact_rules *rules, const char *p, bool any_case, uint64_t triggers)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static void add_text_pair(redact_rules *rules, const char *p, bool any_case)
-{
-    add_pair(rules, (unsigned char)p[0], (unsigned char)p[1]);
-    if (!any_case)
-        return;
-    for (int i = 0; i < 4; i++)
-        add_pair(rules, (unsigned char)(i & 1 ? upper(p[0]) : lower(p[0])),
-                 (unsigned char)(i & 2 ? upper(p[1]) : lower(p[1])));
+    for (int i = 0; i < 4; i++) {
+        char first = !any_case ? p[0] : i & 1 ? upper(p[0]) : p[0];
+        char second = !any_case ? p[1] : i & 2 ? upper(p[1]) : p[1];
+        add_pair(rules, (unsigned char)first, (unsigned char)second);
+        rules->told[redact_told_row(first, second)] |= triggers;
+    }
 }
 
 /* A byte that counts wherever it stands. */
@@ -51,17 +47,18 @@ static bool has(const redact_rules *rules, redact_kind kind)
 static void build_filter(redact_rules *rules)
 {
     memset(rules->pairs, 0, sizeof(rules->pairs));
+    memset(rules->told, 0, sizeof(rules->told));
     for (size_t i = 0; i < redact_trigger_count; i++) {
         const redact_trigger *t = &redact_triggers[i];
         if (!has(rules, t->kind))
             continue;
-        add_text_pair(rules, t->text.ptr + t->even, t->any_case);
-        add_text_pair(rules, t->text.ptr + t->odd, t->any_case);
+        add_text_pair(rules, t->text.ptr + t->even, t->any_case, 1ull << i);
+        add_text_pair(rules, t->text.ptr + t->odd, t->any_case, 1ull << i);
     }
     for (uint32_t i = 0; i < rules->prefix_count; i++) {
         const char *p = rules->prefix_text + rules->prefix[i].at;
-        add_text_pair(rules, p, false);
-        add_text_pair(rules, p + 1, false);
+        add_text_pair(rules, p, false, 0);
+        add_text_pair(rules, p + 1, false, 0);
     }
     if (has(rules, REDACT_JWT))
         add_byte(rules, 'J');

@@ -53,6 +53,7 @@ typedef struct {
     redact_keys keys; /* more names for REDACT_PARAM */
     /* A bit for each pair of neighbouring bytes (first + second * 256) that tells of a secret. */
     uint8_t pairs[8192];
+    uint64_t told[64]; /* by a hash of the pair: which literals it may belong to */
 } redact_rules;
 
 /* `values`: "all" or empty, "none", or names of kinds and "prefix:TEXT" (3 to 64 bytes) with commas

@@ -130,23 +130,18 @@ static bool card_in_run(str in, size_t from, size_t to, redact_range *ret)
     return false;
 }
 
-static bool in_class(char c)
-{
-    return redact_is_digit(c) || c == ' ' || c == '-';
-}
-
 bool redact_find_card(str in, size_t from, size_t to, redact_range *ret)
 {
     size_t i = from + DIGITS_MIN - 1;
     while (i < to) {
-        if (LIKELY(!in_class(in.ptr[i]))) {
+        if (LIKELY(!redact_is(in.ptr[i], CLASS_CARD))) {
             i += DIGITS_MIN;
             continue;
         }
         size_t begin = i, end = i + 1;
-        while (begin > from && in_class(in.ptr[begin - 1]))
+        while (begin > from && redact_is(in.ptr[begin - 1], CLASS_CARD))
             begin--;
-        while (end < to && in_class(in.ptr[end]))
+        while (end < to && redact_is(in.ptr[end], CLASS_CARD))
             end++;
         if (end - begin >= DIGITS_MIN && card_in_run(in, begin, end, ret))
             return true;

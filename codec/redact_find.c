@@ -46,11 +46,23 @@ const redact_trigger redact_triggers[] = {
     PREFIX("-----BEGIN ", 0, 1, 0),
 };
 const size_t redact_trigger_count = ARRAY_LEN(redact_triggers);
+_Static_assert(ARRAY_LEN(redact_triggers) <= 64, "a bit each");
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
+#define LETTER (CLASS_LETTER | CLASS_KEY | CLASS_TOKEN)
+#define DIGIT  (CLASS_DIGIT | CLASS_KEY | CLASS_TOKEN | CLASS_CARD)
+const uint8_t redact_class[256] = {
+    ['a' ... 'z'] = LETTER,
+    ['A' ... 'Z'] = LETTER,
+    ['0' ... '9'] = DIGIT,
+    ['_'] = CLASS_KEY | CLASS_TOKEN,
+    ['-'] = CLASS_KEY | CLASS_TOKEN | CLASS_CARD,
+    ['.'] = CLASS_KEY | CLASS_TOKEN,
+    ['~'] = CLASS_TOKEN,
+    ['+'] = CLASS_TOKEN,
+    ['/'] = CLASS_TOKEN,
+    ['='] = CLASS_TOKEN,
+    [' '] = CLASS_CARD,
+};
 
 static bool has(const redact_rules *rules, redact_kind kind)
 {
@@ -242,15 +254,10 @@ static bool url_user(str in, size_t slashes, redact_range *ret)
 
 /* ---- parameters, members, headers ---- */
 
-static bool is_key_char(char c)
-{
-    return redact_is_alnum(c) || (c && memchr("_-.", c, 3));
-}
-
 static str key_before(str in, size_t from, size_t end)
 {
     size_t begin = end;
-    while (begin > from && end - begin < KEY_MAX && is_key_char(in.ptr[begin - 1]))
+    while (begin > from && end - begin < KEY_MAX && redact_is(in.ptr[begin - 1], CLASS_KEY))
         begin--;
     return str_slice(in, begin, end);
 }
@@ -406,15 +413,11 @@ static bool examine_byte(const redact_rules *rules, str in, size_t from, size_t 
 
 bool redact_examine(const redact_rules *rules, str in, size_t from, size_t i, redact_range *ret)
 {
-    char a = lower(in.ptr[i]), b = lower(in.ptr[i + 1]);
-    for (size_t n = 0; n < redact_trigger_count; n++) {
-        const redact_trigger *t = &redact_triggers[n];
-        const char *even = t->text.ptr + t->even, *odd = t->text.ptr + t->odd;
-        if (lower(even[0]) == a && lower(even[1]) == b && i >= t->even &&
-            literal_at(rules, in, from, i - t->even, t, ret))
-            return true;
-        if (lower(odd[0]) == a && lower(odd[1]) == b && i >= t->odd &&
-            literal_at(rules, in, from, i - t->odd, t, ret))
+    uint64_t told = rules->told[redact_told_row(in.ptr[i], in.ptr[i + 1])];
+    for (; told; told &= told - 1) {
+        const redact_trigger *t = &redact_triggers[__builtin_ctzll(told)];
+        if ((i >= t->even && literal_at(rules, in, from, i - t->even, t, ret)) ||
+            (i >= t->odd && literal_at(rules, in, from, i - t->odd, t, ret)))
             return true;
     }
     if (has(rules, REDACT_PREFIX) &&

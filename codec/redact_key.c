@@ -35,16 +35,26 @@ static const uint8_t first_word[27] = {
 
 #define LONGEST 255
 
-/* Lower-case letters and digits of the text, and of `also`. */
-static size_t normalise(str key, char also, char *ret, size_t size)
+/* Letters in lower case, digits and '*'; 0 is left out. */
+#define PAIR(upper, lower) [upper] = (lower), [lower] = (lower)
+#define SAME(digit)        [digit] = (digit)
+static const char kept[256] = {
+    PAIR('A', 'a'), PAIR('B', 'b'), PAIR('C', 'c'), PAIR('D', 'd'), PAIR('E', 'e'), PAIR('F', 'f'),
+    PAIR('G', 'g'), PAIR('H', 'h'), PAIR('I', 'i'), PAIR('J', 'j'), PAIR('K', 'k'), PAIR('L', 'l'),
+    PAIR('M', 'm'), PAIR('N', 'n'), PAIR('O', 'o'), PAIR('P', 'p'), PAIR('Q', 'q'), PAIR('R', 'r'),
+    PAIR('S', 's'), PAIR('T', 't'), PAIR('U', 'u'), PAIR('V', 'v'), PAIR('W', 'w'), PAIR('X', 'x'),
+    PAIR('Y', 'y'), PAIR('Z', 'z'), SAME('0'),      SAME('1'),      SAME('2'),      SAME('3'),
+    SAME('4'),      SAME('5'),      SAME('6'),      SAME('7'),      SAME('8'),      SAME('9'),
+    SAME('*'),
+};
+
+/* What is compared of a key or a pattern. */
+static size_t normalise(str key, char *ret, size_t size)
 {
     size_t n = 0;
     for (size_t i = 0; i < key.len && n < size; i++) {
-        unsigned char c = (unsigned char)key.ptr[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (unsigned char)(c - 'A' + 'a');
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == (unsigned char)also && also))
-            ret[n++] = (char)c;
+        ret[n] = kept[(unsigned char)key.ptr[i]];
+        n += ret[n] != 0;
     }
     return n;
 }
@@ -89,7 +99,7 @@ static bool matches(str pattern, str text)
 bool redact_key(const redact_keys *more, str key)
 {
     char text[LONGEST];
-    size_t n = normalise(key, 0, text, sizeof(text));
+    size_t n = normalise(key, text, sizeof(text));
     for (size_t i = 0; i + 3 <= n; i++) {
         if (begins_secret(text + i, n - i))
             return true;
@@ -104,7 +114,7 @@ bool redact_key(const redact_keys *more, str key)
 
 static status add_pattern(redact_keys *keys, str item, error *err)
 {
-    size_t n = normalise(item, '*', keys->text + keys->used, REDACT_TEXT_MAX - keys->used);
+    size_t n = normalise(item, keys->text + keys->used, REDACT_TEXT_MAX - keys->used);
     bool letters = false;
     for (size_t i = 0; i < n; i++)
         letters = letters || keys->text[keys->used + i] != '*';
