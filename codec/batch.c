@@ -23,7 +23,7 @@ static const column log_columns[] = {
     COLUMN(log_rows, scope),      COLUMN(log_rows, time_ns),       COLUMN(log_rows, observed_ns),
     COLUMN(log_rows, severity),   COLUMN(log_rows, severity_text), COLUMN(log_rows, body),
     COLUMN(log_rows, attributes), COLUMN(log_rows, trace),         COLUMN(log_rows, span),
-    COLUMN(log_rows, flags),      COLUMN(log_rows, event_name),
+    COLUMN(log_rows, flags),      COLUMN(log_rows, event_name),    COLUMN(log_rows, context),
 };
 
 static const column span_columns[] = {

@@ -102,6 +102,12 @@ static inline bool span_id_is_set(span_id id)
 
 /* ---- logs (logs/v1 LogRecord) ---- */
 
+/* Which of a row's attributes come from the context it was made in: those before are the call's
+ * own. {0, 0}: none, or not known. */
+typedef struct {
+    uint32_t from, count;
+} attr_range;
+
 typedef struct {
     uint32_t count;
     uint32_t capacity;
@@ -116,6 +122,7 @@ typedef struct {
     span_id *span;
     uint32_t *flags;
     str *event_name;
+    attr_range *context;
 } log_rows;
 
 /* ---- spans (trace/v1 Span) ---- */

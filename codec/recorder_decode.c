@@ -8,11 +8,14 @@
     128u /* attributes compared with each other; what comes after is kept as it is \
           */
 
+#define GROUP_DEPTH_MAX 8u
+
 typedef struct {
     const uint8_t *p, *end;
     arena *arena;
     const recorder_site *site;
     uint32_t keyless; /* attributes so far: the next one's key in the site */
+    uint32_t depth;   /* of groups */
     bool last_wins;   /* of two attributes with one key */
     bool cut;
     bool full; /* the arena has no room */
@@ -90,6 +93,29 @@ static str marked_as_cut(decoder *d, str s)
     return marked.ptr ? marked : s;
 }
 
+static bool take_attr(decoder *d, uint8_t tag, attr *ret);
+
+/* The attributes of a group: a map. */
+static bool take_group(decoder *d, value *ret)
+{
+    uint16_t count;
+    uint32_t capacity = 0;
+    const uint8_t *tag;
+    attr a;
+    *ret = (value){ .type = VALUE_MAP };
+    bool good = d->depth < GROUP_DEPTH_MAX && take_u16(d, &count);
+    d->depth++;
+    for (uint32_t i = 0; good && i < count; i++) {
+        good = take(d, 1, &tag) && *tag & RECORDER_TAG_KEY && *tag < RECORDER_TAG_EVENT &&
+               take_attr(d, *tag, &a);
+        if (good && !attrs_append(d->arena, &ret->map, &capacity, a.key, a.value))
+            d->full = true;
+        good = good && !d->full;
+    }
+    d->depth--;
+    return good || d->full;
+}
+
 static bool take_value(decoder *d, uint8_t tag, value *ret)
 {
     const uint8_t *p;
@@ -132,6 +158,8 @@ static bool take_value(decoder *d, uint8_t tag, value *ret)
                 ret->s = marked_as_cut(d, ret->s);
         }
         return true;
+    case RECORDER_TAG_GROUP:
+        return take_group(d, ret);
     default:
         return false;
     }
@@ -148,7 +176,7 @@ static bool take_attr(decoder *d, uint8_t tag, attr *ret)
         uint32_t i = d->keyless;
         ret->key = d->site && i < d->site->key_count ? d->site->keys[i] : STR("unknown");
     }
-    d->keyless++;
+    d->keyless += d->depth == 0;
     return take_value(d, tag, &ret->value);
 }
 
@@ -281,7 +309,7 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
         return DECODE_FULL;
     }
     const uint8_t *ids;
-    str event = STR_EMPTY;
+    str event = STR_EMPTY, logger = STR_EMPTY;
     bool good = true;
     if (log.flags & RECORDER_FLAG_TRACE) {
         good = take(&d, 24, &ids);
@@ -294,25 +322,39 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
     if (log.site) {
         d.site = recorder_site_get(r, log.site);
         event = d.site->name;
+        logger = d.site->logger;
     } else if (good && log.flags & RECORDER_FLAG_INLINE) {
         good = take_short_text(&d, &event);
+        if (good && log.flags & RECORDER_FLAG_LOGGER)
+            good = take_short_text(&d, &logger);
     }
+    if (logger.len)
+        scope = recorder_logger_scope(r, b, scope, valid_utf8(&d, logger));
     attrs list = { .dropped = log.dropped };
     /* add_code and add_own add five; a damaged record may claim any number. */
     uint32_t capacity = MIN((uint32_t)log.attributes, 64u) + 5;
     list.items = arena_calloc(d.arena, capacity, sizeof(attr));
     if (!list.items)
         d.full = true;
-    if (good && !d.full)
-        take_attrs(&d, log.attributes, &list, &capacity);
+    uint32_t context = MIN(log.context, log.attributes);
+    attr_range range = { 0 };
+    if (good && !d.full && scope != BATCH_FULL) {
+        good = take_attrs(&d, log.attributes - context, &list, &capacity);
+        range.from = list.count;
+        if (good && !d.full)
+            take_attrs(&d, context, &list, &capacity);
+        range.count = list.count - range.from;
+    }
     if (r->options.code_attributes && !d.full)
         add_code(&d, &list, &capacity);
     if (!d.full)
         add_own(&d, &list, &capacity, record_id);
-    if (d.full) {
+    if (d.full || scope == BATCH_FULL) {
         b->logs.count--;
         return DECODE_FULL;
     }
+    b->logs.scope[row] = scope;
+    b->logs.context[row] = range;
     b->logs.time_ns[row] = b->logs.observed_ns[row] = recorder_ticks_to_ns(r, log.ticks);
     b->logs.severity[row] = log.severity;
     b->logs.severity_text[row] = severity_name(log.severity);

@@ -41,7 +41,8 @@
     X(EXPORT, "export_refused", "a sink refused the data for good") \
     X(SPOOL, "spool_full", "a sink was away for longer than its spool lasts") \
     X(SERIES, "too_many_series", "label sets beyond a metric's limit") \
-    X(INVALID, "invalid", "a metric update without sense: wrong labels, a falling counter, NaN")
+    X(INVALID, "invalid", "a metric update without sense: wrong labels, a falling counter, NaN") \
+    X(SUPPRESSED, "suppressed", "left out by the limit that a log site has set itself")
 
 typedef enum {
 #define X(code, label, meaning) RECORDER_DROP_##code,
@@ -139,10 +140,21 @@ typedef struct {
  * kind 32..39, check 40..63. 0: not committed. */
 typedef enum { RECORDER_LOG = 1, RECORDER_SPAN = 2, RECORDER_NEXT = 3 } recorder_record_kind;
 
+/* The part of a check that all records of an extent share. */
+static inline uint32_t recorder_check_seed(uint32_t ring, uint32_t index)
+{
+    return (index * 0x9e3779b1u) ^ (ring * 0xc2b2ae35u);
+}
+
+static inline uint32_t recorder_check_at(uint32_t seed, uint32_t offset)
+{
+    uint32_t h = seed ^ (offset * 0x85ebca6bu);
+    return (h ^ h >> 15) & 0xffffff;
+}
+
 static inline uint32_t recorder_check(uint32_t ring, uint32_t index, uint32_t offset)
 {
-    uint32_t h = (index * 0x9e3779b1u) ^ (offset * 0x85ebca6bu) ^ (ring * 0xc2b2ae35u);
-    return (h ^ h >> 15) & 0xffffff;
+    return recorder_check_at(recorder_check_seed(ring, index), offset);
 }
 
 static inline uint64_t recorder_record_word(uint32_t size, recorder_record_kind kind,
@@ -157,8 +169,10 @@ static inline uint64_t recorder_record_word(uint32_t size, recorder_record_kind 
 #define RECORDER_FLAG_TRACE   1u /* log: trace and span id follow the fixed part */
 #define RECORDER_FLAG_SAMPLED 2u
 #define RECORDER_FLAG_REMOTE  4u /* span: the parent is in another process */
-#define RECORDER_FLAG_INLINE \
-    8u /* log: no site; u8 length + event name come before the attributes */
+/* log: no site; u8 length + event name, u8 length + logger come before the attributes (the logger
+ * only with RECORDER_FLAG_LOGGER) */
+#define RECORDER_FLAG_INLINE 8u
+#define RECORDER_FLAG_LOGGER 16u
 
 /* A log record; then [trace id 16, span id 8], then the attributes. */
 typedef struct {
@@ -169,8 +183,9 @@ typedef struct {
     uint16_t dropped; /* attributes left out */
     uint8_t severity; /* OpenTelemetry SeverityNumber */
     uint8_t flags;
-    uint16_t bytes; /* of everything after this struct, without the padding */
-    uint32_t reserved;
+    uint16_t bytes;   /* of everything after this struct, without the padding */
+    uint16_t context; /* the last so many attributes come from the thread's context */
+    uint16_t reserved;
 } recorder_log;
 
 /* A finished span in a ring, and a live one in its slot; then `bytes` of stream. */
@@ -222,6 +237,7 @@ typedef struct {
 #define RECORDER_TAG_STR      0x07u /* u16 length, bytes */
 #define RECORDER_TAG_BYTES    0x08u
 #define RECORDER_TAG_REDACTED 0x09u /* no value bytes: the secret was never written */
+#define RECORDER_TAG_GROUP    0x0au /* u16 count, then as many attributes, all with keys */
 #define RECORDER_TAG_TYPE(t)  ((t)&0x0fu)
 #define RECORDER_TAG_KEY      0x10u
 #define RECORDER_TAG_CUT      0x20u /* the value was longer */
@@ -242,7 +258,8 @@ typedef struct {
     uint32_t line;
     uint16_t file_bytes;
     uint16_t function_bytes;
-    /* name, file, function, then per key: u8 length, bytes */
+    /* name, file, function, then per key: u8 length, bytes; then, in a row that is long enough,
+     * the logger: u8 length, bytes */
 } recorder_site_row;
 #define RECORDER_SITE_KEYS           12u
 #define RECORDER_SITE(index, offset) ((uint32_t)((index) << 11 | (offset) / 8))

@@ -185,6 +185,9 @@ static bool parse_site(recorder_site *s, const recorder_site_row *row, str rest)
             return false;
         s->key_count++;
     }
+    str length; /* not in rows of older writers */
+    if (!take(&rest, 1, &length) || !take(&rest, (uint8_t)length.ptr[0], &s->logger))
+        s->logger = STR_EMPTY;
     return true;
 }
 

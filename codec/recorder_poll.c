@@ -287,14 +287,33 @@ static void start_streams(recorder_reader *r, const recorder_cursor *c, int64_t 
     }
 }
 
+static uint32_t find_scope(const recorder_reader *r, const batch *b, str name)
+{
+    for (uint32_t i = b->scope_count; i > 0; i--) {
+        const batch_scope *s = &b->scopes[i - 1];
+        if (b->resources[s->resource].attributes.items == r->resource.items &&
+            str_eq(s->name, name))
+            return i - 1;
+    }
+    return BATCH_FULL;
+}
+
+uint32_t recorder_logger_scope(recorder_reader *r, batch *b, uint32_t scope, str name)
+{
+    uint32_t found = find_scope(r, b, name);
+    if (found != BATCH_FULL)
+        return found;
+    found = batch_add_scope(b, b->scopes[scope].resource);
+    if (found != BATCH_FULL)
+        b->scopes[found].name = name;
+    return found;
+}
+
 uint32_t recorder_batch_scope(recorder_reader *r, batch *b)
 {
-    if (b->scope_count) {
-        const batch_scope *last = &b->scopes[b->scope_count - 1];
-        if (b->resources[last->resource].attributes.items == r->resource.items &&
-            str_is(last->name, "sonde"))
-            return b->scope_count - 1;
-    }
+    uint32_t found = find_scope(r, b, STR("sonde"));
+    if (found != BATCH_FULL)
+        return found;
     uint32_t resource = batch_add_resource(b);
     if (resource == BATCH_FULL)
         return BATCH_FULL;

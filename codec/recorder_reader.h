@@ -17,7 +17,7 @@ typedef struct {
     uint32_t id;
     uint8_t severity;
     uint32_t line;
-    str name, file, function;
+    str name, file, function, logger;
     str keys[RECORDER_SITE_KEYS];
     uint32_t key_count;
 } recorder_site;
@@ -86,6 +86,11 @@ const recorder_site *recorder_site_get(recorder_reader *r, uint32_t id);
 /* File offset of a ring's row; 0 when it is not there. */
 uint64_t recorder_ring_row_offset(const recorder_reader *r, uint32_t ring);
 uint32_t recorder_ring_count(const recorder_reader *r);
+
+/* ---- recorder_poll.c ---- */
+/* The scope of a logger's records, beside `scope` and of the same resource; `name` lives as long as
+ * the batch. BATCH_FULL at its limit. */
+uint32_t recorder_logger_scope(recorder_reader *r, batch *b, uint32_t scope, str name);
 
 /* ---- recorder_decode.c ---- */
 typedef enum { DECODED, DECODE_BAD, DECODE_FULL } decode_result;

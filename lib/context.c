@@ -48,6 +48,8 @@ static void remove_entry(sonde_context *c, str key)
 bool context_put(sonde_context *c, const sonde_attr *attribute)
 {
     remove_entry(c, str_n(attribute->key, attribute->key_len));
+    if (attribute->type == SONDE_TYPE_GROUP)
+        return false;
     size_t room = SONDE_CONTEXT_BYTES - c->used - c->hidden;
     size_t fixed = 12u + attribute->key_len;
     if (fixed > room || (attribute->type != SONDE_TYPE_STR && fixed + attribute->len > room))

@@ -11,10 +11,18 @@
 #include <string.h>
 
 #define ATTR_VALUE_MAX 65000u
+/* Where texts are cut to less than this, groups are left empty. */
+#define ATTR_GROUPS_FROM 16u
+
+/* A group's bound and its bytes after tag and key (log_group.c). */
+size_t attr_group_bound(const sonde_attr *a, uint32_t longest);
+char *attr_group_encode(char *p, const sonde_attr *a, uint32_t longest);
 
 /* No attribute takes more. */
 static inline size_t attr_bound(const sonde_attr *a)
 {
+    if (UNLIKELY(a->type == SONDE_TYPE_GROUP))
+        return attr_group_bound(a, ATTR_VALUE_MAX);
     return 12u + a->key_len + a->len;
 }
 
@@ -69,6 +77,9 @@ static inline char *attr_encode(char *p, const sonde_attr *a, bool with_key, boo
         p += 2 + n;
         break;
     }
+    case SONDE_TYPE_GROUP:
+        p = attr_group_encode(p, a, longest);
+        break;
     case SONDE_TYPE_BOOL:
         t = a->value.u64 ? RECORDER_TAG_TRUE : RECORDER_TAG_FALSE;
         break;

@@ -119,6 +119,7 @@ bool ring_extend(recorder *r, ring *g, size_t need)
     g->at = base + sizeof(recorder_extent);
     g->end = base + bytes - 8;
     g->index = g->next_index++;
+    g->check_seed = recorder_check_seed(g->id, g->index);
     g->block = block;
     g->blocks = count;
     g->taken_ticks = now;

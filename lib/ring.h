@@ -15,6 +15,7 @@ typedef struct ring {
     char *base; /* of the extent */
     uint32_t id;
     uint32_t index; /* of the extent */
+    uint32_t check_seed;
     uint32_t block, blocks;
     uint32_t next_index; /* of the next extent */
     _Atomic uint32_t owned;
@@ -46,7 +47,7 @@ static inline void ring_commit(ring *g, size_t size, recorder_record_kind kind)
 {
     size = (size + 7) & ~(size_t)7;
     char *record = g->at;
-    uint32_t check = recorder_check(g->id, g->index, (uint32_t)(record - g->base));
+    uint32_t check = recorder_check_at(g->check_seed, (uint32_t)(record - g->base));
     atomic_store_explicit((_Atomic uint64_t *)(record + size), 0, memory_order_relaxed);
     atomic_store_explicit((_Atomic uint64_t *)record,
                           recorder_record_word((uint32_t)size, kind, check), memory_order_release);

@@ -51,6 +51,8 @@ static uint32_t write_row(recorder *r, const sonde_site *site)
     size_t bytes = sizeof(recorder_site_row) + name.len + file.len + function.len;
     for (size_t i = 0; i < site->key_count; i++)
         bytes += 1 + MIN(strlen(site->keys[i]), (size_t)255);
+    str logger = str_slice(str_c(site->logger), 0, 255);
+    bytes += 1 + logger.len;
     bytes = (bytes + 7) & ~(size_t)7;
     char *at;
     uint32_t number = row_alloc(r, (uint32_t)bytes, &at);
@@ -69,6 +71,8 @@ static uint32_t write_row(recorder *r, const sonde_site *site)
         *p++ = (char)key.len;
         p = put(p, key);
     }
+    *p++ = (char)logger.len;
+    put(p, logger);
     atomic_store_explicit(atomic_u32(&row->word), (uint32_t)bytes, memory_order_release);
     return number;
 }

@@ -7,8 +7,9 @@
 #include "lib/recorder_internal.h"
 #include "lib/span_slots.h"
 
-#define REFILL 8u
-#define SLACK  2048u /* a cut value leaves room for what comes after it */
+#define REFILL      8u
+#define GROUP_BYTES 4096u /* a group that does not fit where the stream is, at most */
+#define SLACK       2048u /* a cut value leaves room for what comes after it */
 
 uint32_t span_slot_take(writer *w)
 {
@@ -112,6 +113,14 @@ static void attr_in_pieces(span_stream *s, const sonde_attr *a)
     size_t head_bytes = 4u + a->key_len;
     size_t left = RECORDER_STREAM_MAX - MIN(s->bytes, (size_t)RECORDER_STREAM_MAX);
     char head[4 + 255 + 8];
+    if (a->type == SONDE_TYPE_GROUP && !secret) {
+        char group[GROUP_BYTES];
+        s->full = s->full || attr_bound(a) > sizeof(group);
+        if (!s->full)
+            span_stream_add(s, group,
+                            (size_t)(attr_encode(group, a, true, false, ATTR_VALUE_MAX) - group));
+        return;
+    }
     if (secret || !text) {
         span_stream_add(s, head, (size_t)(attr_encode(head, a, true, secret, 0) - head));
         return;

@@ -8,6 +8,7 @@
 #include "lib/export.h"
 #include "lib/health.h"
 #include "lib/http.h"
+#include "lib/log.h"
 #include "lib/metric.h"
 #include "lib/propagate.h"
 #include "lib/state.h"
@@ -54,6 +55,7 @@ static void on_state(recorder *r, state_event event)
     admin_forked();
     health_forked();
     http_forked();
+    log_throttles_forked();
     lib.parents = lib.drainer;
     start_drainer(r, false);
 }
@@ -113,6 +115,7 @@ static status start_locked(const sonde_options *options, error *err)
     lib.pid = getpid();
     health_configure(&o->health, s->version);
     propagate_configure(s->propagators);
+    log_configure(s->log_levels);
     if (s->disabled) {
         state_off();
         return STATUS_OK;
@@ -158,6 +161,7 @@ static void stop_locked(void)
     admin_stop();
     if (lib.drainer)
         metric_collect();
+    log_flush_suppressed();
     recorder *r = state_disable();
     drain_end end = lib.drainer ? drainer_stop(lib.drainer, s->stop_timeout_ms) : DRAIN_LEFT;
     lib.drainer = NULL;

@@ -4,6 +4,7 @@
  * Lock order: only state_one.lock, held for moments; nothing that is called under it takes it. */
 #include "lib/state_internal.h"
 
+#include "lib/log.h"
 #include "lib/tsc.h"
 
 #include <pthread.h>
@@ -39,6 +40,7 @@ void state_unlock(void)
 static void gate_set(unsigned char level)
 {
     __atomic_store_n(&sonde_gate_.level, level, __ATOMIC_RELAXED);
+    log_gates_apply(level);
 }
 
 static void generation_set(uint32_t generation)
@@ -52,6 +54,7 @@ static void generation_set(uint32_t generation)
 static void atfork_child(void)
 {
     state_one.lock = 0;
+    log_levels_forked();
     state_fork_id++;
     state_shared_page->generation = 0;
     recorder *r = atomic_load(&state_one.recorder);

@@ -11,7 +11,8 @@
  * Nothing is copied or owned: key and value must live until the call that takes the attribute
  * returns. Keys have at most 255 bytes. Keys whose name says that the value is a secret (password,
  * token, authorization, cookie, secret, api_key, …, in any case) are recorded as "[REDACTED]"; the
- * value is not written anywhere. Everything here is safe in signal handlers but sonde_kv_fmt. */
+ * value is not written anywhere. Everything here is safe in signal handlers but sonde_kv_fmt and
+ * sonde_kv_backtrace. */
 #ifndef SONDE_KV_H
 #define SONDE_KV_H
 
@@ -39,7 +40,8 @@ typedef enum {
     SONDE_TYPE_U64 = 5,
     SONDE_TYPE_F64 = 6,
     SONDE_TYPE_STR = 7,
-    SONDE_TYPE_BYTES = 8
+    SONDE_TYPE_BYTES = 8,
+    SONDE_TYPE_GROUP = 10
 } sonde_type;
 
 /* Made by the functions below; the members are not for programs. */
@@ -51,7 +53,7 @@ typedef struct {
         double f64;
         const void *ptr;
     } value;
-    uint32_t len; /* bytes of a text, else 0 */
+    uint32_t len; /* bytes of a text, attributes of a group, else 0 */
     uint16_t key_len;
     uint8_t type;
     uint8_t literal; /* 1: the key is a string literal, the call site may remember its address */
@@ -129,8 +131,23 @@ sonde_attr sonde_kv_fmt_(const char *key, char *buffer, size_t size, const char 
 /* Key "error", value "ENOENT: No such file or directory". Safe in signal handlers. */
 sonde_attr sonde_kv_errno_(char *buffer, size_t size, int errnum);
 
-#define SONDE_FMT_BYTES   512
-#define SONDE_ERRNO_BYTES 96
+/* Key "exception.stacktrace": the calls that led here, one line each, "#0 file(function+0x12)";
+ * cut to the buffer. Some microseconds; not for signal handlers. */
+sonde_attr sonde_kv_backtrace_(char *buffer, size_t size);
+
+/* A group of attributes under one key: an object in JSON, a key-value list in OTLP. Groups may hold
+ * groups, up to 4 levels; what is deeper is left out. `attrs` must live as long as the group. Logs
+ * and spans take groups, contexts do not (they leave one out and count it). */
+SONDE_INLINE sonde_attr sonde_kv_group_(const char *key, const sonde_attr *attrs, size_t count)
+{
+    sonde_attr a = sonde_attr_(key, SONDE_TYPE_GROUP, count);
+    a.value.ptr = attrs;
+    return a;
+}
+
+#define SONDE_FMT_BYTES       512
+#define SONDE_ERRNO_BYTES     96
+#define SONDE_BACKTRACE_BYTES 4096
 
 /* Whether the argument was spelled `true` or `false`. */
 #define SONDE_SPELLED_BOOL_(text) \
@@ -203,8 +220,23 @@ SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int how)
 /* sonde_kv_errno(errno) */
 #define sonde_kv_errno(errnum) \
     sonde_kv_errno_((char[SONDE_ERRNO_BYTES]){ 0 }, SONDE_ERRNO_BYTES, (errnum))
+/* sonde_kv_backtrace(): where the program is; see sonde_kv_backtrace_. */
+#define sonde_kv_backtrace() \
+    sonde_kv_backtrace_((char[SONDE_BACKTRACE_BYTES]){ 0 }, SONDE_BACKTRACE_BYTES)
+/* sonde_kv_group("data", sonde_kv("old", 1), sonde_kv("new", 2)) */
+#define sonde_kv_group(key, ...) sonde_kv_group_((key), SONDE_GROUP_(__VA_ARGS__))
+#define SONDE_GROUP_(...) \
+    ((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ } + 1), \
+        (sizeof((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(sonde_attr) - 1)
 
 #endif /* !__cplusplus */
+
+/* sonde_kv_exception(type, message): an error with its place, by OpenTelemetry's names:
+ * exception.type, exception.message and exception.stacktrace. Three attributes of a call:
+ *
+ *     sonde_error("operation_failed", sonde_kv_exception("db_error", sqlite3_errmsg(db))); */
+#define sonde_kv_exception(type, message) \
+    sonde_kv("exception.type", type), sonde_kv("exception.message", message), sonde_kv_backtrace()
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
@@ -252,9 +284,20 @@ SONDE_INLINE sonde_attr sonde_kv_cxx_(const char *key, const std::string &value)
 struct sonde_buffer_ {
     char bytes[SONDE_FMT_BYTES];
 };
+struct sonde_large_buffer_ {
+    char bytes[SONDE_BACKTRACE_BYTES];
+};
 #define sonde_kv_fmt(key, ...) \
     sonde_kv_fmt_((key), sonde_buffer_{}.bytes, SONDE_FMT_BYTES, __VA_ARGS__)
 #define sonde_kv_errno(errnum) sonde_kv_errno_(sonde_buffer_{}.bytes, SONDE_FMT_BYTES, (errnum))
+#define sonde_kv_backtrace() \
+    sonde_kv_backtrace_(sonde_large_buffer_{}.bytes, SONDE_BACKTRACE_BYTES)
+SONDE_INLINE sonde_attr sonde_kv_group_(const char *key, std::initializer_list<sonde_attr> attrs)
+{
+    return sonde_kv_group_(key, attrs.begin(), attrs.size());
+}
+#define sonde_kv_group(key, ...) \
+    sonde_kv_group_((key), std::initializer_list<sonde_attr>{ __VA_ARGS__ })
 #endif
 
 /* The attributes of a call, each evaluated once. In C two arguments, const sonde_attr * and size_t,
