@@ -8,7 +8,8 @@ from harness import BUILD, ROOT
 
 # Nothing of the caller's settings; what the sanitizers find ends the program with another exit code.
 ENVIRONMENT = {k: v for k, v in os.environ.items()
-               if not k.startswith(("OTEL_", "SONDE_")) and k not in ("LOG_LEVEL", "STATE_DIRECTORY")}
+               if not k.startswith(("OTEL_", "SONDE_")) and not k.lower().endswith("_proxy")
+               and k not in ("LOG_LEVEL", "STATE_DIRECTORY")}
 ENVIRONMENT.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1")
 ENVIRONMENT.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
 ENVIRONMENT.setdefault("TSAN_OPTIONS", "halt_on_error=1:die_after_fork=0:second_deadlock_stack=1")
