@@ -214,10 +214,11 @@ def test_under_a_strict_seccomp_filter(program, tmp_path):
 
 
 class Hanging(threading.Thread):
-    """Takes connections and never answers."""
+    """Takes connections and never answers; or closes them at once."""
 
-    def __init__(self):
+    def __init__(self, closes):
         super().__init__(daemon=True)
+        self.closes = closes
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
         self.held = []
@@ -226,16 +227,20 @@ class Hanging(threading.Thread):
     def run(self):
         try:
             while True:
-                self.held.append(self.socket.accept()[0])
+                taken = self.socket.accept()[0]
+                if self.closes:
+                    taken.close()
+                else:
+                    self.held.append(taken)
         except OSError:
             pass
 
 
-@pytest.mark.parametrize("receiver", ["absent", "hanging", "no name", "no route"])
+@pytest.mark.parametrize("receiver", ["absent", "hanging", "closing", "no name"])
 def test_the_exit_waits_for_no_receiver_longer_than_the_limit(program, tmp_path, receiver):
-    hanging = Hanging()
+    hanging = Hanging(receiver == "closing")
     url = {"absent": "http://127.0.0.1:%d" % free_ports(1)[0], "hanging": hanging.url,
-           "no name": "http://there-is-no-such-host.invalid:4318", "no route": "http://240.0.0.1:4318"}[receiver]
+           "no name": "http://there-is-no-such-host.invalid:4318", "closing": hanging.url}[receiver]
     case = Case(program, tmp_path, "receiver", url, env={"OTEL_TRACES_EXPORTER": "otlp"})
     hanging.socket.close()
     said = case.said[-1]
