@@ -8,6 +8,7 @@
 
 #include "codec/batch.h"
 #include "codec/recorder_format.h"
+#include "codec/redact.h"
 
 typedef struct recorder_reader recorder_reader;
 
@@ -95,6 +96,9 @@ MUST_USE status recorder_poll(recorder_reader *r, recorder_cursor *c, int64_t ho
  * process they end at its last sign of life, with status error "process died before the span
  * ended"; for a living one end_ns is now and the status unset. */
 MUST_USE status recorder_live_spans(recorder_reader *r, batch *spans, error *err);
+
+/* The value rules that the process chose; rows and points come with them applied. */
+const redact_rules *recorder_redact_rules(const recorder_reader *r);
 
 /* ---- what was dropped ---- */
 

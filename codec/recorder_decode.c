@@ -13,6 +13,7 @@
 typedef struct {
     const uint8_t *p, *end;
     arena *arena;
+    const redact_rules *rules;
     const recorder_site *site;
     uint32_t keyless; /* attributes so far: the next one's key in the site */
     uint32_t depth;   /* of groups */
@@ -86,6 +87,17 @@ static str valid_utf8(decoder *d, str s)
     return str_n(to, n);
 }
 
+/* Valid text without secrets. */
+static str clean(decoder *d, str s)
+{
+    s = valid_utf8(d, s);
+    if (UNLIKELY(redact_text(d->rules, d->arena, s, &s)) && !s.ptr) {
+        d->full = true;
+        return STR_EMPTY;
+    }
+    return s;
+}
+
 static str marked_as_cut(decoder *d, str s)
 {
     str marked = arena_fmt(d->arena, "%.*s\xe2\x80\xa6", STR_ARG(s));
@@ -152,8 +164,12 @@ static bool take_value(decoder *d, uint8_t tag, value *ret)
         *ret = VALUE_S(text);
         if (RECORDER_TAG_TYPE(tag) == RECORDER_TAG_BYTES) {
             ret->type = VALUE_BYTES;
+            if (redact_text(d->rules, d->arena, text, &ret->s) && !ret->s.ptr) {
+                ret->s = STR_EMPTY;
+                d->full = true;
+            }
         } else {
-            ret->s = valid_utf8(d, text);
+            ret->s = clean(d, text);
             if (tag & RECORDER_TAG_CUT)
                 ret->s = marked_as_cut(d, ret->s);
         }
@@ -211,6 +227,7 @@ bool recorder_decode_resource(recorder_reader *r)
     decoder d = { .p = r->header.resource,
                   .end = r->header.resource + r->header.resource_bytes,
                   .arena = &r->arena,
+                  .rules = &r->redact,
                   .last_wins = true };
     uint32_t capacity = 0;
     uint8_t *copy = arena_alloc(&r->arena, r->header.resource_bytes + 1);
@@ -281,13 +298,14 @@ static str severity_name(uint8_t severity)
     return severity >= 1 && severity <= 24 ? str_c(names[(severity - 1) / 4]) : STR_EMPTY;
 }
 
-static bool open_record(decoder *d, batch *b, const char *record, size_t from, size_t bytes)
+static bool open_record(decoder *d, const recorder_reader *r, batch *b, const char *record,
+                        size_t from, size_t bytes)
 {
     uint8_t *copy = arena_alloc_aligned(&b->arena, bytes + 1, 1);
     if (!copy)
         return false;
     memcpy(copy, record + from, bytes);
-    *d = (decoder){ .p = copy, .end = copy + bytes, .arena = &b->arena };
+    *d = (decoder){ .p = copy, .end = copy + bytes, .arena = &b->arena, .rules = &r->redact };
     return true;
 }
 
@@ -304,7 +322,7 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
     uint32_t row = batch_add_log(b, scope);
     if (row == BATCH_FULL)
         return DECODE_FULL;
-    if (!open_record(&d, b, record, sizeof(log), log.bytes)) {
+    if (!open_record(&d, r, b, record, sizeof(log), log.bytes)) {
         b->logs.count--;
         return DECODE_FULL;
     }
@@ -358,7 +376,7 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
     b->logs.time_ns[row] = b->logs.observed_ns[row] = recorder_ticks_to_ns(r, log.ticks);
     b->logs.severity[row] = log.severity;
     b->logs.severity_text[row] = severity_name(log.severity);
-    b->logs.event_name[row] = valid_utf8(&d, event);
+    b->logs.event_name[row] = clean(&d, event);
     b->logs.body[row] = VALUE_S(b->logs.event_name[row]);
     b->logs.attributes[row] = list;
     return DECODED;
@@ -397,7 +415,7 @@ static bool take_event(recorder_reader *r, decoder *d, span_parts *parts)
     if (!take(d, 8, &p) || !take_short_text(d, &name) || !take_u16(d, &count))
         return false;
     memcpy(&ticks, p, 8);
-    span_event event = { .time_ns = recorder_ticks_to_ns(r, ticks), .name = valid_utf8(d, name) };
+    span_event event = { .time_ns = recorder_ticks_to_ns(r, ticks), .name = clean(d, name) };
     uint32_t capacity = 0;
     bool good = take_attrs(d, count, &event.attributes, &capacity);
     span_event *items = more_room(d, parts->events.items, parts->events.count,
@@ -493,7 +511,7 @@ decode_result recorder_decode_span(recorder_reader *r, batch *b, uint32_t scope,
     uint32_t row = batch_add_span(b, scope);
     if (row == BATCH_FULL)
         return DECODE_FULL;
-    if (!open_record(&d, b, record, sizeof(span), span.bytes)) {
+    if (!open_record(&d, r, b, record, sizeof(span), span.bytes)) {
         b->spans.count--;
         return DECODE_FULL;
     }
@@ -507,8 +525,9 @@ decode_result recorder_decode_span(recorder_reader *r, batch *b, uint32_t scope,
     if (r->options.code_attributes)
         add_code(&d, &parts.attributes, &parts.attr_capacity);
     add_own(&d, &parts.attributes, &parts.attr_capacity, record_id);
-    parts.name = valid_utf8(&d, parts.name);
-    parts.status = valid_utf8(&d, parts.status);
+    parts.name = clean(&d, parts.name);
+    parts.status = clean(&d, parts.status);
+    parts.tracestate = clean(&d, parts.tracestate);
     if (d.full) {
         b->spans.count--;
         return DECODE_FULL;

@@ -13,6 +13,7 @@
 #define RECORDER_BLOCK_BYTES     KiB(16)
 #define RECORDER_HEADER_BYTES    KiB(16)
 #define RECORDER_RESOURCE_MAX    KiB(8)
+#define RECORDER_REDACT_MAX      KiB(2)
 #define RECORDER_RECORD_MAX      KiB(64)
 #define RECORDER_BLOCKS_MAX      65536u /* 1 GiB */
 #define RECORDER_BLOCKS_MIN      16u    /* 256 KiB */
@@ -110,7 +111,17 @@ typedef struct {
     uint64_t drops[3][RECORDER_REASONS];            /* atomic; [signal_kind][recorder_drop] */
     recorder_clock_row clock[RECORDER_CLOCK_ROWS];
     uint8_t resource[RECORDER_RESOURCE_MAX]; /* attributes, encoded like those of a record */
+    /* What readers take out of values: the list of rules, then that of key patterns, as
+     * redact_rules_init takes them. Without the right check: all rules. */
+    uint16_t redact_values_bytes, redact_keys_bytes;
+    uint32_t redact_check; /* recorder_redact_check of the two */
+    char redact[RECORDER_REDACT_MAX];
 } recorder_header;
+
+static inline uint32_t recorder_redact_check(uint32_t values_bytes, uint32_t keys_bytes)
+{
+    return ~(values_bytes << 16 | keys_bytes);
+}
 
 /* A sequence is a position: extent index << 24 | byte offset in the extent. */
 #define RECORDER_SEQ(index, offset) ((uint64_t)(index) << 24 | (uint64_t)(offset))

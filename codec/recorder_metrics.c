@@ -227,6 +227,10 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
         str s;
         if (!next_text(x, &rest, &s))
             return false;
+        if (redact_text(recorder_redact_rules(x->r), a, s, &s) && !s.ptr) {
+            x->full = true;
+            return false;
+        }
         if (s.len > 0 && !attrs_append(a, ret, &capacity, m->labels[i], VALUE_S(s))) {
             x->full = true;
             return false;

@@ -51,6 +51,7 @@ struct recorder_reader {
     recorder_header header; /* refreshed by recorder_refresh, the resource excepted */
     arena arena;            /* resource and sites */
     attrs resource;
+    redact_rules redact; /* the process's own, from the header */
     map sites;
     const recorder_site *last_site;
     recorder_cursor *cursors;

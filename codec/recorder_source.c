@@ -72,6 +72,23 @@ static status check_header(const recorder_header *h, error *err)
     return STATUS_OK;
 }
 
+/* Damage, and files of writers that said nothing, never turn rules off. */
+static void load_redact_rules(recorder_reader *r)
+{
+    const recorder_header *h = &r->header;
+    uint32_t values = h->redact_values_bytes, keys = h->redact_keys_bytes;
+    if (h->redact_check != recorder_redact_check(values, keys) ||
+        values + keys > RECORDER_REDACT_MAX)
+        values = keys = 0;
+    (void)!redact_rules_init(&r->redact, str_n(h->redact, values), str_n(h->redact + values, keys),
+                             NULL);
+}
+
+const redact_rules *recorder_redact_rules(const recorder_reader *r)
+{
+    return &r->redact;
+}
+
 static status reader_new(recorder_reader **ret, recorder_reader from, error *err)
 {
     recorder_reader *r = malloc(sizeof(*r));
@@ -83,6 +100,7 @@ static status reader_new(recorder_reader **ret, recorder_reader from, error *err
     status st = recorder_read(r, 0, &r->header, sizeof(r->header), err);
     if (st == STATUS_OK)
         st = check_header(&r->header, err);
+    load_redact_rules(r);
     uint8_t boot[16];
     r->same_boot = st == STATUS_OK && recorder_boot_id(boot) &&
                    memcmp(boot, r->header.boot_id, sizeof(boot)) == 0;

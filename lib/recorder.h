@@ -22,6 +22,8 @@ typedef struct {
     size_t bytes;         /* 0: 16 MiB; at least 256 KiB, at most 1 GiB */
     const attr *resource; /* process.pid and service.instance.id are added where missing */
     size_t resource_count;
+    str redact_values; /* rules that readers apply to values, as redact_rules_init takes them */
+    str redact_keys;   /* more keys that name secrets; at most 2 KiB with the rules */
 } recorder_options;
 
 /* Creates the file, or private memory where none can be had; then `err` has the reason although the

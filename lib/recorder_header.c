@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "codec/recorder_proc.h"
+#include "codec/redact.h"
+#include "lib/site.h"
 #include "lib/tsc.h"
 
 #include <stdio.h>
@@ -77,12 +79,29 @@ static void add_instance_id(recorder_header *h)
     add_resource(h, STR("service.instance.id"), &v);
 }
 
+/* What does not fit is left out, and then readers apply all rules. */
+static void fill_redact(recorder_header *h, const recorder_options *options)
+{
+    str values = options->redact_values, keys = options->redact_keys;
+    if (values.len > RECORDER_REDACT_MAX || keys.len > RECORDER_REDACT_MAX - values.len)
+        return;
+    memcpy(h->redact, values.ptr ? values.ptr : "", values.len);
+    memcpy(h->redact + values.len, keys.ptr ? keys.ptr : "", keys.len);
+    h->redact_values_bytes = (uint16_t)values.len;
+    h->redact_keys_bytes = (uint16_t)keys.len;
+    h->redact_check = recorder_redact_check((uint32_t)values.len, (uint32_t)keys.len);
+}
+
 static void fill_resource(recorder_header *h, const recorder_options *options)
 {
     bool has_instance = false;
     for (size_t i = 0; i < options->resource_count; i++) {
         const attr *a = &options->resource[i];
         has_instance |= str_is(a->key, "service.instance.id");
+        if (site_key_is_secret(a->key)) {
+            add_resource(h, a->key, &VALUE_S(STR(REDACTED)));
+            continue;
+        }
         if (!str_is(a->key, "process.pid"))
             add_resource(h, a->key, &a->value);
     }
@@ -183,4 +202,5 @@ void recorder_header_fill(recorder *r, const recorder_options *options)
     recorder_clock_add(r);
     h->heartbeat = tsc_now();
     fill_resource(h, options);
+    fill_redact(h, options);
 }

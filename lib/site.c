@@ -90,6 +90,16 @@ static void take_keys(sonde_site *site, const sonde_attr *kvs, size_t count)
     }
 }
 
+/* The program may have been started anew with other patterns. */
+static void look_again(sonde_site *site)
+{
+    uint16_t redacted = 0;
+    for (size_t i = 0; i < site->key_count; i++)
+        redacted |= (uint16_t)(site_key_is_secret(str_c(site->keys[i])) ? 1u << i : 0);
+    if (redacted != site->redacted)
+        __atomic_store_n(&site->redacted, redacted, __ATOMIC_RELAXED);
+}
+
 uint32_t site_register(recorder *r, uint32_t generation, sonde_site *site, const sonde_attr *kvs,
                        size_t count)
 {
@@ -103,6 +113,8 @@ uint32_t site_register(recorder *r, uint32_t generation, sonde_site *site, const
     /* The keys of an earlier generation stay: a call of that time may be reading them. */
     if (old == 0)
         take_keys(site, kvs, count);
+    else
+        look_again(site);
     uint32_t number = write_row(r, site);
     __atomic_store_n(&site->slot, mine | number, __ATOMIC_RELEASE);
     return number;

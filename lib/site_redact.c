@@ -1,76 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which keys name secrets. Letters are compared without case and without separators, so that
- * "apiKey", "api-key" and "X_API_KEY" are one. Words that also count things ("tokens",
- * "token_count") are secrets only at the end of a key. Keys that are no literals come here with
- * each call, so it is one pass. */
+/* Which keys and values are secrets in this process. Rules are swapped as a whole and never freed,
+ * since a writer may be reading the ones before: a program has one set, or two after a restart with
+ * other settings. */
+#include "lib/env.h"
+#include "lib/redact.h"
 #include "lib/site.h"
+#include "sonde/redact.h"
 
-typedef struct {
-    str word;
-    bool anywhere; /* else only at the end of the key */
-} secret_word;
+#include <stdatomic.h>
+#include <stdlib.h>
 
-/* By their first letter. */
-static const secret_word words[] = {
-    { STR_INIT("accesskey"), true },     { STR_INIT("apikey"), true },
-    { STR_INIT("authorization"), true }, { STR_INIT("bearer"), false },
-    { STR_INIT("cardnumber"), true },    { STR_INIT("cookie"), true },
-    { STR_INIT("credential"), true },    { STR_INIT("creditcard"), true },
-    { STR_INIT("cvv"), false },          { STR_INIT("jwt"), false },
-    { STR_INIT("passphrase"), true },    { STR_INIT("passwd"), true },
-    { STR_INIT("password"), true },      { STR_INIT("privatekey"), true },
-    { STR_INIT("pwd"), false },          { STR_INIT("secret"), true },
-    { STR_INIT("sessionid"), false },    { STR_INIT("ssn"), false },
-    { STR_INIT("token"), false },
-};
+typedef struct kept_rules {
+    redact_rules rules;
+    struct kept_rules *next; /* the set before */
+} kept_rules;
 
-/* Where the words of each letter begin. */
-static const uint8_t first_word[27] = {
-    ['a' - 'a'] = 0,  ['b' - 'a'] = 3,      ['c' - 'a'] = 4,  ['d' - 'a'] = 9,  ['e' - 'a'] = 9,
-    ['f' - 'a'] = 9,  ['g' - 'a'] = 9,      ['h' - 'a'] = 9,  ['i' - 'a'] = 9,  ['j' - 'a'] = 9,
-    ['k' - 'a'] = 10, ['l' - 'a'] = 10,     ['m' - 'a'] = 10, ['n' - 'a'] = 10, ['o' - 'a'] = 10,
-    ['p' - 'a'] = 10, ['q' - 'a'] = 15,     ['r' - 'a'] = 15, ['s' - 'a'] = 15, ['t' - 'a'] = 18,
-    ['u' - 'a'] = 19, ['v' - 'a'] = 19,     ['w' - 'a'] = 19, ['x' - 'a'] = 19, ['y' - 'a'] = 19,
-    ['z' - 'a'] = 19, ['z' - 'a' + 1] = 19,
-};
+static _Atomic(kept_rules *) newest;
+static _Atomic(const redact_rules *) current; /* NULL: the rules that are built in */
 
-#define LONGEST 255
-
-/* Lower-case letters and digits of the key. */
-static size_t normalise(str key, char ret[LONGEST])
+void redact_configure(str values, str keys)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < key.len && n < LONGEST; i++) {
-        unsigned char c = (unsigned char)key.ptr[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (unsigned char)(c - 'A' + 'a');
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
-            ret[n++] = (char)c;
+    error err;
+    if (values.len == 0 && keys.len == 0) {
+        atomic_store(&current, NULL);
+        return;
     }
-    return n;
+    kept_rules *k = malloc(sizeof(*k));
+    if (!k) {
+        lib_warn("no memory for redact_keys and redact_values: only what is built in is redacted");
+        return;
+    }
+    if (redact_rules_init(&k->rules, values, keys, &err) != STATUS_OK)
+        lib_warn("redaction: %s", err.message);
+    k->next = atomic_load(&newest);
+    atomic_store(&newest, k);
+    atomic_store(&current, &k->rules);
 }
 
-static bool begins_secret(const char *p, size_t left)
+const redact_rules *redact_current(void)
 {
-    unsigned letter = (unsigned char)*p - (unsigned)'a';
-    if (letter > 25)
-        return false;
-    for (unsigned i = first_word[letter]; i < first_word[letter + 1]; i++) {
-        const secret_word *w = &words[i];
-        bool fits = w->anywhere ? w->word.len <= left : w->word.len == left;
-        if (fits && memcmp(p, w->word.ptr, w->word.len) == 0)
-            return true;
-    }
-    return false;
+    const redact_rules *rules = atomic_load_explicit(&current, memory_order_acquire);
+    return rules ? rules : redact_rules_all();
 }
 
 bool site_key_is_secret(str key)
 {
-    char text[LONGEST];
-    size_t n = normalise(key, text);
-    for (size_t i = 0; i + 3 <= n; i++) {
-        if (begins_secret(text + i, n - i))
-            return true;
+    const redact_rules *rules = atomic_load_explicit(&current, memory_order_acquire);
+    return redact_key(rules ? &rules->keys : NULL, key);
+}
+
+bool sonde_redact_key(const char *key)
+{
+    return key && site_key_is_secret(str_c(key));
+}
+
+size_t sonde_redact_text(const char *text, size_t len, char *buffer, size_t size)
+{
+    const redact_rules *rules = redact_current();
+    str in = str_n(text ? text : "", text ? len : 0);
+    size_t n = 0, done = 0, begin, end;
+    size_t room = buffer && size ? size - 1 : 0;
+    while (done < in.len) {
+        bool found = redact_find(rules, in, done, &begin, &end);
+        str parts[] = { str_slice(in, done, found ? begin : in.len),
+                        found ? STR(REDACTED) : STR_EMPTY };
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+            if (n < room)
+                memcpy(buffer + n, parts[i].ptr, MIN(parts[i].len, room - n));
+            n += parts[i].len;
+        }
+        done = found ? end : in.len;
     }
-    return false;
+    if (buffer && size)
+        buffer[MIN(n, room)] = 0;
+    return n;
 }

@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/metric.h"
 #include "lib/propagate.h"
+#include "lib/redact.h"
 #include "lib/state.h"
 
 #include <pthread.h>
@@ -82,7 +83,10 @@ static status open_recorder(const settings *s, error *err)
                                  .dir = s->recorder_dir,
                                  .bytes = s->recorder_bytes,
                                  .resource = s->resource.items,
-                                 .resource_count = s->resource.count };
+                                 .resource_count = s->resource.count,
+                                 .redact_values = s->redact_values,
+                                 .redact_keys = s->redact_keys };
+    redact_configure(s->redact_values, s->redact_keys);
     status st = recorder_open(&r, &options, &why);
     if (st != STATUS_OK)
         return fail(err, st, "%s", why.message);

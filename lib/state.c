@@ -84,7 +84,11 @@ static bool copy_options(const recorder_options *from)
                               .dir = arena_str(a, from->dir),
                               .bytes = from->bytes,
                               .resource = resource,
-                              .resource_count = from->resource_count };
+                              .resource_count = from->resource_count,
+                              .redact_values = arena_str(a, from->redact_values),
+                              .redact_keys = arena_str(a, from->redact_keys) };
+    if (!to->redact_values.ptr || !to->redact_keys.ptr)
+        return false;
     if (!resource || !to->service.ptr || !to->dir.ptr)
         return false;
     for (size_t i = 0; i < from->resource_count; i++) {

@@ -23,6 +23,7 @@
 #include <sonde/log.h>
 #include <sonde/metric.h>
 #include <sonde/propagate.h>
+#include <sonde/redact.h>
 #include <sonde/span.h>
 #include <sonde/start.h>
 

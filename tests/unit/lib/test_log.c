@@ -102,13 +102,13 @@ static void keys_that_name_secrets_are_told_from_those_that_do_not(void **state)
         "credentials", "creditCard",      "cvv",
         "jwt",         "passphrase",      "passwd",
         "PASSWORD",    "db.password.old", "private_key",
-        "pwd",         "client_secret",   "session_id",
+        "pwd",         "client_secret",   "CLIENT-SECRET",
         "ssn",         "token",           "csrf-Token",
     };
     static const char *const others[] = {
         "",      "a",           "user_id", "tokens",     "token_count", "prompt_tokens", "key",
         "path",  "passenger",   "bearers", "jwt_alg",    "keyboard",    "compass",       "api",
-        "total", "session_idx", "assn_id", "request_id", "tokenizer",   "http.route",
+        "total", "session_id", "assn_id", "request_id", "tokenizer",   "http.route",
     };
     for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
         if (!site_key_is_secret(str_c(secrets[i])))
