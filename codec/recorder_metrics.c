@@ -4,6 +4,8 @@
  * the file could hold, which also ends a circle in a damaged one. */
 #include "codec/recorder_metrics.h"
 
+#include "codec/exp_histogram.h"
+#include "codec/recorder_metric_exp.h"
 #include "codec/recorder_metric_format.h"
 
 #include "base/clock.h"
@@ -109,8 +111,8 @@ static bool next_text(reading *x, str *rest, str *ret)
 
 static uint32_t add_point(reading *x, metric_head *m, int64_t start_ns)
 {
-    static const metric_type types[] = { METRIC_NONE, METRIC_SUM, METRIC_SUM, METRIC_GAUGE,
-                                         METRIC_HISTOGRAM };
+    static const metric_type types[] = { METRIC_NONE,  METRIC_SUM,       METRIC_SUM,
+                                         METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_EXP_HISTOGRAM };
     if (m->index == BATCH_FULL) {
         m->index = batch_add_metric(x->b, x->scope);
         if (m->index == BATCH_FULL)
@@ -239,19 +241,36 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
     return true;
 }
 
+/* The value of a series; false when it has none, or the batch is full. */
+static bool read_value(reading *x, const metric_head *m, const recorder_series_row *row,
+                       point_value *ret)
+{
+    uint64_t sum[2 + RECORDER_METRIC_BOUNDS_MAX];
+    if (m->row.kind == RECORDER_EXPONENTIAL) {
+        status st = recorder_exp_read(x->r, &x->b->arena, row, m->row.bound_count, &ret->exp);
+        x->full = x->full || st == STATUS_LIMIT;
+        return st == STATUS_OK;
+    }
+    uint32_t words = (uint32_t)(recorder_cell_bytes(m->row.kind, m->row.bound_count) / 8);
+    if (!sum_cells(x, m, row, sum, words) || (m->row.kind == RECORDER_GAUGE && sum[1] == 0))
+        return false;
+    return set_value(x, m, sum, ret);
+}
+
 static void read_series(reading *x, metric_head *m, uint64_t offset)
 {
     recorder_series_row row;
-    uint64_t sum[2 + RECORDER_METRIC_BOUNDS_MAX];
     attrs labels = { 0 };
     point_value v = { 0 };
-    uint32_t words = (uint32_t)(recorder_cell_bytes(m->row.kind, m->row.bound_count) / 8);
-    if (!read_at(x, offset, &row, sizeof(row)) || !sum_cells(x, m, &row, sum, words))
+    exemplars examples;
+    if (!read_at(x, offset, &row, sizeof(row)) || (row.flags & RECORDER_SERIES_EXPIRED) ||
+        !read_labels(x, m, offset, &row, &labels) || !read_value(x, m, &row, &v))
         return;
-    if (m->row.kind == RECORDER_GAUGE && sum[1] == 0)
+    uint32_t most = recorder_exemplar_count(m->row.kind, m->row.bound_count);
+    if (!recorder_exemplars_read(x->r, &x->b->arena, &row, most, &examples)) {
+        x->full = true;
         return;
-    if (!read_labels(x, m, offset, &row, &labels) || !set_value(x, m, sum, &v))
-        return;
+    }
     uint32_t point = add_point(x, m, row.start_ns);
     if (point == BATCH_FULL) {
         x->full = true;
@@ -259,6 +278,7 @@ static void read_series(reading *x, metric_head *m, uint64_t offset)
     }
     x->b->points.attributes[point] = labels;
     x->b->points.value[point] = v;
+    x->b->points.exemplars[point] = examples;
 }
 
 /* ---- rows ---- */
@@ -277,22 +297,29 @@ static bool gather_series(reading *x, uint64_t offset, offsets *ret)
     return true;
 }
 
+static bool has_good_size(const recorder_metric_row *row)
+{
+    if (row->kind == RECORDER_EXPONENTIAL)
+        return row->bound_count >= EXP_SIZE_MIN && row->bound_count <= EXP_SIZE_MAX;
+    return row->bound_count <= RECORDER_METRIC_BOUNDS_MAX;
+}
+
 static bool read_head(reading *x, uint64_t offset, metric_head *m)
 {
     static const uint32_t most = 8 + RECORDER_METRIC_UNIT_MAX + RECORDER_METRIC_HELP_MAX +
                                  (RECORDER_METRIC_LABELS_MAX + 1) * (2 + RECORDER_METRIC_NAME_MAX);
     m->index = BATCH_FULL;
-    if (m->row.kind < RECORDER_COUNTER || m->row.kind > RECORDER_HISTOGRAM ||
-        m->row.label_count > RECORDER_METRIC_LABELS_MAX ||
-        m->row.bound_count > RECORDER_METRIC_BOUNDS_MAX || m->row.text_bytes > most)
+    if (m->row.kind < RECORDER_COUNTER || m->row.kind > RECORDER_EXPONENTIAL ||
+        m->row.label_count > RECORDER_METRIC_LABELS_MAX || !has_good_size(&m->row) ||
+        m->row.text_bytes > most)
         return false;
-    size_t bounds = m->row.bound_count * sizeof(double);
+    size_t bounds = recorder_bounds_bytes(m->row.kind, m->row.bound_count);
     m->bounds = take(x, bounds);
     char *text = take(x, m->row.text_bytes);
     if (!m->bounds || !text || !read_at(x, offset + sizeof(m->row), m->bounds, bounds) ||
         !read_at(x, offset + sizeof(m->row) + bounds, text, m->row.text_bytes))
         return false;
-    for (uint32_t i = 1; i < m->row.bound_count; i++)
+    for (uint32_t i = 1; i < bounds / sizeof(double); i++)
         if (!(m->bounds[i] > m->bounds[i - 1]))
             return false;
     str rest = str_n(text, m->row.text_bytes);

@@ -5,10 +5,12 @@
 #include "lib/metric.h"
 
 #include "lib/env.h"
+#include "lib/metric_exemplar.h"
 #include "lib/metric_shard.h"
 #include "lib/state.h"
 
 #include "base/clock.h"
+#include "codec/exp_histogram.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -26,6 +28,8 @@ static metric *_Atomic metrics; /* newest first */
 static recorder *attached;      /* the recorder that has the rows; NULL before the first start */
 static uint32_t generation;     /* of lib/state.h, in which it was current */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic bool exponential_default; /* of histograms that say nothing */
+#define EXP_SIZE_DEFAULT 160u
 
 /* ---- locks and losses ---- */
 
@@ -71,7 +75,7 @@ void *metric_area_alloc(size_t bytes, uint64_t *ret_offset)
 static void write_row(metric *m)
 {
     uint64_t offset;
-    size_t bounds = m->bound_count * sizeof(double);
+    size_t bounds = recorder_bounds_bytes(m->kind, m->bound_count);
     recorder_metric_row *row = metric_area_alloc(sizeof(*row) + bounds + m->text_bytes, &offset);
     if (!row)
         return;
@@ -169,6 +173,12 @@ void metric_attach(void)
     }
 }
 
+void metric_configure(const settings *s)
+{
+    atomic_store(&exponential_default, s->exponential_histograms);
+    metric_exemplars_configure(s->exemplars);
+}
+
 void metric_detach(void)
 {
     if (!metric_lock())
@@ -180,7 +190,8 @@ void metric_detach(void)
 
 /* ---- making ---- */
 
-static const char *const kind_names[] = { "", "counter", "up-down counter", "gauge", "histogram" };
+static const char *const kind_names[] = { "",      "counter",   "up-down counter",
+                                          "gauge", "histogram", "histogram" };
 
 static str metric_name(const metric *m)
 {
@@ -204,9 +215,15 @@ static size_t label_count(sonde_labels labels)
     return n;
 }
 
+static bool is_histogram(recorder_metric_kind kind)
+{
+    return kind == RECORDER_HISTOGRAM || kind == RECORDER_EXPONENTIAL;
+}
+
 static bool same_kind(const metric *m, recorder_metric_kind kind, sonde_labels labels)
 {
-    if (m->kind != kind || m->label_count != label_count(labels))
+    bool same = m->kind == kind || (is_histogram(m->kind) && is_histogram(kind));
+    if (!same || m->label_count != label_count(labels))
         return false;
     const char *at = m->text;
     for (uint32_t i = 0; i < 3 + m->label_count; i++) {
@@ -237,6 +254,17 @@ static sonde_bounds choose_bounds(const sonde_metric_options *o)
     return b;
 }
 
+static const char *problem_of_exponential(const sonde_metric_options *o)
+{
+    if (o->bounds.count > 0)
+        return "it has bounds, which an exponential one cannot have";
+    if (o->max_size > 0 && (o->max_size < EXP_SIZE_MIN || o->max_size > EXP_SIZE_MAX))
+        return "its max_size is not 2 to 320";
+    return o->max_scale > EXP_SCALE_MAX || o->max_scale < EXP_SCALE_MIN
+               ? "its max_scale is not -10 to 20"
+               : NULL;
+}
+
 /* Why the options make no metric; NULL when they do. */
 static const char *problem_of(const sonde_metric_options *o, recorder_metric_kind kind)
 {
@@ -254,6 +282,8 @@ static const char *problem_of(const sonde_metric_options *o, recorder_metric_kin
             if (strcmp(o->labels.names[i], o->labels.names[k]) == 0)
                 return "it has the same label twice";
     }
+    if (kind == RECORDER_EXPONENTIAL)
+        return problem_of_exponential(o);
     if (kind != RECORDER_HISTOGRAM)
         return NULL;
     if (o->bounds.count > RECORDER_METRIC_BOUNDS_MAX)
@@ -274,6 +304,20 @@ static bool set_bounds(metric *m, const sonde_metric_options *o)
     return true;
 }
 
+static bool set_kind(metric *m, const sonde_metric_options *o, recorder_metric_kind kind)
+{
+    m->kind = kind;
+    if (kind == RECORDER_HISTOGRAM && !set_bounds(m, o))
+        return false;
+    if (kind == RECORDER_EXPONENTIAL) {
+        m->bound_count = o->max_size > 0 ? o->max_size : EXP_SIZE_DEFAULT;
+        m->exp_scale = o->max_scale != 0 ? o->max_scale : EXP_SCALE_MAX;
+    }
+    m->cell_bytes = (uint32_t)recorder_cell_bytes(kind, m->bound_count);
+    m->exemplar_count = recorder_exemplar_count(kind, m->bound_count);
+    return true;
+}
+
 static metric *build(const sonde_metric_options *o, recorder_metric_kind kind)
 {
     size_t labels = label_count(o->labels);
@@ -282,9 +326,9 @@ static metric *build(const sonde_metric_options *o, recorder_metric_kind kind)
     metric *m = calloc(1, sizeof(*m) + most);
     if (!m)
         return NULL;
-    m->kind = kind;
     m->label_count = (uint32_t)labels;
     m->series_limit = o->series_limit > 0 ? o->series_limit : METRIC_SERIES_LIMIT;
+    m->expire_ns = (int64_t)o->expire_s * NS_PER_S;
     m->name_bytes = (uint32_t)strlen(o->name);
     char *at = put_text(m->text, o->name, RECORDER_METRIC_NAME_MAX);
     at = put_text(at, o->unit, RECORDER_METRIC_UNIT_MAX);
@@ -292,11 +336,10 @@ static metric *build(const sonde_metric_options *o, recorder_metric_kind kind)
     for (size_t i = 0; i < labels; i++)
         at = put_text(at, o->labels.names[i], RECORDER_METRIC_NAME_MAX);
     m->text_bytes = (uint32_t)(at - m->text);
-    if (kind == RECORDER_HISTOGRAM && !set_bounds(m, o)) {
+    if (!set_kind(m, o, kind)) {
         free(m);
         return NULL;
     }
-    m->cell_bytes = (uint32_t)recorder_cell_bytes(kind, m->bound_count);
     return m;
 }
 
@@ -374,7 +417,10 @@ sonde_gauge *sonde_gauge_create(const sonde_metric_options *options)
 
 sonde_histogram *sonde_histogram_create(const sonde_metric_options *options)
 {
-    return (sonde_histogram *)create(options, RECORDER_HISTOGRAM);
+    bool exponential = options && options->bounds.count == 0 &&
+                       (options->exponential || atomic_load(&exponential_default));
+    return (sonde_histogram *)create(options,
+                                     exponential ? RECORDER_EXPONENTIAL : RECORDER_HISTOGRAM);
 }
 
 sonde_gauge *sonde_gauge_callback_create(const sonde_metric_options *options,

@@ -23,6 +23,7 @@
 #define METRIC_FOLD_SHARD   METRIC_SHARDS /* shared; takes what was counted before the recorder */
 #define METRIC_SERIES_LIMIT 2000u
 
+struct settings;
 typedef struct metric metric;
 typedef struct metric_series metric_series;
 typedef struct metric_table metric_table;
@@ -32,15 +33,21 @@ struct metric_series {
     /* By shard number; [0] is always NULL, which sends a thread without a shard to the slow path. A
      * gauge uses [1] only, for all threads. */
     _Atomic(uint64_t *) cell[METRIC_SHARDS + 1];
-    const double *bounds; /* histogram: rising, filled up with +Inf to a multiple of 8 */
+    /* Explicit histogram: rising, filled up with +Inf to a multiple of 8; NULL: exponential. */
+    const double *bounds;
     uint32_t bounds_padded;
     bool falls; /* an up-down counter */
     bool overflow;
+    bool exponential;
+    bool expired; /* registry locked */
     metric *metric;
+    _Atomic(recorder_exemplar *) exemplars;
     recorder_series_row *row; /* NULL while no recorder has it */
     metric_series *next;
     uint64_t hash;
     int64_t start_ns;
+    uint64_t last_words; /* digest of its cells when it was last looked at for expiry */
+    int64_t changed_ns;  /* monotonic: when that was last another */
     uint32_t text_bytes;
     char text[]; /* label values as in recorder_series_row */
 };
@@ -57,10 +64,14 @@ struct metric {
     uint32_t bound_count;
     uint32_t bounds_padded;
     double *bounds;
+    int exp_scale; /* the highest */
+    uint32_t exemplar_count;
+    int64_t expire_ns;  /* 0: never */
+    uint32_t row_count; /* series that were ever made */
     uint32_t cell_bytes;
     uint32_t series_limit;
-    _Atomic uint32_t series_count;
-    _Atomic uint32_t flags; /* as in recorder_metric_row */
+    _Atomic uint32_t series_count; /* that are not expired */
+    _Atomic uint32_t flags;        /* as in recorder_metric_row */
     uint32_t references;
     sonde_gauge_read *_Atomic read;
     void *read_user;
@@ -70,6 +81,9 @@ struct metric {
 };
 
 /* ---- for sonde_start and sonde_stop ---- */
+
+/* Default aggregation and exemplars. Before metrics are made. */
+void metric_configure(const struct settings *s);
 
 /* Moves metrics and early values into the recorder that is current. Done by a hook of lib/state.h
  * already when metrics exist; twice does nothing. */

@@ -3,6 +3,7 @@
  * the registry's lock, and given cells as threads come to touch them. */
 #include "lib/metric.h"
 
+#include "lib/metric_exp.h"
 #include "lib/metric_shard.h"
 
 #include "base/clock.h"
@@ -184,7 +185,7 @@ static metric_series *series_new(metric *m, uint64_t hash, const char *const *la
     memset(s, 0, bytes);
     s->metric = m;
     s->bounds = m->bounds;
-    s->bounds_padded = m->bounds_padded;
+    s->bounds_padded = m->kind == RECORDER_EXPONENTIAL ? m->bound_count : m->bounds_padded;
     s->falls = m->kind == RECORDER_UPDOWN;
     s->overflow = overflow;
     s->hash = hash;
@@ -307,6 +308,8 @@ static uint64_t *recorded_cell(metric_series *s, uint32_t shard)
     uint64_t *cell = s->row ? slab_alloc(shard, s->metric->cell_bytes, &offset) : NULL;
     if (!cell)
         return NULL;
+    if (s->metric->kind == RECORDER_EXPONENTIAL)
+        ((recorder_exp_cell *)cell)->is_shared = shard > METRIC_OWNED_SHARDS;
     __atomic_store_n(&s->row->cells[shard - 1], (uint32_t)(offset / RECORDER_CELL_UNIT),
                      __ATOMIC_RELEASE);
     return cell;
@@ -323,6 +326,8 @@ static uint64_t *unrecorded_cell(metric_series *s, uint32_t shard)
         return NULL;
     }
     memset(cell, 0, bytes);
+    if (s->metric->kind == RECORDER_EXPONENTIAL)
+        ((recorder_exp_cell *)cell)->is_shared = 1;
     p->series = s;
     p->words = words;
     p->shard = shard;
@@ -376,6 +381,7 @@ void metric_series_detach(metric *m)
         s->row = NULL;
         for (uint32_t i = 0; i <= METRIC_SHARDS; i++)
             atomic_store_explicit(&s->cell[i], NULL, memory_order_release);
+        atomic_store_explicit(&s->exemplars, NULL, memory_order_release);
     }
     memset(slabs, 0, sizeof(slabs));
 }
@@ -427,32 +433,58 @@ static void add_words(uint64_t *cell, const metric *m, const uint64_t *now, cons
     }
 }
 
+/* What was counted in a private cell since it was last folded goes to the recorder. */
+static void fold_one(private_cell *p)
+{
+    const metric *m = p->series->metric;
+    uint64_t now[2 + RECORDER_METRIC_BOUNDS_MAX];
+    for (uint32_t i = 0; i < p->words; i++)
+        now[i] = __atomic_load_n(&p->cell[i], __ATOMIC_RELAXED);
+    if (memcmp(now, p->folded, (size_t)p->words * 8) == 0)
+        return;
+    uint64_t *cell = make_cell(p->series, m->kind == RECORDER_GAUGE ? 1 : METRIC_FOLD_SHARD);
+    if (!cell)
+        return;
+    if (m->kind == RECORDER_GAUGE)
+        for (uint32_t i = 0; i < p->words; i++)
+            __atomic_store_n(&cell[i], now[i], __ATOMIC_RELAXED);
+    else
+        add_words(cell, m, now, p->folded, p->words);
+    memcpy(p->folded, now, (size_t)p->words * 8);
+}
+
+static void fold_exponential(private_cell *p)
+{
+    recorder_exp_cell *from = (recorder_exp_cell *)p->cell;
+    uint64_t *to = NULL;
+    if (from->state || from->zeroes || from->negative)
+        to = make_cell(p->series, METRIC_FOLD_SHARD);
+    if (to)
+        metric_exp_move((recorder_exp_cell *)to, from, p->series->metric);
+}
+
 void metric_fold(void)
 {
     if (!metric_is_attached())
         return;
     for (private_cell *p = private_cells; p; p = p->next) {
-        uint64_t now[2 + RECORDER_METRIC_BOUNDS_MAX];
-        for (uint32_t i = 0; i < p->words; i++)
-            now[i] = __atomic_load_n(&p->cell[i], __ATOMIC_RELAXED);
-        if (memcmp(now, p->folded, (size_t)p->words * 8) == 0)
-            continue;
-        const metric *m = p->series->metric;
-        uint64_t *cell = make_cell(p->series, m->kind == RECORDER_GAUGE ? 1 : METRIC_FOLD_SHARD);
-        if (!cell)
-            continue;
-        if (m->kind == RECORDER_GAUGE)
-            for (uint32_t i = 0; i < p->words; i++)
-                __atomic_store_n(&cell[i], now[i], __ATOMIC_RELAXED);
+        if (p->series->metric->kind == RECORDER_EXPONENTIAL)
+            fold_exponential(p);
         else
-            add_words(cell, m, now, p->folded, p->words);
-        memcpy(p->folded, now, (size_t)p->words * 8);
+            fold_one(p);
     }
 }
 
 void metric_fold_forget(void)
 {
-    for (private_cell *p = private_cells; p; p = p->next)
-        for (uint32_t i = 0; i < p->words; i++)
-            p->folded[i] = __atomic_load_n(&p->cell[i], __ATOMIC_RELAXED);
+    for (private_cell *p = private_cells; p; p = p->next) {
+        const metric *m = p->series->metric;
+        if (m->kind == RECORDER_EXPONENTIAL) {
+            metric_exp_clear((recorder_exp_cell *)p->cell, m->bound_count);
+            ((recorder_exp_cell *)p->cell)->lock = 0; /* its holder stayed in the parent */
+        } else {
+            for (uint32_t i = 0; i < p->words; i++)
+                p->folded[i] = __atomic_load_n(&p->cell[i], __ATOMIC_RELAXED);
+        }
+    }
 }

@@ -1,32 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The verbs: what a program calls on its hot paths. A bound counter that rises is one load of the
- * thread's shard number, one of the cell's address and one add. A shard of the thread's own is
- * updated by plain instructions (an integer by a single one, so that a signal handler may add,
- * too); a shared one atomically. */
-#include "lib/metric.h"
-#include "lib/metric_shard.h"
+ * thread's shard number, one of the cell's address and one add, and one look at whether a sampled
+ * span is current. */
+#include "lib/metric_exemplar.h"
+#include "lib/metric_exp.h"
 
 #include "base/clock.h"
 
 #include <math.h>
-
-static inline bool is_owned(uint32_t shard)
-{
-    return shard <= METRIC_OWNED_SHARDS;
-}
-
-/* The thread's cell and, in *ret_owned, whether no other thread writes it. */
-static inline uint64_t *cell_of(metric_series *s, bool *ret_owned)
-{
-    uint32_t shard = metric_shard();
-    uint64_t *cell = atomic_load_explicit(&s->cell[shard], memory_order_acquire);
-    if (UNLIKELY(!cell)) {
-        cell = metric_cell_slow(s);
-        shard = metric_shard();
-    }
-    *ret_owned = is_owned(shard);
-    return cell;
-}
 
 /* A metric without labels has its one series at hand. */
 static inline metric_series *series_of(metric *m, const char *const *labels, size_t count)
@@ -34,45 +15,6 @@ static inline metric_series *series_of(metric *m, const char *const *labels, siz
     if (LIKELY(count == 0 && m && m->label_count == 0))
         return atomic_load_explicit(&m->only, memory_order_acquire);
     return metric_lookup(m, labels, count);
-}
-
-/* One instruction where the machine has one that adds to memory. */
-static inline void add_u64(uint64_t *at, uint64_t n, bool owned)
-{
-#if defined(__x86_64__)
-    if (LIKELY(owned)) {
-        __asm__ volatile("addq %1, %0" : "+m"(*at) : "er"(n) : "cc");
-        return;
-    }
-#endif
-    (void)owned;
-    __atomic_fetch_add(at, n, __ATOMIC_RELAXED);
-}
-
-static inline double as_f64(uint64_t bits)
-{
-    double v;
-    memcpy(&v, &bits, sizeof(v));
-    return v;
-}
-
-static inline uint64_t as_bits(double v)
-{
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof(bits));
-    return bits;
-}
-
-static inline void add_f64(uint64_t *at, double n, bool owned)
-{
-    uint64_t old = __atomic_load_n(at, __ATOMIC_RELAXED);
-    if (LIKELY(owned)) {
-        __atomic_store_n(at, as_bits(as_f64(old) + n), __ATOMIC_RELAXED);
-        return;
-    }
-    while (!__atomic_compare_exchange_n(at, &old, as_bits(as_f64(old) + n), true, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-        ;
 }
 
 /* ---- counters ---- */
@@ -85,8 +27,11 @@ static inline void counter_add_i64(metric_series *s, int64_t n)
         return;
     }
     uint64_t *cell = cell_of(s, &owned);
-    if (LIKELY(cell))
-        add_u64(&cell[0], (uint64_t)n, owned);
+    if (UNLIKELY(!cell))
+        return;
+    add_u64(&cell[0], (uint64_t)n, owned);
+    if (UNLIKELY(exemplar_wanted()))
+        metric_exemplar_put(s, 0, (uint64_t)n, true);
 }
 
 static void mark_floating(metric *m)
@@ -110,8 +55,11 @@ static inline void counter_add_f64(metric_series *s, double n)
     if (UNLIKELY(!(flags & RECORDER_METRIC_FLOATING)))
         mark_floating(s->metric);
     uint64_t *cell = cell_of(s, &owned);
-    if (LIKELY(cell))
-        add_f64(&cell[1], n, owned);
+    if (UNLIKELY(!cell))
+        return;
+    add_f64(&cell[1], n, owned);
+    if (UNLIKELY(exemplar_wanted()))
+        metric_exemplar_put(s, 0, as_bits(n), false);
 }
 
 void sonde_bound_counter_add_i64(sonde_bound_counter *c, int64_t n)
@@ -232,18 +180,37 @@ static inline uint32_t bucket_of(const double *bounds, uint32_t count, double v)
     return below + (uint32_t)(n[0] + n[1]);
 }
 
+/* The place of a value's exemplar: neighbouring buckets share one when there are many. */
+static inline uint32_t exemplar_place(const metric_series *s, uint32_t bucket)
+{
+    const metric *m = s->metric;
+    return bucket * m->exemplar_count / (m->bound_count + 1);
+}
+
 static inline void histogram_record(metric_series *s, double v)
 {
     bool owned;
-    if (UNLIKELY(v != v)) {
+    const double *bounds = s->bounds;
+    if (UNLIKELY(bounds ? v != v : !isfinite(v))) {
         metric_count_dropped(METRIC_DROP_INVALID);
         return;
     }
     uint64_t *cell = cell_of(s, &owned);
     if (UNLIKELY(!cell))
         return;
-    add_u64(&cell[1 + bucket_of(s->bounds, s->bounds_padded, v)], 1, owned);
+    if (!bounds) {
+        exp_record(s, cell, v, owned);
+        if (UNLIKELY(exemplar_wanted()))
+            metric_exemplar_put(s,
+                                (uint32_t)(v > 0 ? exp_index(v, 1) : 0) % s->metric->exemplar_count,
+                                as_bits(v), false);
+        return;
+    }
+    uint32_t bucket = bucket_of(bounds, s->bounds_padded, v);
+    add_u64(&cell[1 + bucket], 1, owned);
     add_f64(&cell[0], v, owned);
+    if (UNLIKELY(exemplar_wanted()))
+        metric_exemplar_put(s, exemplar_place(s, bucket), as_bits(v), false);
 }
 
 void sonde_bound_histogram_record_f64(sonde_bound_histogram *h, double v)

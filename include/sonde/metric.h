@@ -28,6 +28,7 @@
 #ifndef SONDE_METRIC_H
 #define SONDE_METRIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,7 +69,20 @@ typedef struct {
     /* Histograms. None: 0.005 to 10 for one in seconds (unit "s", or a name that ends in
      * "seconds"), else OpenTelemetry's default 0, 5, 10, 25, … 10000. */
     sonde_bounds bounds;
+    /* Histograms without bounds: buckets that grow by a factor and adapt to the values
+     * (OpenTelemetry's exponential histogram, Prometheus's native one), so that any quantile is
+     * right within a few percent. Also the default of all histograms without bounds that are made
+     * after a start with OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION =
+     * base2_exponential_bucket_histogram. Infinite values are refused. */
+    bool exponential;
+    uint32_t max_size; /* buckets of one sign, 2 to 320; 0: 160 */
+    int32_t max_scale; /* resolution to begin with, -10 to 20: 2^scale buckets for a factor of 2;
+                          0: 20 */
     uint32_t series_limit; /* 0: 2,000 */
+    /* A series that was not updated for so many seconds is no longer exported, and makes room for
+     * others below the limit. Its next update, also by a bound handle, brings it back, counted from
+     * zero and with a new start time. Noticed when metrics are collected. 0: never. */
+    uint32_t expire_s;
 } sonde_metric_options;
 
 /* ---- making ----
