@@ -128,6 +128,7 @@ static status start_locked(const sonde_options *options, error *err)
         if (s->signal[i].otlp)
             export_prepare();
     register_once();
+    metric_configure(s);
     process_metrics_register();
     st = open_recorder(s, err);
     if (st != STATUS_OK) {
