@@ -4,6 +4,7 @@
 #include "sonde/start.h"
 
 #include "lib/admin.h"
+#include "lib/db.h"
 #include "lib/drain.h"
 #include "lib/export.h"
 #include "lib/health.h"
@@ -56,6 +57,7 @@ static void on_state(recorder *r, state_event event)
     admin_forked();
     health_forked();
     http_forked();
+    db_forked();
     log_throttles_forked();
     lib.parents = lib.drainer;
     start_drainer(r, false);
@@ -138,6 +140,7 @@ static status start_locked(const sonde_options *options, error *err)
         return st;
     }
     http_configure(&o->http, s->http_old_names);
+    db_configure(&o->db, s->db_old_names);
     if (s->admin_addr.len)
         admin_start(s->admin_addr);
     return STATUS_OK;
