@@ -17,8 +17,12 @@
 #define SONDE_SONDE_H
 
 #include <sonde/context.h>
+#include <sonde/db.h>
+#include <sonde/error.h>
 #include <sonde/health.h>
 #include <sonde/http.h>
+#include <sonde/http_client.h>
+#include <sonde/job.h>
 #include <sonde/kv.h>
 #include <sonde/log.h>
 #include <sonde/metric.h>
