@@ -21,36 +21,45 @@ static uint32_t take_bits(_Atomic uint32_t *bits, uint32_t block, uint32_t *ret,
     return count;
 }
 
-/* Adds a block of slots. One caller at a time: another, or one that this one interrupted, goes
- * without. */
+/* Adds a block of slots after the last one. Several callers at once add one each: no caller can
+ * wait for another, which it may have interrupted. A block that is not ready has no free slot yet.
+ */
 static bool add_block(recorder *r)
 {
-    if (atomic_exchange(&r->live_growing, true))
-        return false;
     uint32_t index = atomic_load(&r->live_count);
     uint32_t block = index < RECORDER_LIVE_BLOCKS_MAX ? recorder_claim(r, 1) : UINT32_MAX;
-    if (block != UINT32_MAX) {
-        char *slots = recorder_block(r, block);
-        memset(slots, 0, RECORDER_BLOCK_BYTES);
-        recorder_publish(r, block, 1, RECORDER_LIVE, 0, index);
-        atomic_store(&r->live[index], slots);
-        atomic_store(&r->live_free[index], UINT32_MAX);
-        atomic_store(&r->live_count, index + 1);
+    if (block == UINT32_MAX)
+        return false;
+    char *slots = recorder_block(r, block), *none = NULL;
+    memset(slots, 0, RECORDER_BLOCK_BYTES);
+    while (!atomic_compare_exchange_strong(&r->live[index], &none, slots)) {
+        none = NULL;
+        if (++index == RECORDER_LIVE_BLOCKS_MAX) {
+            recorder_unclaim(r, block, 1);
+            return false;
+        }
     }
-    atomic_store(&r->live_growing, false);
-    return block != UINT32_MAX;
+    recorder_publish(r, block, 1, RECORDER_LIVE, 0, index);
+    atomic_store(&r->live_free[index], UINT32_MAX);
+    uint32_t count = atomic_load(&r->live_count);
+    while (count <= index && !atomic_compare_exchange_weak(&r->live_count, &count, index + 1))
+        ;
+    return true;
 }
+
+/* Others may take what one adds; that many of them at once there are not. */
+#define TRIES 64
 
 uint32_t slots_take(recorder *r, uint32_t *ret, uint32_t most)
 {
-    for (int tries = 0; tries < 64; tries++) {
+    for (int tries = 0; tries < TRIES; tries++) {
         uint32_t blocks = atomic_load_explicit(&r->live_count, memory_order_acquire);
         for (uint32_t b = 0; b < blocks; b++) {
             uint32_t n = take_bits(&r->live_free[b], b, ret, most);
             if (n)
                 return n;
         }
-        if (!add_block(r) && blocks == atomic_load(&r->live_count) && !r->live_growing)
+        if (!add_block(r) && blocks == atomic_load(&r->live_count))
             return 0;
     }
     return 0;
