@@ -84,7 +84,7 @@ void drain_limit_attributes(const settings *s, batch *b)
 static bool is_busy_with(const drainer *d, const source *s)
 {
     bool busy = d->lines_owner == s;
-    for (int i = 0; i < SIGNAL_COUNT; i++)
+    for (int i = 0; i < LANE_COUNT; i++)
         busy = busy || d->work[i].owner == s;
     return busy;
 }
@@ -215,10 +215,10 @@ static status open_sinks(drainer *d, error *err)
         if (line_sink_init(&d->lines, LOG_TO_STDERR, STR_EMPTY, 0, 0, err) != STATUS_OK)
             return err->code;
     }
-    bool otlp = false;
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        otlp = otlp || s->signal[i].otlp;
-    return otlp ? exporter_new(&d->exporter, s, drain_lane_done, d, err) : STATUS_OK;
+    bool remote = false;
+    for (lane_id i = 0; i < LANE_COUNT; i++)
+        remote = remote || lane_wanted(s, i);
+    return remote ? exporter_new(&d->exporter, s, drain_lane_done, d, err) : STATUS_OK;
 }
 
 /* The program's signal handlers run on its own threads, and SIGPIPE never ends it because of us. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the drainer's files share: drain.c (thread and loop), drain_lines.c (JSON lines),
- * drain_lanes.c (OTLP). Everything but the part under `lock` belongs to the drainer's thread. */
+ * drain_lanes.c (over the network). Everything but the part under `lock` belongs to the drainer's
+ * thread. */
 #ifndef SONDE_LIB_DRAIN_INTERNAL_H
 #define SONDE_LIB_DRAIN_INTERNAL_H
 
@@ -25,15 +26,16 @@ typedef struct {
 struct drainer {
     const settings *settings;
     recorder *recorder;
-    bool adopt;
+    unsigned adoptions_left;
+    int64_t adopt_due_ns; /* monotonic: the next look for what siblings left */
     feed_plan plan;
     source *own;
     source *dead; /* list */
     line_sink lines;
     source *lines_owner; /* whose rows are pending in `lines` */
     uint32_t lines_rows;
-    exporter *exporter; /* NULL: no signal goes by OTLP */
-    lane_work work[SIGNAL_COUNT];
+    exporter *exporter; /* NULL: nothing goes over the network */
+    lane_work work[LANE_COUNT];
     batch logs, spans, points;
     buf body;
     int64_t metrics_due_ns;       /* monotonic */
@@ -61,7 +63,7 @@ struct drainer {
  * once. */
 bool drain_lines_step(drainer *d, bool *ret_more);
 bool drain_lanes_step(drainer *d, bool *ret_more);
-void drain_lane_done(void *user, signal_kind signal, const export_result *result);
+void drain_lane_done(void *user, lane_id lane, const export_result *result);
 
 /* Everything recorded up to `wall_ns` in the own recorder was taken, by every feed. */
 bool drain_reached(const drainer *d, int64_t wall_ns);

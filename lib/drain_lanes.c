@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The drainer's OTLP side: logs and spans from the sources, and metric values at their interval, to
- * the exporter's lanes. A lane's cursor moves when the receiver took its batch, or refused it for
- * good, which is counted. */
+/* What goes over the network: logs and spans from the sources, and metric values at their interval,
+ * to the exporter's lanes. A lane's cursor moves when the receiver took its batch, or refused it
+ * for good, which is counted. */
 #include "lib/drain_internal.h"
 
 #include "base/clock.h"
@@ -15,9 +15,29 @@
 #define QUEUE_RECORD_BYTES 256u
 #define ROOM_CHECK_MS      20
 
-static feed feed_of(signal_kind signal)
+/* LANE_METRICS has none: its values are cells, not rows. */
+static feed feed_of(lane_id lane)
 {
-    return signal == SIGNAL_LOGS ? FEED_LOGS : FEED_TRACES;
+    static const feed feeds[LANE_COUNT] = { [LANE_LOGS] = FEED_LOGS,
+                                            [LANE_METRICS] = FEED_COUNT,
+                                            [LANE_TRACES] = FEED_TRACES,
+                                            [LANE_ZIPKIN] = FEED_ZIPKIN };
+    return feeds[lane];
+}
+
+static batch *batch_of(drainer *d, lane_id lane)
+{
+    return lane == LANE_LOGS ? &d->logs : &d->spans;
+}
+
+/* The next rows for a lane into its batch. */
+static status poll_lane(drainer *d, lane_id lane, source *s, uint32_t max_rows, bool *ret_live,
+                        bool *ret_more, error *err)
+{
+    batch *b = batch_of(d, lane);
+    batch_clear(b);
+    return source_poll(s, feed_of(lane), d->at_rest, max_rows, lane == LANE_LOGS ? b : NULL,
+                       lane == LANE_LOGS ? NULL : b, ret_live, ret_more, err);
 }
 
 static bool metrics_wanted(const drainer *d)
@@ -35,71 +55,67 @@ bool drain_reached(const drainer *d, int64_t wall_ns)
            (!metrics_wanted(d) || d->metrics_sent_ns >= d->pass_since_ns);
 }
 
-void drain_lane_done(void *user, signal_kind signal, const export_result *result)
+void drain_lane_done(void *user, lane_id lane, const export_result *result)
 {
     drainer *d = user;
-    lane_work *w = &d->work[signal];
+    lane_work *w = &d->work[lane];
     source *s = w->owner;
     if (!s)
         return;
     w->owner = NULL;
     if (result->rejected)
-        drain_count_drop(s, signal, d->making_room ? RECORDER_DROP_SPOOL : RECORDER_DROP_EXPORT,
+        drain_count_drop(s, lane_signal(lane),
+                         d->making_room ? RECORDER_DROP_SPOOL : RECORDER_DROP_EXPORT,
                          result->rejected);
-    if (signal == SIGNAL_METRICS) {
+    if (lane == LANE_METRICS) {
         s->metrics_sent = true;
         if (s == d->own)
             d->metrics_sent_ns = d->metrics_collected_ns;
     } else if (!w->live) {
-        drain_commit(s, feed_of(signal));
+        drain_commit(s, feed_of(lane));
     }
 }
 
 /* Encodes and sends; a batch that cannot be is dropped and counted. */
-static void send_batch(drainer *d, signal_kind signal, source *s, const batch *b)
+static void send_batch(drainer *d, lane_id lane, source *s, const batch *b)
 {
     error err;
     buf_clear(&d->body);
-    status st = d->settings->signal[signal].format == OTLP_JSON
-                    ? otlp_encode_json(b, &d->body, &err)
-                    : otlp_encode(b, &d->body, &err);
-    d->work[signal].owner = s;
+    status st = exporter_encode(d->exporter, lane, b, &d->body, &err);
+    d->work[lane].owner = s;
     if (st == STATUS_OK)
-        st = exporter_send(d->exporter, signal, buf_view(&d->body), batch_row_count(b), &err);
+        st = exporter_send(d->exporter, lane, buf_view(&d->body), batch_row_count(b), &err);
     if (st != STATUS_OK) {
         uint32_t rows = batch_row_count(b);
-        lib_warn("%u %s cannot be sent and are dropped: %s", rows, signal_name(signal),
-                 err.message);
-        drain_lane_done(d, signal, &(export_result){ .rows = rows, .rejected = rows });
+        lib_warn("%u %s cannot be sent and are dropped: %s", rows, lane_name(lane), err.message);
+        drain_lane_done(d, lane, &(export_result){ .rows = rows, .rejected = rows });
     }
     if (d->body.cap > MiB(1))
         buf_done(&d->body);
 }
 
-static bool lane_is_due(drainer *d, signal_kind signal, source *s)
+static bool lane_is_due(drainer *d, lane_id lane, source *s)
 {
-    feed f = feed_of(signal);
+    feed f = feed_of(lane);
     return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
-           clock_mono_ns() >= d->work[signal].due_ns ||
+           clock_mono_ns() >= d->work[lane].due_ns ||
            recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES;
 }
 
-static bool rows_step(drainer *d, signal_kind signal, bool *ret_more)
+static bool rows_step(drainer *d, lane_id lane, bool *ret_more)
 {
     error err;
     bool more;
-    feed f = feed_of(signal);
-    lane_work *w = &d->work[signal];
-    const signal_settings *how = &d->settings->signal[signal];
-    if (!d->plan.in_use[f] || w->owner || exporter_state(d->exporter, signal) != LANE_IDLE)
+    feed f = feed_of(lane);
+    lane_work *w = &d->work[lane];
+    const signal_settings *how = &d->settings->signal[lane_signal(lane)];
+    if (!d->plan.in_use[f] || w->owner || exporter_state(d->exporter, lane) != LANE_IDLE)
         return false;
     source *s = drain_next_source(d, f);
-    if (!s || !lane_is_due(d, signal, s))
+    if (!s || !lane_is_due(d, lane, s))
         return false;
-    batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
-    batch_clear(b);
-    status st = source_poll(s, f, d->at_rest, how->batch_max, signal == SIGNAL_LOGS ? b : NULL,
-                            signal == SIGNAL_TRACES ? b : NULL, &w->live, &more, &err);
+    batch *b = batch_of(d, lane);
+    status st = poll_lane(d, lane, s, how->batch_max, &w->live, &more, &err);
     if (st != STATUS_OK)
         drain_read_failed(d, s, f, &err);
     w->due_ns = clock_mono_ns() + (more ? 0 : how->schedule_ms * NS_PER_MS);
@@ -111,7 +127,7 @@ static bool rows_step(drainer *d, signal_kind signal, bool *ret_more)
         return false;
     }
     drain_limit_attributes(d->settings, b);
-    send_batch(d, signal, s, b);
+    send_batch(d, lane, s, b);
     return true;
 }
 
@@ -136,18 +152,18 @@ static void send_metrics(drainer *d, source *s)
     if (st != STATUS_OK)
         lib_warn("metrics cannot be read: %s", err.message);
     points_to_console(d);
-    d->work[SIGNAL_METRICS].owner = s;
+    d->work[LANE_METRICS].owner = s;
     if (st == STATUS_OK && d->points.points.count && d->settings->signal[SIGNAL_METRICS].otlp)
-        send_batch(d, SIGNAL_METRICS, s, &d->points);
+        send_batch(d, LANE_METRICS, s, &d->points);
     else
-        drain_lane_done(d, SIGNAL_METRICS, &(export_result){ .taken = true });
+        drain_lane_done(d, LANE_METRICS, &(export_result){ .taken = true });
 }
 
 static bool metrics_step(drainer *d)
 {
-    lane_work *w = &d->work[SIGNAL_METRICS];
+    lane_work *w = &d->work[LANE_METRICS];
     bool otlp = d->settings->signal[SIGNAL_METRICS].otlp;
-    lane_state state = otlp ? exporter_state(d->exporter, SIGNAL_METRICS) : LANE_IDLE;
+    lane_state state = otlp ? exporter_state(d->exporter, LANE_METRICS) : LANE_IDLE;
     if (!metrics_wanted(d) || state == LANE_SENDING)
         return false;
     for (source *s = d->dead; s && !w->owner && !d->at_rest; s = s->next)
@@ -171,9 +187,9 @@ static bool metrics_step(drainer *d)
 
 /* Bytes that a lane may leave unread while its receiver is away: what the configured queue size
  * comes to, else half of a recorder that is three quarters full. 0: no limit now. */
-static uint64_t queue_bytes(drainer *d, signal_kind signal)
+static uint64_t queue_bytes(drainer *d, lane_id lane)
 {
-    uint32_t records = d->settings->signal[signal].queue_max;
+    uint32_t records = d->settings->signal[lane_signal(lane)].queue_max;
     uint64_t capacity = d->own->info.capacity_bytes;
     if (records)
         return MIN((uint64_t)records * QUEUE_RECORD_BYTES, capacity / 2);
@@ -181,26 +197,24 @@ static uint64_t queue_bytes(drainer *d, signal_kind signal)
 }
 
 /* Drops what the lane has not sent, oldest first, until half of the limit is left. */
-static void give_way(drainer *d, signal_kind signal)
+static void give_way(drainer *d, lane_id lane)
 {
     error err;
     bool live, more = true;
     source *s = d->own;
-    feed f = feed_of(signal);
-    if (!s->cursor[f] || exporter_state(d->exporter, signal) != LANE_WAITING)
+    feed f = feed_of(lane);
+    if (!s->cursor[f] || exporter_state(d->exporter, lane) != LANE_WAITING)
         return;
-    uint64_t limit = queue_bytes(d, signal);
+    uint64_t limit = queue_bytes(d, lane);
     if (!limit || recorder_cursor_behind_extents(s->reader, s->cursor[f]) < limit)
         return;
     d->making_room = true;
-    exporter_abandon(d->exporter, signal);
+    exporter_abandon(d->exporter, lane);
     while (more && recorder_cursor_behind_extents(s->reader, s->cursor[f]) > limit / 2) {
-        batch *b = signal == SIGNAL_LOGS ? &d->logs : &d->spans;
-        batch_clear(b);
-        if (source_poll(s, f, d->at_rest, LINES_ROWS_MAX, signal == SIGNAL_LOGS ? b : NULL,
-                        signal == SIGNAL_TRACES ? b : NULL, &live, &more, &err) != STATUS_OK)
+        if (poll_lane(d, lane, s, LINES_ROWS_MAX, &live, &more, &err) != STATUS_OK)
             break;
-        drain_count_drop(s, signal, RECORDER_DROP_SPOOL, batch_row_count(b));
+        drain_count_drop(s, lane_signal(lane), RECORDER_DROP_SPOOL,
+                         batch_row_count(batch_of(d, lane)));
         if (!drain_commit(s, f))
             break;
     }
@@ -212,13 +226,15 @@ bool drain_lanes_step(drainer *d, bool *ret_more)
     bool moved = metrics_step(d);
     if (!d->exporter)
         return moved;
-    moved = rows_step(d, SIGNAL_LOGS, ret_more) || moved;
-    moved = rows_step(d, SIGNAL_TRACES, ret_more) || moved;
+    for (lane_id i = 0; i < LANE_COUNT; i++)
+        if (i != LANE_METRICS)
+            moved = rows_step(d, i, ret_more) || moved;
     exporter_step(d->exporter);
     if (clock_mono_ns() >= d->room_check_ns) {
         d->room_check_ns = clock_mono_ns() + ROOM_CHECK_MS * NS_PER_MS;
-        give_way(d, SIGNAL_LOGS);
-        give_way(d, SIGNAL_TRACES);
+        for (lane_id i = 0; i < LANE_COUNT; i++)
+            if (i != LANE_METRICS)
+                give_way(d, i);
     }
     return moved;
 }

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,10 @@ feed_plan feed_plan_of(const settings *s)
     feed_plan plan = { .console_traces = s->signal[SIGNAL_TRACES].console };
     plan.in_use[FEED_LOGS] = s->signal[SIGNAL_LOGS].otlp;
     plan.in_use[FEED_TRACES] = s->signal[SIGNAL_TRACES].otlp;
-    plan.in_use[FEED_LINES] = s->log_output != LOG_TO_NONE || plan.console_traces ||
-                              (!plan.in_use[FEED_LOGS] && !plan.in_use[FEED_TRACES]);
+    plan.in_use[FEED_ZIPKIN] = s->signal[SIGNAL_TRACES].zipkin;
+    plan.in_use[FEED_LINES] =
+        s->log_output != LOG_TO_NONE || plan.console_traces ||
+        (!plan.in_use[FEED_LOGS] && !plan.in_use[FEED_TRACES] && !plan.in_use[FEED_ZIPKIN]);
     return plan;
 }
 
@@ -27,7 +30,7 @@ feed_plan feed_plan_of(const settings *s)
 static status source_new(source **ret, recorder_reader *reader, const feed_plan *plan, error *err)
 {
     static const str names[FEED_COUNT] = { STR_INIT("lines"), STR_INIT("otlp-logs"),
-                                           STR_INIT("otlp-traces") };
+                                           STR_INIT("otlp-traces"), STR_INIT("zipkin") };
     status st = recorder_reader_lock(reader, err);
     source *s = st == STATUS_OK ? calloc(1, sizeof(*s)) : NULL;
     if (st == STATUS_OK && !s)
@@ -82,15 +85,32 @@ void source_remove(source *s)
 
 /* ---- what dead processes left ---- */
 
+/* A process lives that made the file (or got its descriptor by a fork): cheaper to know than what
+ * recorder_reader_info tells, and enough to look again later. */
+static bool lock_is_held(const char *path)
+{
+    struct flock lock = {
+        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_ALIVE, .l_len = 1
+    };
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return true;
+    bool held = fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+    close(fd);
+    return held;
+}
+
 /* NULL when the file is not for us: alive, another service's, somebody else is on it, damaged. */
-static source *adopt_one(const char *path, str service, const feed_plan *plan)
+static source *adopt_one(const char *path, str service, const feed_plan *plan, bool later)
 {
     recorder_reader *reader;
     source *s;
     error err;
+    if (later && lock_is_held(path))
+        return NULL;
     status st = recorder_reader_open(&reader, path, NULL, &err);
     if (st != STATUS_OK) {
-        if (st == STATUS_UNSUPPORTED || st == STATUS_CORRUPT)
+        if (!later && (st == STATUS_UNSUPPORTED || st == STATUS_CORRUPT))
             lib_warn("%s; it is left alone", err.message);
         return NULL;
     }
@@ -110,8 +130,8 @@ static source *adopt_one(const char *path, str service, const feed_plan *plan)
     return s;
 }
 
-unsigned source_adopt(source **list, const char *dir, str service, const char *own,
-                      const feed_plan *plan)
+static unsigned adopt_from(source **list, const char *dir, str service, const char *own,
+                           const feed_plan *plan, bool later)
 {
     char path[PATH_MAX];
     unsigned found = 0;
@@ -123,7 +143,7 @@ unsigned source_adopt(source **list, const char *dir, str service, const char *o
         int n = snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
         if (n < 0 || (size_t)n >= sizeof(path) || strcmp(path, own) == 0)
             continue;
-        source *s = adopt_one(path, service, plan);
+        source *s = adopt_one(path, service, plan, later);
         if (!s)
             continue;
         source **at = list;
@@ -136,6 +156,18 @@ unsigned source_adopt(source **list, const char *dir, str service, const char *o
     if (d)
         closedir(d);
     return found;
+}
+
+unsigned source_adopt(source **list, const char *dir, str service, const char *own,
+                      const feed_plan *plan)
+{
+    return adopt_from(list, dir, service, own, plan, false);
+}
+
+unsigned source_adopt_later(source **list, const char *dir, str service, const char *own,
+                            const feed_plan *plan)
+{
+    return adopt_from(list, dir, service, own, plan, true);
 }
 
 /* ---- reading ---- */

@@ -8,23 +8,93 @@
 
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-void lib_warn(const char *format, ...)
+/* What OTEL_LOG_LEVEL lets through: a severity number. */
+static _Atomic uint8_t library_severity = SONDE_INFO;
+
+PRINTF_LIKE(2, 0) static void say(uint8_t severity, const char *format, va_list args)
 {
     char line[512] = "sonde: ";
     size_t at = strlen(line);
-    va_list args;
-    va_start(args, format);
+    if (severity < atomic_load_explicit(&library_severity, memory_order_relaxed))
+        return;
     int n = vsnprintf(line + at, sizeof(line) - at - 1, format, args);
-    va_end(args);
     if (n < 0)
         return;
     at = MIN(at + (size_t)n, sizeof(line) - 2);
     line[at++] = '\n';
     ssize_t ignored UNUSED = write(STDERR_FILENO, line, at);
+}
+
+void lib_warn(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(SONDE_WARN, format, args);
+    va_end(args);
+}
+
+void lib_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(SONDE_ERROR, format, args);
+    va_end(args);
+}
+
+/* Beside the names of log levels: "none", and those that other languages' SDKs take for it. */
+bool env_set_library_level(settings *s, void *field UNUSED, str text)
+{
+    static const struct {
+        const char *name;
+        uint8_t severity;
+    } more[] = {
+        { "none", UINT8_MAX }, { "off", UINT8_MAX }, { "all", 1 }, { "trace", 1 }, { "verbose", 1 }
+    };
+    uint8_t severity = 0;
+    for (size_t i = 0; i < ARRAY_LEN(more); i++)
+        if (str_eq_nocase(text, str_c(more[i].name)))
+            severity = more[i].severity;
+    if (!severity && !env_set_level(s, &severity, text))
+        return false;
+    atomic_store_explicit(&library_severity, severity, memory_order_relaxed);
+    return true;
+}
+
+void env_given(settings *s, const char *variable, setting_origin from, str text)
+{
+    given_setting one = { str_c(variable), text, from };
+    for (uint32_t i = 0; i < s->given_count; i++)
+        if (str_eq(s->given[i].variable, one.variable)) {
+            s->given[i].text = arena_str(&s->arena, text);
+            s->given[i].from = from;
+            return;
+        }
+    if (s->given_count == s->given_capacity) {
+        uint32_t capacity = s->given_capacity ? 2 * s->given_capacity : 32;
+        given_setting *larger = arena_alloc(&s->arena, capacity * sizeof(*larger));
+        if (!larger)
+            return;
+        if (s->given_count)
+            memcpy(larger, s->given, s->given_count * sizeof(*larger));
+        s->given = larger;
+        s->given_capacity = capacity;
+    }
+    one.variable = arena_str(&s->arena, one.variable);
+    one.text = arena_str(&s->arena, text);
+    s->given[s->given_count++] = one;
+}
+
+const given_setting *settings_given(const settings *s, str variable)
+{
+    for (uint32_t i = 0; i < s->given_count; i++)
+        if (str_eq(s->given[i].variable, variable))
+            return &s->given[i];
+    return NULL;
 }
 
 str env_get(const char *name)
@@ -144,20 +214,26 @@ static bool set_service(settings *s, void *field UNUSED, str text)
 #define LEVEL         "debug, info, warn, error or fatal"
 #define BYTES         "a number of bytes such as 16MiB"
 
+/* The fallback of a row that only sets others: shown where it was given. */
+#define ALIAS "-"
+
 /* A later row of the same meaning wins. */
-static const env_row rows[] = {
+const env_row env_rows[] = {
+    { "OTEL_LOG_LEVEL", env_set_library_level, 0, LEVEL " or none", "info" },
     { "OTEL_SDK_DISABLED", env_set_bool, FIELD(disabled), "true or false" },
-    { "OTEL_RESOURCE_ATTRIBUTES", set_resource, 0, "key=value,key=value, percent-encoded" },
-    { "OTEL_SERVICE_NAME", set_service, 0, "a name" },
+    { "OTEL_ENTITIES", env_set_entities, 0, "type{key=value}[key=value]@schema;…", "" },
+    { "OTEL_RESOURCE_ATTRIBUTES", set_resource, 0, "key=value,key=value, percent-encoded", "" },
+    { "OTEL_SERVICE_NAME", set_service, FIELD(service), "a name" },
     { "OTEL_PROPAGATORS", env_set_propagators, 0,
-      "tracecontext, baggage, b3, b3multi, xray, jaeger or none" },
+      "tracecontext, baggage, b3, b3multi, xray, jaeger or none", "tracecontext,baggage" },
     { "OTEL_TRACES_SAMPLER", env_set_sampler, 0,
-      "always_on, always_off, traceidratio, ratelimited, or one of them after parentbased_" },
+      "always_on, always_off, traceidratio, ratelimited, or one of them after parentbased_",
+      "parentbased_always_on" },
     { "OTEL_TRACES_SAMPLER_ARG", env_set_sampler_arg, 0,
-      "a ratio from 0 to 1, or traces per second for ratelimited" },
+      "a ratio from 0 to 1, or traces per second for ratelimited", "1" },
     { "SONDE_TRACES_ALWAYS_ON_ERROR", env_set_bool, FIELD(always_on_error), "true or false" },
-    { "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", env_set_both_lengths, 0, LIMIT },
-    { "OTEL_ATTRIBUTE_COUNT_LIMIT", env_set_both_counts, 0, LIMIT },
+    { "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", env_set_both_lengths, 0, LIMIT, ALIAS },
+    { "OTEL_ATTRIBUTE_COUNT_LIMIT", env_set_both_counts, 0, LIMIT, ALIAS },
     { "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", env_set_u32,
       FIELD(attribute_length_max[SIGNAL_TRACES]), LIMIT },
     { "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", env_set_u32, FIELD(attribute_count_max[SIGNAL_TRACES]),
@@ -186,23 +262,24 @@ static const env_row rows[] = {
     { "OTEL_METRIC_EXPORT_TIMEOUT", env_set_positive,
       FIELD(signal[SIGNAL_METRICS].export_timeout_ms), MS },
     { "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", env_set_temporality, 0,
-      "cumulative, delta or lowmemory" },
+      "cumulative, delta or lowmemory", "cumulative" },
     { "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", env_set_aggregation, 0,
-      "explicit_bucket_histogram or base2_exponential_bucket_histogram" },
-    { "OTEL_METRICS_EXEMPLAR_FILTER", env_set_exemplars, 0,
-      "trace_based, always_on or always_off" },
-    { "OTEL_SEMCONV_STABILITY_OPT_IN", env_set_semconv, 0, "http, http/dup, database/dup" },
-    { "LOG_LEVEL", env_set_levels, FIELD(log_severity), LEVEL },
-    { "SONDE_LOG_LEVEL", env_set_levels, FIELD(log_severity), LEVEL },
+      "explicit_bucket_histogram or base2_exponential_bucket_histogram",
+      "explicit_bucket_histogram" },
+    { "OTEL_METRICS_EXEMPLAR_FILTER", env_set_exemplars, 0, "trace_based, always_on or always_off",
+      "trace_based" },
+    { "OTEL_SEMCONV_STABILITY_OPT_IN", env_set_semconv, 0, "http, http/dup, database/dup", "" },
+    { "LOG_LEVEL", env_set_levels, FIELD(log_severity), LEVEL, ALIAS },
+    { "SONDE_LOG_LEVEL", env_set_levels, FIELD(log_severity), LEVEL, "info" },
     { "SONDE_LOG_FORMAT", env_set_text, FIELD(log_format), "json, console or a schema" },
-    { "SONDE_LOG_OUTPUT", env_set_log_output, 0, "stdout, stderr, file:PATH or none" },
+    { "SONDE_LOG_OUTPUT", env_set_log_output, 0, "stdout, stderr, file:PATH or none", "stdout" },
     { "SONDE_LOG_ROTATE_BYTES", env_set_bytes, FIELD(log_rotate_bytes), BYTES },
     { "SONDE_LOG_ROTATE_KEEP", env_set_u32, FIELD(log_rotate_keep), COUNT },
     { "SONDE_LOG_ROTATE_SECONDS", env_set_u32, FIELD(log_rotate_age_s), "a number of seconds" },
     { "SONDE_REDACT_KEYS", env_set_text, FIELD(redact_keys), "a list of key patterns" },
     { "SONDE_REDACT_VALUES", env_set_text, FIELD(redact_values), "all, none or a list" },
     { "SONDE_FULL_WAIT_MS", env_set_u32, FIELD(full_wait_ms), MS },
-    { "SONDE_DRAIN", env_set_drain, 0, "auto, thread or server" },
+    { "SONDE_DRAIN", env_set_drain, 0, "auto, thread or server", "auto" },
     { "SONDE_SPOOL_DIR", env_set_text, FIELD(spool_dir), "a directory" },
     { "SONDE_SPOOL_BYTES", env_set_bytes, FIELD(spool_bytes), BYTES },
     { "SONDE_RECORDER_DIR", env_set_text, FIELD(recorder_dir), "a directory" },
@@ -211,14 +288,22 @@ static const env_row rows[] = {
     { "SONDE_ADMIN_TOKEN", env_set_text, FIELD(admin_token), "a token" },
 };
 
+const size_t env_row_count = ARRAY_LEN(env_rows);
+
+static void row_load(settings *s, const env_row *row)
+{
+    str text = env_get(row->name);
+    if (text.len && row->set(s, (char *)s + row->field, text))
+        env_given(s, row->name, FROM_ENVIRONMENT, text);
+    else if (text.len)
+        env_warn_value(row->name, text, row->expected);
+}
+
+/* The first row, which decides whether the rest may warn, has been loaded. */
 static void environment_load(settings *s)
 {
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        str text = env_get(rows[i].name);
-        if (text.len && !rows[i].set(s, (char *)s + rows[i].field, text))
-            env_warn_value(rows[i].name, text, rows[i].expected);
-    }
-    env_otlp_load(s);
+    for (size_t i = 1; i < ARRAY_LEN(env_rows); i++)
+        row_load(s, &env_rows[i]);
     if (env_get("OTEL_CONFIG_FILE").len)
         lib_warn("OTEL_CONFIG_FILE is not supported by this library; the other variables count");
 }
@@ -270,53 +355,65 @@ static void defaults_set(settings *s)
         one->schedule_ms = i == SIGNAL_TRACES ? 5000 : 1000;
         one->batch_max = 2048;
     }
-    env_endpoint_base(s, STR("http://localhost:4318"));
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        s->signal[i].has_url = false;
 }
 
 /* Options that are parsed like a variable. */
 static void option_texts_load(settings *s, const sonde_options *o)
 {
     static const struct {
-        const char *name;
+        const char *name, *variable;
         size_t option;
         env_setter *set;
         size_t field;
         const char *expected;
     } texts[] = {
-#define OPTION(member) "sonde_options." #member, offsetof(sonde_options, member)
-        { OPTION(log_output), env_set_log_output, 0, "stdout, stderr, file:PATH or none" },
-        { OPTION(log_levels), env_set_text, FIELD(log_levels), "" },
-        { OPTION(log_format), env_set_text, FIELD(log_format), "" },
-        { OPTION(redact_keys), env_set_text, FIELD(redact_keys), "" },
-        { OPTION(redact_values), env_set_text, FIELD(redact_values), "" },
-        { OPTION(recorder_dir), env_set_text, FIELD(recorder_dir), "" },
-        { OPTION(drain), env_set_drain, 0, "auto, thread or server" },
-        { OPTION(spool_dir), env_set_text, FIELD(spool_dir), "" },
-        { OPTION(sampler), env_set_sampler, 0, "a name as in OTEL_TRACES_SAMPLER" },
-        { OPTION(sampler_arg), env_set_sampler_arg, 0, "a ratio, or traces per second" },
-        { OPTION(admin_addr), env_set_text, FIELD(admin_addr), "" },
-        { OPTION(admin_token), env_set_text, FIELD(admin_token), "" },
+#define OPTION(member, variable) "sonde_options." #member, variable, offsetof(sonde_options, member)
+        { OPTION(log_output, "SONDE_LOG_OUTPUT"), env_set_log_output, 0,
+          "stdout, stderr, file:PATH or none" },
+        { OPTION(log_levels, "sonde_options.log_levels"), env_set_text, FIELD(log_levels), "" },
+        { OPTION(log_format, "SONDE_LOG_FORMAT"), env_set_text, FIELD(log_format), "" },
+        { OPTION(redact_keys, "SONDE_REDACT_KEYS"), env_set_text, FIELD(redact_keys), "" },
+        { OPTION(redact_values, "SONDE_REDACT_VALUES"), env_set_text, FIELD(redact_values), "" },
+        { OPTION(recorder_dir, "SONDE_RECORDER_DIR"), env_set_text, FIELD(recorder_dir), "" },
+        { OPTION(drain, "SONDE_DRAIN"), env_set_drain, 0, "auto, thread or server" },
+        { OPTION(spool_dir, "SONDE_SPOOL_DIR"), env_set_text, FIELD(spool_dir), "" },
+        { OPTION(sampler, "OTEL_TRACES_SAMPLER"), env_set_sampler, 0,
+          "a name as in OTEL_TRACES_SAMPLER" },
+        { OPTION(sampler_arg, "OTEL_TRACES_SAMPLER_ARG"), env_set_sampler_arg, 0,
+          "a ratio, or traces per second" },
+        { OPTION(admin_addr, "SONDE_ADMIN_ADDR"), env_set_text, FIELD(admin_addr), "" },
+        { OPTION(admin_token, "SONDE_ADMIN_TOKEN"), env_set_text, FIELD(admin_token), "" },
 #undef OPTION
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         str text = str_c(*(const char *const *)((const char *)o + texts[i].option));
-        if (text.len && !texts[i].set(s, (char *)s + texts[i].field, text))
+        if (text.len && texts[i].set(s, (char *)s + texts[i].field, text))
+            env_given(s, texts[i].variable, FROM_OPTION, text);
+        else if (text.len)
             env_warn_value(texts[i].name, text, texts[i].expected);
     }
 }
 
+/* 0 leaves the default. */
 static void option_numbers_load(settings *s, const sonde_options *o)
 {
-    s->log_rotate_bytes = o->log_rotate_bytes ? o->log_rotate_bytes : s->log_rotate_bytes;
-    s->log_rotate_age_s = o->log_rotate_age_s ? o->log_rotate_age_s : s->log_rotate_age_s;
-    s->log_rotate_keep = o->log_rotate_keep ? o->log_rotate_keep : s->log_rotate_keep;
-    s->recorder_bytes = o->recorder_bytes ? o->recorder_bytes : s->recorder_bytes;
-    s->full_wait_ms = o->full_wait_ms;
-    s->spool_bytes = o->spool_bytes ? o->spool_bytes : s->spool_bytes;
-    s->metric_interval_ms = o->metric_interval_ms ? o->metric_interval_ms : s->metric_interval_ms;
-    s->stop_timeout_ms = o->stop_timeout_ms ? o->stop_timeout_ms : s->stop_timeout_ms;
+#define NUMBER(member, variable) \
+    do { \
+        if (o->member) { \
+            s->member = o->member; \
+            env_given(s, variable, FROM_OPTION, STR_EMPTY); \
+        } \
+    } while (0)
+    NUMBER(log_rotate_bytes, "SONDE_LOG_ROTATE_BYTES");
+    NUMBER(log_rotate_age_s, "SONDE_LOG_ROTATE_SECONDS");
+    NUMBER(log_rotate_keep, "SONDE_LOG_ROTATE_KEEP");
+    NUMBER(recorder_bytes, "SONDE_RECORDER_BYTES");
+    NUMBER(full_wait_ms, "SONDE_FULL_WAIT_MS");
+    NUMBER(spool_bytes, "SONDE_SPOOL_BYTES");
+    NUMBER(metric_interval_ms, "OTEL_METRIC_EXPORT_INTERVAL");
+    NUMBER(stop_timeout_ms, "sonde_options.stop_timeout_ms");
+    NUMBER(always_on_error, "SONDE_TRACES_ALWAYS_ON_ERROR");
+#undef NUMBER
 }
 
 static void options_load(settings *s, const sonde_options *o)
@@ -333,24 +430,18 @@ static void options_load(settings *s, const sonde_options *o)
         env_resource_put(s, str_c(pair[0]), str_c(pair[1]));
     for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
         const char *text = *(const char *const *)((const char *)o + attributes[i].field);
-        if (text && text[0])
+        if (text && text[0]) {
             env_resource_put(s, str_c(attributes[i].key), str_c(text));
+            if (i == 0)
+                env_given(s, "OTEL_SERVICE_NAME", FROM_OPTION, str_c(text));
+        }
     }
-    if (o->log_level)
+    if (o->log_level) {
         s->log_severity = (uint8_t)o->log_level;
-    s->always_on_error = o->always_on_error;
+        env_given(s, "SONDE_LOG_LEVEL", FROM_OPTION, str_c(env_level_name((uint8_t)o->log_level)));
+    }
     option_texts_load(s, o);
     option_numbers_load(s, o);
-    if (o->otlp_endpoint && env_endpoint_is_good(str_c(o->otlp_endpoint)))
-        env_endpoint_base(s, str_c(o->otlp_endpoint));
-    else if (o->otlp_endpoint && o->otlp_endpoint[0])
-        env_warn_value("sonde_options.otlp_endpoint", str_c(o->otlp_endpoint),
-                       "an http:// or https:// URL");
-    for (int i = 0; o->otlp_headers && i < SIGNAL_COUNT; i++)
-        if (!env_otlp_headers(s, &s->signal[i], str_c(o->otlp_headers))) {
-            lib_warn("sonde_options.otlp_headers is ignored: it must be key=value,key=value");
-            break;
-        }
 }
 
 status settings_load(settings *ret, const sonde_options *options, error *err)
@@ -359,14 +450,16 @@ status settings_load(settings *ret, const sonde_options *options, error *err)
     arena_init(&ret->arena, MiB(1));
     defaults_set(ret);
     resource_defaults(ret);
+    bool environment = !options || !options->ignore_environment;
+    (void)env_set_library_level(ret, NULL, STR("info"));
+    if (environment)
+        row_load(ret, &env_rows[0]);
     if (options)
         options_load(ret, options);
-    if (!options || !options->ignore_environment)
+    if (environment)
         environment_load(ret);
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        ret->signal[i].otlp = ret->signal[i].has_url;
-    if (!options || !options->ignore_environment)
-        env_exporters_load(ret);
+    env_otlp_load(ret, options, environment);
+    env_exporters_load(ret, environment);
     ret->service = attrs_get_str(&ret->resource, STR("service.name"));
     ret->version = attrs_get_str(&ret->resource, STR("service.version"));
     ret->environment = attrs_get_str(&ret->resource, STR("deployment.environment.name"));

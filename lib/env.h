@@ -10,16 +10,25 @@
 
 #include "codec/otlp.h"
 
+typedef enum { FROM_DEFAULT, FROM_OPTION, FROM_ENVIRONMENT } setting_origin;
+
+/* A setting that was given and could be used, by the name of its variable. */
+typedef struct {
+    str variable;
+    str text;
+    setting_origin from;
+} given_setting;
+
 /* How one signal leaves the process. */
 typedef struct {
     bool otlp;     /* send by OTLP to `url` */
     bool zipkin;   /* traces: send as Zipkin v2 JSON to `zipkin_url` */
-    bool grpc;     /* OTLP over gRPC instead of HTTP; `url` is then the base */
+    bool grpc;     /* OTLP over gRPC instead of HTTP */
     bool insecure; /* OTEL_EXPORTER_OTLP_INSECURE: gRPC to an endpoint without a scheme */
     bool console;  /* traces and metrics: JSON lines beside the log lines */
     bool set;      /* OTEL_<SIGNAL>_EXPORTER was given */
     bool has_url;  /* an endpoint was given */
-    str url;       /* complete, with the signal's path */
+    str url;       /* complete, with the signal's or the service's path */
     str headers;   /* "Name: value" lines, each ended by a newline */
     str ca_file, client_certificate, client_key;
     otlp_format format;
@@ -97,6 +106,11 @@ typedef struct settings {
     bool db_old_names;   /* db.system and db.statement beside the stable names */
     uint32_t span_event_max, span_link_max, event_attribute_max, link_attribute_max;
     signal_settings signal[SIGNAL_COUNT];
+    str zipkin_url;
+    uint32_t zipkin_timeout_ms;
+
+    given_setting *given;
+    uint32_t given_count, given_capacity;
 } settings;
 
 /* Fills *ret; what cannot be used is reported on stderr. Fails only without memory. `options` may
@@ -106,7 +120,11 @@ void settings_done(settings *s);
 
 /* The value of a variable; the empty string when unset or empty. */
 str env_get(const char *name);
-/* One line on stderr, written with one system call: "sonde: …". */
+/* Where a setting comes from, by its variable's name; NULL: the default holds. */
+const given_setting *settings_given(const settings *s, str variable);
+
+/* One line on stderr, written with one system call: "sonde: …". OTEL_LOG_LEVEL can silence them. */
 void lib_warn(const char *format, ...) PRINTF_LIKE(1, 2);
+void lib_error(const char *format, ...) PRINTF_LIKE(1, 2);
 
 #endif

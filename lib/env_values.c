@@ -75,13 +75,22 @@ bool env_set_levels(settings *s, void *field, str text)
     return true;
 }
 
+static const struct {
+    const char *name;
+    uint8_t severity;
+} levels[] = { { "debug", 5 },    { "info", 9 },   { "warn", 13 },
+               { "warning", 13 }, { "error", 17 }, { "fatal", 21 } };
+
+const char *env_level_name(uint8_t severity)
+{
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (levels[i].severity == severity)
+            return levels[i].name;
+    return "";
+}
+
 bool env_set_level(settings *s UNUSED, void *field, str text)
 {
-    static const struct {
-        const char *name;
-        uint8_t severity;
-    } levels[] = { { "debug", 5 },    { "info", 9 },   { "warn", 13 },
-                   { "warning", 13 }, { "error", 17 }, { "fatal", 21 } };
     for (size_t i = 0; i < ARRAY_LEN(levels); i++)
         if (str_eq_nocase(text, str_c(levels[i].name))) {
             *(uint8_t *)field = levels[i].severity;

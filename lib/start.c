@@ -44,7 +44,7 @@ static void start_drainer(recorder *r, bool adopt)
     lib.drainer = NULL;
     lib.pid = getpid();
     if (drainer_start(&lib.drainer, lib.settings, r, adopt, &err) != STATUS_OK)
-        lib_warn("nothing is written out until the next start: %s", err.message);
+        lib_error("nothing is written out until the next start: %s", err.message);
 }
 
 /* In the child of a fork the parent's drainer and admin port are memory without a thread: they are
@@ -126,8 +126,8 @@ static status start_locked(const sonde_options *options, error *err)
         state_off();
         return STATUS_OK;
     }
-    for (int i = 0; i < SIGNAL_COUNT; i++)
-        if (s->signal[i].otlp)
+    for (lane_id i = 0; i < LANE_COUNT; i++)
+        if (lane_wanted(s, i))
             export_prepare();
     register_once();
     metric_configure(s);
@@ -155,7 +155,7 @@ int sonde_start(const sonde_options *options)
         if (start_locked(options, &err) == STATUS_OK) {
             lib.running = true;
         } else {
-            lib_warn("the library stays off: %s", err.message);
+            lib_error("the library stays off: %s", err.message);
             result = -1;
         }
     }

@@ -117,6 +117,7 @@ typedef struct sonde_options {
     /* OTLP is sent only when an endpoint is named here or in the environment, or when
      * OTEL_{TRACES,METRICS,LOGS}_EXPORTER says otlp: a program without a collector is silent. */
     const char *otlp_endpoint;   /* base, "http://127.0.0.1:4318": /v1/traces … are appended */
+    const char *otlp_protocol;   /* "http/protobuf" (default), "http/json", "grpc" */
     const char *otlp_headers;    /* "key=value,key2=value2" */
     uint32_t metric_interval_ms; /* 0: 60,000 */
 

@@ -121,7 +121,17 @@ static void a_value_that_does_not_parse_costs_one_line_and_counts_as_unset(void 
         { "OTEL_METRIC_EXPORT_INTERVAL", "-1" },
         { "OTEL_RESOURCE_ATTRIBUTES", "good=1,bad" },
         { "OTEL_PROPAGATORS", "ottrace" },
-        { "OTEL_TRACES_EXPORTER", "zipkin" },
+        { "OTEL_TRACES_EXPORTER", "prometheus" },
+        { "OTEL_METRICS_EXPORTER", "zipkin" },
+        { "OTEL_EXPORTER_ZIPKIN_ENDPOINT", "localhost:9411" },
+        { "OTEL_EXPORTER_ZIPKIN_TIMEOUT", "0" },
+        { "OTEL_EXPORTER_OTLP_INSECURE", "yes" },
+        { "OTEL_LOG_LEVEL", "loud" },
+        { "OTEL_ENTITIES", "service" },
+        { "OTEL_ENTITIES", "service{}" },
+        { "OTEL_ENTITIES", "1x{a=b}" },
+        { "OTEL_ENTITIES", "x{a=b" },
+        { "OTEL_ENTITIES", "x{a=%zz}" },
         { "OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318" },
         { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "ftp://x" },
         { "OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon" },
@@ -226,12 +236,149 @@ static void per_signal_variables_win_over_general_ones(void **state UNUSED)
     settings_done(&s);
 }
 
-static void grpc_becomes_http_with_a_warning(void **state UNUSED)
+/* protocol, _INSECURE, endpoint of all signals, endpoint of traces -> url of traces, of logs */
+static void every_protocol_has_its_endpoint_rules(void **state UNUSED)
 {
-    setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", 1);
+#define TRACE_CALL "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+#define LOGS_CALL  "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
+    static const char *const cases[][6] = {
+        { "grpc", "", "", "", "http://localhost:4317" TRACE_CALL,
+          "http://localhost:4317" LOGS_CALL },
+        { "grpc", "", "http://c:4317", "", "http://c:4317" TRACE_CALL, "http://c:4317" LOGS_CALL },
+        { "grpc", "", "https://c/", "", "https://c" TRACE_CALL, "https://c" LOGS_CALL },
+        { "grpc", "", "http://c:1/some/path", "", "http://c:1" TRACE_CALL, "http://c:1" LOGS_CALL },
+        { "grpc", "", "c:4317", "", "https://c:4317" TRACE_CALL, "https://c:4317" LOGS_CALL },
+        { "grpc", "true", "c:4317", "", "http://c:4317" TRACE_CALL, "http://c:4317" LOGS_CALL },
+        { "grpc", "true", "https://c:4317", "d:1", "http://d:1" TRACE_CALL,
+          "https://c:4317" LOGS_CALL },
+        { "http/json", "", "http://c:4318//", "", "http://c:4318/v1/traces",
+          "http://c:4318/v1/logs" },
+        { "http/protobuf", "true", "https://c/base", "http://d/own/", "http://d/own/",
+          "https://c/base/v1/logs" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        clearenv();
+        setenv("OTEL_EXPORTER_OTLP_PROTOCOL", cases[i][0], 1);
+        setenv("OTEL_EXPORTER_OTLP_INSECURE", cases[i][1], 1);
+        setenv("OTEL_EXPORTER_OTLP_ENDPOINT", cases[i][2], 1);
+        setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", cases[i][3], 1);
+        settings s = load(NULL);
+        assert_string_equal(warnings, "");
+        assert_text(s.signal[SIGNAL_TRACES].url, cases[i][4]);
+        assert_text(s.signal[SIGNAL_LOGS].url, cases[i][5]);
+        assert_int_equal(s.signal[SIGNAL_LOGS].grpc, cases[i][0][0] == 'g');
+        assert_int_equal(s.signal[SIGNAL_LOGS].otlp, cases[i][2][0] != 0);
+        settings_done(&s);
+    }
+}
+
+/* A protocol in the environment decides how an endpoint in the options is read. */
+static void the_protocol_may_come_later_than_the_endpoint(void **state UNUSED)
+{
+    sonde_options o = { .otlp_endpoint = "http://c:4317", .otlp_protocol = "http/json" };
+    setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc", 1);
+    settings s = load(&o);
+    assert_string_equal(warnings, "");
+    assert_text(s.signal[SIGNAL_TRACES].url, "http://c:4317" TRACE_CALL);
+    assert_text(s.signal[SIGNAL_LOGS].url, "http://c:4317/v1/logs");
+    assert_int_equal(s.signal[SIGNAL_LOGS].format, OTLP_JSON);
+    settings_done(&s);
+}
+
+static void several_exporters_of_a_signal_and_none(void **state UNUSED)
+{
+    setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1", 1);
+    setenv("OTEL_TRACES_EXPORTER", "zipkin, otlp,console", 1);
+    setenv("OTEL_METRICS_EXPORTER", "none", 1);
+    setenv("OTEL_LOGS_EXPORTER", "console", 1);
     settings s = load(NULL);
-    assert_non_null(strstr(warnings, "http/protobuf is used"));
-    assert_int_equal(s.signal[SIGNAL_LOGS].format, OTLP_PROTOBUF);
+    assert_string_equal(warnings, "");
+    const signal_settings *t = &s.signal[SIGNAL_TRACES];
+    assert_true(t->zipkin && t->otlp && t->console);
+    assert_text(s.zipkin_url, "http://localhost:9411/api/v2/spans");
+    assert_int_equal(s.zipkin_timeout_ms, 10000);
+    assert_false(s.signal[SIGNAL_METRICS].otlp || s.signal[SIGNAL_METRICS].console);
+    assert_true(s.signal[SIGNAL_LOGS].console && !s.signal[SIGNAL_LOGS].otlp);
+    settings_done(&s);
+    setenv("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "http://z:9411/api/v2/spans", 1);
+    setenv("OTEL_EXPORTER_ZIPKIN_TIMEOUT", "250", 1);
+    s = load(NULL);
+    assert_text(s.zipkin_url, "http://z:9411/api/v2/spans");
+    assert_int_equal(s.zipkin_timeout_ms, 250);
+    settings_done(&s);
+}
+
+static void the_librarys_own_level_silences_its_warnings(void **state UNUSED)
+{
+    static const struct {
+        const char *level;
+        bool warns;
+    } cases[] = { { "", true },       { "debug", true },  { "info", true },
+                  { "warn", true },   { "all", true },    { "TRACE", true },
+                  { "error", false }, { "fatal", false }, { "none", false } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        clearenv();
+        setenv("OTEL_LOG_LEVEL", cases[i].level, 1);
+        setenv("SONDE_FULL_WAIT_MS", "soon", 1);
+        settings s = load(&(sonde_options){ .log_output = "printer" });
+        assert_int_equal(strstr(warnings, "printer") != NULL, cases[i].warns);
+        assert_int_equal(strstr(warnings, "SONDE_FULL_WAIT_MS") != NULL, cases[i].warns);
+        settings_done(&s);
+    }
+}
+
+static void entities_become_resource_attributes(void **state UNUSED)
+{
+    setenv("OTEL_ENTITIES",
+           ";service{service.name=shop%2Cone,service.instance.id=i-1}[service.version=2.0]"
+           "@https://opentelemetry.io/schemas/1.21.0;;host{host.id=h-1}[host.name=web-01];"
+           "bad{x;k8s.pod{k8s.pod.uid=p}",
+           1);
+    settings s = load(NULL);
+    assert_text(s.service, "shop,one");
+    assert_string_equal(resource(&s, "service.instance.id"), "i-1");
+    assert_text(s.version, "2.0");
+    assert_string_equal(resource(&s, "host.name"), "web-01");
+    assert_string_equal(resource(&s, "k8s.pod.uid"), "p");
+    assert_non_null(strstr(warnings, "bad{x"));
+    settings_done(&s);
+
+    /* The last of two that contradict; other variables win over entities. */
+    setenv("OTEL_ENTITIES",
+           "service{service.name=a}[old=1];service{service.name=b}[new=2];"
+           "host{host.id=1}@nonsense",
+           1);
+    setenv("OTEL_RESOURCE_ATTRIBUTES", "new=3", 1);
+    s = load(NULL);
+    assert_text(s.service, "b");
+    assert_string_equal(resource(&s, "old"), "");
+    assert_string_equal(resource(&s, "new"), "3");
+    assert_string_equal(resource(&s, "host.id"), "1");
+    assert_non_null(strstr(warnings, "occurs again"));
+    assert_non_null(strstr(warnings, "schema"));
+    settings_done(&s);
+}
+
+static void the_origin_of_a_setting_is_known(void **state UNUSED)
+{
+    setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "50", 1);
+    setenv("SONDE_RECORDER_BYTES", "1MiB", 1);
+    setenv("OTEL_BSP_SCHEDULE_DELAY", "nonsense", 1);
+    settings s =
+        load(&(sonde_options){ .service = "x", .recorder_bytes = 9, .sampler = "always_on" });
+    static const struct {
+        const char *variable;
+        int from;
+    } want[] = { { "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", FROM_ENVIRONMENT },
+                 { "SONDE_RECORDER_BYTES", FROM_ENVIRONMENT },
+                 { "OTEL_SERVICE_NAME", FROM_OPTION },
+                 { "OTEL_TRACES_SAMPLER", FROM_OPTION },
+                 { "OTEL_BSP_SCHEDULE_DELAY", FROM_DEFAULT },
+                 { "OTEL_EXPORTER_OTLP_TIMEOUT", FROM_DEFAULT } };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        const given_setting *g = settings_given(&s, str_c(want[i].variable));
+        assert_int_equal(g ? (int)g->from : FROM_DEFAULT, want[i].from);
+    }
     settings_done(&s);
 }
 
@@ -278,7 +425,12 @@ int main(void)
         cmocka_unit_test_setup(an_exporter_named_otlp_uses_the_standard_endpoint,
                                clean_environment),
         cmocka_unit_test_setup(per_signal_variables_win_over_general_ones, clean_environment),
-        cmocka_unit_test_setup(grpc_becomes_http_with_a_warning, clean_environment),
+        cmocka_unit_test_setup(every_protocol_has_its_endpoint_rules, clean_environment),
+        cmocka_unit_test_setup(the_protocol_may_come_later_than_the_endpoint, clean_environment),
+        cmocka_unit_test_setup(several_exporters_of_a_signal_and_none, clean_environment),
+        cmocka_unit_test_setup(the_librarys_own_level_silences_its_warnings, clean_environment),
+        cmocka_unit_test_setup(entities_become_resource_attributes, clean_environment),
+        cmocka_unit_test_setup(the_origin_of_a_setting_is_known, clean_environment),
         cmocka_unit_test_setup(sizes_outputs_limits_and_samplers_are_read, clean_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
