@@ -11,6 +11,7 @@
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define AUTO(cleanup_fn)  __attribute__((cleanup(cleanup_fn)))
 #define UNUSED            __attribute__((unused))
+#define NOINLINE          __attribute__((noinline))
 #define LIKELY(x)         __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)       __builtin_expect(!!(x), 0)
 

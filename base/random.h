@@ -14,7 +14,28 @@ typedef struct {
     uint64_t s[4];
 } random_state;
 void random_init(random_state *r, uint64_t seed);
-uint64_t random_next(random_state *r);
+
+static inline uint64_t random_next(random_state *r)
+{
+    uint64_t *s = r->s, mixed = s[1] * 5, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3] << 45 | s[3] >> 19;
+    return (mixed << 7 | mixed >> 57) * 9;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): one addition per number, so that each of 2^64 comes once.
+ * One thread per state. */
+static inline uint64_t random_split(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
 
 /* Same time for every content of the same length. */
 bool constant_time_eq(const void *a, const void *b, size_t n);

@@ -390,6 +390,7 @@ typedef struct {
     span_links links;
     uint32_t attr_capacity, event_capacity, link_capacity;
     str name, status, tracestate;
+    int64_t start_ns, end_ns; /* that the program gave; 0: none */
 } span_parts;
 
 /* Room for one more element; NULL when the arena is full. */
@@ -406,16 +407,25 @@ static void *more_room(decoder *d, void *items, uint32_t count, uint32_t *capaci
     return larger;
 }
 
-static bool take_event(recorder_reader *r, decoder *d, span_parts *parts)
+static bool take_i64(decoder *d, int64_t *ret)
 {
     const uint8_t *p;
-    uint64_t ticks;
+    if (!take(d, 8, &p))
+        return false;
+    memcpy(ret, p, 8);
+    return true;
+}
+
+/* `at_ns`: the time is in ns since 1970, not in ticks. */
+static bool take_event(recorder_reader *r, decoder *d, span_parts *parts, bool at_ns)
+{
+    int64_t when;
     uint16_t count;
     str name;
-    if (!take(d, 8, &p) || !take_short_text(d, &name) || !take_u16(d, &count))
+    if (!take_i64(d, &when) || !take_short_text(d, &name) || !take_u16(d, &count))
         return false;
-    memcpy(&ticks, p, 8);
-    span_event event = { .time_ns = recorder_ticks_to_ns(r, ticks), .name = clean(d, name) };
+    span_event event = { .time_ns = at_ns ? when : recorder_ticks_to_ns(r, (uint64_t)when),
+                         .name = clean(d, name) };
     uint32_t capacity = 0;
     bool good = take_attrs(d, count, &event.attributes, &capacity);
     span_event *items = more_room(d, parts->events.items, parts->events.count,
@@ -427,22 +437,29 @@ static bool take_event(recorder_reader *r, decoder *d, span_parts *parts)
     return good;
 }
 
-static bool take_link(decoder *d, span_parts *parts)
+/* `full`: with tracestate and attributes. */
+static bool take_link(decoder *d, span_parts *parts, bool full)
 {
     const uint8_t *p;
+    uint16_t count = 0;
+    uint32_t capacity = 0;
+    bool good = true;
     if (!take(d, 28, &p))
         return false;
     span_link link = { .trace_state = STR_EMPTY };
     memcpy(&link.trace, p, 16);
     memcpy(&link.span, p + 16, 8);
     memcpy(&link.flags, p + 24, 4);
+    if (full)
+        good = take_text(d, &link.trace_state) && take_u16(d, &count) &&
+               take_attrs(d, count, &link.attributes, &capacity);
     span_link *items =
         more_room(d, parts->links.items, parts->links.count, &parts->link_capacity, sizeof(link));
     if (items) {
         parts->links.items = items;
         items[parts->links.count++] = link;
     }
-    return true;
+    return good;
 }
 
 static void take_stream(recorder_reader *r, decoder *d, span_parts *parts)
@@ -453,10 +470,18 @@ static void take_stream(recorder_reader *r, decoder *d, span_parts *parts)
     while (good && !d->full && take(d, 1, &tag)) {
         switch (*tag) {
         case RECORDER_TAG_EVENT:
-            good = take_event(r, d, parts);
+        case RECORDER_TAG_EVENT_AT:
+            good = take_event(r, d, parts, *tag == RECORDER_TAG_EVENT_AT);
             break;
         case RECORDER_TAG_LINK:
-            good = take_link(d, parts);
+        case RECORDER_TAG_LINK_FULL:
+            good = take_link(d, parts, *tag == RECORDER_TAG_LINK_FULL);
+            break;
+        case RECORDER_TAG_START:
+            good = take_i64(d, &parts->start_ns);
+            break;
+        case RECORDER_TAG_END:
+            good = take_i64(d, &parts->end_ns);
             break;
         case RECORDER_TAG_NAME:
             good = take_text(d, &parts->name);
@@ -487,8 +512,9 @@ static void fill_span(recorder_reader *r, batch *b, uint32_t row, const recorder
                         (s->flags & RECORDER_FLAG_REMOTE ? 0x200u : 0u);
     spans->name[row] = parts->name;
     spans->kind[row] = s->kind <= SPAN_KIND_CONSUMER ? s->kind : SPAN_KIND_UNSPECIFIED;
-    spans->start_ns[row] = recorder_ticks_to_ns(r, s->start_ticks);
-    int64_t end_ns = recorder_ticks_to_ns(r, s->end_ticks);
+    int64_t end_ns = parts->end_ns ? parts->end_ns : recorder_ticks_to_ns(r, s->end_ticks);
+    spans->start_ns[row] =
+        parts->start_ns ? parts->start_ns : recorder_ticks_to_ns(r, s->start_ticks);
     spans->end_ns[row] = MAX(end_ns, spans->start_ns[row]);
     spans->attributes[row] = parts->attributes;
     spans->events[row] = parts->events;
@@ -518,6 +544,7 @@ decode_result recorder_decode_span(recorder_reader *r, batch *b, uint32_t scope,
     d.last_wins = true;
     d.site = span.site ? recorder_site_get(r, span.site) : NULL;
     span_parts parts = { .attributes = { .dropped = span.dropped },
+                         .events = { .dropped = span.dropped_events },
                          .name = d.site ? d.site->name : STR("unknown"),
                          .status = STR_EMPTY,
                          .tracestate = STR_EMPTY };

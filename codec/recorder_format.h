@@ -132,7 +132,9 @@ typedef struct {
     uint32_t state; /* 0 unused, 1 in use or used */
     int32_t tid;    /* of the last owner */
     char thread[16];
-    uint64_t reserved[5];
+    uint64_t reserved[2];
+    uint64_t counted_index; /* atomic; `written` counts what stands before this extent; ~0: not now */
+    uint64_t written[2];    /* atomic; records of the ring so far: logs, spans */
     uint64_t cursor[RECORDER_SINKS]; /* atomic; sequence from which the sink has not read */
 } recorder_ring_row;
 
@@ -212,20 +214,22 @@ typedef struct {
     uint8_t parent_id[8]; /* zero: root */
     uint64_t start_ticks;
     uint32_t bytes; /* atomic in a slot: whole entries in the stream */
-    uint16_t reserved;
-    uint16_t dropped;  /* entries left out */
+    uint16_t dropped_events;
+    uint16_t dropped;  /* other entries left out */
     uint64_t end_seq;  /* slot only: where the finished span is being written, 0 not yet */
-    uint32_t end_ring; /* slot only */
+    uint32_t end_ring; /* slot only; tentative or kept: slot number + 1 of the local root */
     uint32_t next;     /* slot only: slot number + 1 of the stream's continuation, 0 none */
     uint32_t lock;     /* slot only: 1 while somebody appends */
-    uint32_t reserved2;
+    uint32_t chain;    /* slot only; tentative or kept: slot number + 1 of the local root's next */
 } recorder_span;
 
 typedef enum {
     RECORDER_SLOT_FREE = 0,
     RECORDER_SLOT_LIVE = 1,
     RECORDER_SLOT_UNSAMPLED = 2,
-    RECORDER_SLOT_MORE = 3 /* continues another slot's stream; payload after 16 bytes */
+    RECORDER_SLOT_MORE = 3,      /* continues another slot's stream; payload after 16 bytes */
+    RECORDER_SLOT_TENTATIVE = 4, /* open and unsampled; kept for when its local root fails */
+    RECORDER_SLOT_KEPT = 5       /* the same, ended before its local root: waits for it */
 } recorder_slot_state;
 
 typedef struct {
@@ -258,6 +262,11 @@ typedef struct {
 #define RECORDER_TAG_NAME       0x42u /* u16 length, bytes: the span's name from here on */
 #define RECORDER_TAG_STATUS     0x43u /* u16 length, bytes: message of the status */
 #define RECORDER_TAG_TRACESTATE 0x44u /* u16 length, bytes */
+#define RECORDER_TAG_START      0x45u /* i64 ns since 1970: instead of start_ticks */
+#define RECORDER_TAG_END        0x46u /* i64 ns since 1970: instead of end_ticks */
+#define RECORDER_TAG_EVENT_AT   0x47u /* an event with i64 ns since 1970 in place of ticks */
+/* trace id, span id, u32 flags, u16 length + tracestate, u16 count, attributes with keys */
+#define RECORDER_TAG_LINK_FULL 0x48u
 
 /* A row of the site table. Its number: block index << 11 | offset / 8, never 0 since each block
  * starts with 8 bytes of nothing. */

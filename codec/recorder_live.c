@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DIED "process died before the span ended"
+#define DIED               "process died before the span ended"
+#define TRACE_FLAG_SAMPLED 1u
 
 /* All live blocks in memory, by index. */
 typedef struct {
@@ -72,12 +73,18 @@ static uint32_t gather(const live_table *t, const char *slot, char *record)
 static decode_result add_span(recorder_reader *r, batch *b, uint32_t scope, uint32_t slot,
                               const char *record, uint32_t size, int64_t end_ns, bool died)
 {
+    recorder_span head;
     char id[RECORD_ID_MAX];
     int n = snprintf(id, sizeof(id), "%016llx:live:%u", (unsigned long long)r->header.id, slot);
     decode_result result = recorder_decode_span(r, b, scope, record, size, str_n(id, (size_t)n));
     if (result != DECODED)
         return result;
     uint32_t row = b->spans.count - 1;
+    memcpy(&head, record, sizeof(head));
+    if (died)
+        b->spans.flags[row] |= TRACE_FLAG_SAMPLED; /* from here on a tentative one is, too */
+    if (head.word == RECORDER_SLOT_KEPT)
+        return DECODED;
     const span_events *events = &b->spans.events[row];
     for (uint32_t i = 0; i < events->count; i++)
         end_ns = MAX(end_ns, events->items[i].time_ns);
@@ -89,9 +96,24 @@ static decode_result add_span(recorder_reader *r, batch *b, uint32_t scope, uint
     return DECODED;
 }
 
-/* Open, and not one whose record made it into the ring. */
-static bool is_open(recorder_reader *r, const recorder_span *span)
+/* Whether the local root of a tentative or kept span is open still, and hence decides about it. */
+static bool has_open_root(const live_table *t, const recorder_span *span)
 {
+    recorder_span root;
+    const char *slot = slot_at(t, span->end_ring - 1);
+    if (!slot)
+        return false;
+    memcpy(&root, slot, sizeof(root));
+    return root.word == RECORDER_SLOT_TENTATIVE && root.end_ring == span->end_ring &&
+           memcmp(root.trace_id, span->trace_id, sizeof(root.trace_id)) == 0;
+}
+
+/* Open, and not one whose record made it into the ring. Of a dead process also those that ended and
+ * waited for their local root: it failed by the death. */
+static bool is_open(recorder_reader *r, const live_table *t, const recorder_span *span, bool died)
+{
+    if (span->word == RECORDER_SLOT_TENTATIVE || (span->word == RECORDER_SLOT_KEPT && died))
+        return has_open_root(t, span);
     if (span->word != RECORDER_SLOT_LIVE)
         return false;
     return span->end_seq == 0 || !recorder_is_committed(r, span->end_ring, span->end_seq);
@@ -105,7 +127,7 @@ static status add_all(recorder_reader *r, const live_table *t, batch *spans, cha
         recorder_span span;
         const char *slot = slot_at(t, i);
         memcpy(&span, slot, sizeof(span));
-        if (!is_open(r, &span))
+        if (!is_open(r, t, &span, died))
             continue;
         uint32_t size = gather(t, slot, record);
         if (scope == BATCH_FULL ||
@@ -147,7 +169,7 @@ int64_t recorder_last_sign_ns(recorder_reader *r)
     for (uint32_t i = 0; i < t.blocks * RECORDER_SLOTS_PER_BLOCK; i++) {
         recorder_span span;
         memcpy(&span, slot_at(&t, i), sizeof(span));
-        if (span.word == RECORDER_SLOT_LIVE)
+        if (span.word == RECORDER_SLOT_LIVE || span.word == RECORDER_SLOT_TENTATIVE)
             last = MAX(last, recorder_ticks_to_ns(r, span.start_ticks));
     }
     free(t.bytes);

@@ -142,6 +142,8 @@ static void copy_bag(sonde_context *to, const sonde_context *from)
 sonde_context sonde_context_capture(void)
 {
     thread_self *t = thread_context();
+    if (t->current.span)
+        t->current.flags |= CONTEXT_SHARED;
     sonde_context c = { .flags = t->current.flags, .span = t->current.span };
     memcpy(c.trace_id, t->current.trace_id, sizeof(c.trace_id));
     memcpy(c.span_id, t->current.span_id, sizeof(c.span_id));

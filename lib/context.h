@@ -13,6 +13,8 @@
 
 #define CONTEXT_SAMPLED 1u
 #define CONTEXT_REMOTE  2u
+#define CONTEXT_SHARED  4u /* the current span's handle was given out */
+#define CONTEXT_RANDOM  8u /* the trace id's last 7 bytes are random (W3C level 2) */
 
 typedef enum { CONTEXT_BAGGAGE = 1, CONTEXT_TRACESTATE = 2 } context_hidden;
 

@@ -20,11 +20,13 @@ void ids_trace(uint8_t ret[16])
         ids_random(ret, 16);
         return;
     }
+    uint64_t id[2];
     t->busy = 1;
     COMPILER_BARRIER();
-    ids_fill_trace(&t->random, ret);
+    ids_next_trace(&t->random, id);
     COMPILER_BARRIER();
     t->busy = 0;
+    memcpy(ret, id, sizeof(id));
 }
 
 void ids_span(uint8_t ret[8])
@@ -36,7 +38,8 @@ void ids_span(uint8_t ret[8])
     }
     t->busy = 1;
     COMPILER_BARRIER();
-    ids_fill_span(&t->random, ret);
+    uint64_t id = ids_next_span(&t->span_ids);
     COMPILER_BARRIER();
     t->busy = 0;
+    memcpy(ret, &id, sizeof(id));
 }

@@ -1,29 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Trace and span ids from the thread's random state. */
+/* Trace and span ids from the thread's random states. Trace ids meet those of all processes, so
+ * they have 128 random bits of a state of 256; span ids meet those of one trace, and a state that
+ * counts gives each of them once. */
 #ifndef SONDE_LIB_IDS_H
 #define SONDE_LIB_IDS_H
 
 #include "base/random.h"
 
-#include <string.h>
-
-static inline void ids_fill_trace(random_state *random, uint8_t ret[16])
+static inline void ids_next_trace(random_state *random, uint64_t ret[2])
 {
-    uint64_t half[2];
     do {
-        half[0] = random_next(random);
-        half[1] = random_next(random);
-    } while (UNLIKELY(half[0] == 0 || half[1] == 0));
-    memcpy(ret, half, 16);
+        ret[0] = random_next(random);
+        ret[1] = random_next(random);
+    } while (UNLIKELY(ret[0] == 0 || ret[1] == 0));
 }
 
-static inline void ids_fill_span(random_state *random, uint8_t ret[8])
+static inline uint64_t ids_next_span(uint64_t *state)
 {
-    uint64_t id;
-    do {
-        id = random_next(random);
-    } while (UNLIKELY(id == 0));
-    memcpy(ret, &id, 8);
+    uint64_t id = random_split(state);
+    return LIKELY(id != 0) ? id : random_split(state);
 }
 
 #endif

@@ -25,6 +25,7 @@ struct recorder {
     int fd;                 /* -1: private memory */
     uint64_t id;
     _Atomic bool closed;
+    uint32_t full_wait_ms;
     _Atomic bool said_full;
 
     ring *rings; /* RECORDER_RINGS_MAX, touched as they are used */
@@ -33,7 +34,7 @@ struct recorder {
     _Atomic(char *) live[RECORDER_LIVE_BLOCKS_MAX];
     _Atomic uint32_t live_free[RECORDER_LIVE_BLOCKS_MAX]; /* bit set: the slot is free */
     _Atomic uint32_t live_count;
-    _Atomic bool live_growing;
+    _Atomic uint32_t tentative; /* slots of unsampled spans that wait for their local root */
 
     _Atomic(char *) sites[RECORDER_SITE_BLOCKS_MAX];
     _Atomic uint64_t site_end; /* block index << 32 | bytes used in it */

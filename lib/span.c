@@ -1,107 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Spans. An open span lives in a slot of the recorder's live table, so that it survives the
- * process; ending it copies the slot into the thread's ring. */
-#include "sonde/span.h"
-
-#include "lib/context.h"
+/* Spans from start to end. An open span lives in a slot of the recorder's live table, so that it
+ * survives the process; ending it copies the slot into the thread's ring. What a scope costs, and
+ * why, is in docs/internals/hot-path.md. */
 #include "lib/ids.h"
 #include "lib/log_attr.h"
-#include "lib/recorder_internal.h"
-#include "lib/span_slots.h"
-#include "lib/span_stream.h"
-#include "lib/state_internal.h"
+#include "lib/span_internal.h"
+#include "lib/span_sampler.h"
 #include "lib/tsc.h"
 
-#define NAME_BYTES 256u
-#define SCOPE_OFF  UINT32_MAX /* entered while the library was off: nothing to restore */
+#define SCOPE_OFF UINT32_MAX /* entered while the library was off: nothing to restore */
 
 typedef struct {
     sonde_site *site; /* NULL: `name` names it */
     str name;
     int kind;
-    const uint8_t *trace_id; /* of the parent; NULL or zero: a new trace */
-    const uint8_t *span_id;
-    uint32_t flags;
+    uint32_t flags; /* of the parent */
     const sonde_context *bag, *parent;
     const sonde_attr *kvs;
     size_t count;
-    const sonde_context *links;
-    size_t link_count;
+    const sonde_span_options *options; /* NULL: a scope */
 } span_start;
 
+/* As they lie in a slot. */
 typedef struct {
-    uint8_t trace_id[16];
-    uint8_t span_id[8];
-    uint8_t parent_id[8];
-    bool sampled;
+    uint64_t trace[2];
+    uint64_t span;
+    uint64_t parent; /* 0: a new trace */
 } span_ids;
 
-/* The last 7 bytes, as OpenTelemetry's consistent sampling has it. */
-static bool keeps(const uint8_t trace[16], uint64_t reject_below)
+/* Ids of a span below `trace` and `parent`; whether it is sampled. */
+static inline bool choose_ids(writer *w, const uint8_t trace[16], const uint8_t parent[8],
+                              uint32_t flags, span_ids *ids)
 {
-    uint64_t number;
-    if (reject_below == 0)
-        return true;
-    memcpy(&number, trace + 8, 8);
-    return (__builtin_bswap64(number) & (STATE_REJECT_ALL - 1)) >= reject_below;
-}
-
-static bool is_set(const uint8_t trace[16])
-{
-    uint64_t half[2];
-    memcpy(half, trace, 16);
-    return (half[0] | half[1]) != 0;
-}
-
-static void choose_ids(writer *w, const span_start *start, span_ids *ids)
-{
-    random_state own, *random = &w->thread->random;
+    thread_self *t = w->thread;
+    random_state own, *random = &t->random;
+    uint64_t own_ids, *span_ids = &t->span_ids;
     if (UNLIKELY(w->nested)) {
-        uint64_t seed;
-        random_seed(&seed, sizeof(seed));
-        random_init(&own, seed);
+        random_seed(&own_ids, sizeof(own_ids));
+        random_init(&own, own_ids);
         random = &own;
+        span_ids = &own_ids;
     }
-    bool child = start->trace_id && is_set(start->trace_id);
-    if (child) {
-        memcpy(ids->trace_id, start->trace_id, 16);
-        memcpy(ids->parent_id, start->span_id, 8);
+    memcpy(ids->trace, trace, 16);
+    ids->span = ids_next_span(span_ids);
+    if (ids->trace[0] | ids->trace[1]) {
+        memcpy(&ids->parent, parent, 8);
+        if (LIKELY(state_one.sampler.parent_based))
+            return flags & CONTEXT_SAMPLED;
     } else {
-        ids_fill_trace(random, ids->trace_id);
-        memset(ids->parent_id, 0, 8);
+        ids->parent = 0;
+        ids_next_trace(random, ids->trace);
     }
-    ids_fill_span(random, ids->span_id);
-    ids->sampled = child && state_one.sampler.parent_based
-                       ? (start->flags & CONTEXT_SAMPLED) != 0
-                       : keeps(ids->trace_id, state_one.sampler.reject_below);
+    return sampler_keeps(ids->trace);
 }
 
-static void add_text(span_stream *s, uint8_t tag, str text)
+/* Ids of our own are random in every bit. */
+static inline uint32_t flags_below(const span_ids *ids, uint32_t parent, bool sampled)
 {
-    text = str_slice(text, 0, RECORDER_RECORD_MAX / 2);
-    char head[3] = { (char)tag };
-    memcpy(head + 1, &(uint16_t){ (uint16_t)text.len }, 2);
-    span_stream_add(s, head, sizeof(head));
-    span_stream_add(s, text.ptr, text.len);
-    span_stream_commit(s);
+    uint32_t random = ids->parent ? parent & CONTEXT_RANDOM : CONTEXT_RANDOM;
+    return random | (sampled ? CONTEXT_SAMPLED : 0);
 }
 
-static void add_link(span_stream *s, const sonde_context *link)
+static void add_options(span_stream *s, const sonde_span_options *o)
 {
-    char bytes[1 + 16 + 8 + 4] = { RECORDER_TAG_LINK };
-    uint32_t flags = link->flags & CONTEXT_SAMPLED;
-    memcpy(bytes + 1, link->trace_id, 16);
-    memcpy(bytes + 17, link->span_id, 8);
-    memcpy(bytes + 25, &flags, 4);
-    span_stream_add(s, bytes, sizeof(bytes));
-    span_stream_commit(s);
+    for (size_t i = 0; i < o->link_count; i++)
+        span_add_link(s, &o->links[i], NULL, 0);
+    if (o->start_ns)
+        span_add_time(s, RECORDER_TAG_START, o->start_ns);
 }
 
+/* What fill_stream did not do: everything, or what comes behind attributes and context. */
 static void add_rest(writer *w, recorder_span *span, const span_start *start, bool attrs_too)
 {
     span_stream s = span_stream_open(w, span);
     if (span->site == 0)
-        add_text(&s, RECORDER_TAG_NAME, start->name);
+        span_add_text(&s, RECORDER_TAG_NAME, start->name);
     for (size_t i = 0; attrs_too && i < start->count; i++) {
         span_stream_attr(&s, &start->kvs[i]);
         span_stream_commit(&s);
@@ -110,91 +83,183 @@ static void add_rest(writer *w, recorder_span *span, const span_start *start, bo
         span_stream_add(&s, start->bag->bytes, start->bag->used);
         span_stream_commit(&s);
     }
-    for (size_t i = 0; i < start->link_count; i++)
-        add_link(&s, &start->links[i]);
+    if (start->options)
+        add_options(&s, start->options);
     const sonde_context *from = start->parent ? start->parent : start->bag;
     str tracestate = from && from->hidden ? context_tracestate(from) : STR_EMPTY;
     if (tracestate.len)
-        add_text(&s, RECORDER_TAG_TRACESTATE, tracestate);
+        span_add_text(&s, RECORDER_TAG_TRACESTATE, tracestate);
 }
 
 /* The usual case: attributes and context fit into the slot, and nobody sees it yet. */
-static void fill_stream(writer *w, recorder_span *span, const span_start *start)
+static inline void fill_stream(writer *w, recorder_span *span, const span_start *start)
 {
+    char *begin = (char *)(span + 1), *p = begin;
     const sonde_context *bag = start->bag;
-    bool fits = attrs_bound(start->kvs, start->count) + (bag ? bag->used : 0u) <=
-                RECORDER_SLOT_HEAD_PAYLOAD;
-    if (LIKELY(fits && span->site)) {
-        char *begin = (char *)(span + 1), *p = begin;
-        for (size_t i = 0; i < start->count; i++)
+    size_t room = RECORDER_SLOT_HEAD_PAYLOAD - (bag ? bag->used : 0u);
+    bool fits = room <= RECORDER_SLOT_HEAD_PAYLOAD && span->site;
+    char *end = begin + room;
+    for (size_t i = 0; fits && i < start->count; i++) {
+        if (UNLIKELY((size_t)(end - p) < attr_bound(&start->kvs[i])))
+            fits = false;
+        else
             p = attr_encode_at(p, start->site, i, &start->kvs[i], ATTR_VALUE_MAX);
+    }
+    if (LIKELY(fits)) {
         if (bag) {
             memcpy(p, bag->bytes, bag->used);
             p += bag->used;
         }
         span->bytes = (uint32_t)(p - begin);
     }
-    if (UNLIKELY(!fits || !span->site || start->link_count || start->parent ||
-                 (bag && bag->hidden)))
-        add_rest(w, span, start, !fits || !span->site);
+    if (UNLIKELY(!fits || start->options || (bag && bag->hidden)))
+        add_rest(w, span, start, !fits);
 }
 
-/* A new span in the live table, or NULL: counted. */
-static recorder_span *span_begin(writer *w, span_start *start, const span_ids *ids)
+/* Fills a slot that nobody sees yet. */
+static inline void fill_span(writer *w, recorder_span *span, span_start *start, const span_ids *ids,
+                             bool sampled)
+{
+    uint64_t site = 0;
+    if (LIKELY(start->site != NULL)) {
+        site = site_number(w->recorder, w->generation, start->site, start->kvs, start->count);
+        if (UNLIKELY(!site))
+            start->name = str_slice(str_c(start->site->name), 0, SPAN_NAME_BYTES);
+    }
+    uint64_t flags = sampled ? RECORDER_FLAG_SAMPLED : 0;
+    if (start->flags & CONTEXT_REMOTE)
+        flags |= RECORDER_FLAG_REMOTE;
+    /* Whole words, since the end's copy of the slot waits for stores that are narrower than its
+     * loads. */
+    uint64_t head = site | (uint64_t)start->kind << 32 | flags << 48;
+    span->end_ticks = 0;
+    memcpy(&span->site, &head, sizeof(head));
+    memcpy(span->trace_id, ids, sizeof(*ids));
+    memset(&span->bytes, 0, 8);
+    span->end_seq = 0;
+    memset(&span->end_ring, 0, 8);
+    span->chain = 0;
+    span->start_ticks = tsc_now();
+    fill_stream(w, span, start);
+}
+
+_Static_assert(offsetof(recorder_span, start_ticks) ==
+                   offsetof(recorder_span, trace_id) + sizeof(span_ids),
+               "ids lie in a span as in span_ids");
+
+static void count_no_slot(writer *w)
+{
+    recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_LIVE, 1);
+}
+
+/* A sampled span in the live table, or NULL: counted. */
+static inline recorder_span *begin_sampled(writer *w, span_start *start, const span_ids *ids,
+                                           uint32_t *ret_slot)
 {
     uint32_t slot = span_slot_take(w);
     if (UNLIKELY(slot == SLOT_NONE)) {
-        recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_LIVE, 1);
+        count_no_slot(w);
         return NULL;
     }
     recorder_span *span = (recorder_span *)slot_address(w->recorder, slot);
-    span->end_ticks = 0;
-    span->site = 0;
-    if (LIKELY(start->site != NULL))
-        span->site = site_number(w->recorder, w->generation, start->site, start->kvs, start->count);
-    if (UNLIKELY(start->site && !span->site))
-        start->name = str_slice(str_c(start->site->name), 0, NAME_BYTES);
-    span->kind = (uint8_t)(start->kind ? start->kind : SONDE_INTERNAL);
-    span->status = SPAN_STATUS_UNSET;
-    bool remote = (start->flags & CONTEXT_REMOTE) && is_set(ids->trace_id);
-    span->flags = (uint16_t)((ids->sampled ? RECORDER_FLAG_SAMPLED : 0) |
-                             (remote ? RECORDER_FLAG_REMOTE : 0));
-    memcpy(span->trace_id, ids->trace_id, 32);
-    span->bytes = 0;
-    span->dropped = 0;
-    span->end_seq = 0;
-    span->next = 0;
-    span->start_ticks = tsc_now();
-    if (LIKELY(ids->sampled))
-        fill_stream(w, span, start);
-    atomic_store_explicit(atomic_u64(&span->word),
-                          ids->sampled ? RECORDER_SLOT_LIVE : RECORDER_SLOT_UNSAMPLED,
-                          memory_order_release);
+    fill_span(w, span, start, ids, true);
+    atomic_store_explicit(atomic_u64(&span->word), RECORDER_SLOT_LIVE, memory_order_release);
+    *ret_slot = slot;
     return span;
 }
 
-/* Puts a finished span into the ring. */
-static void record_span(writer *w, recorder_span *span)
+/* An unsampled one that is kept until its local root ends; NULL when it is not. `above` is the
+ * span that the parent's context names. */
+static recorder_span *begin_tentative(writer *w, span_start *start, const span_ids *ids,
+                                      const sonde_span *above, uint32_t *ret_slot)
 {
-    size_t size = sizeof(*span) + span->bytes;
-    char *at = ring_reserve(w->recorder, w->ring, size);
+    bool root = ids->parent == 0 || (start->flags & CONTEXT_REMOTE);
+    const recorder_span *parent = root ? NULL : (const recorder_span *)above;
+    if (!root && (!parent || slot_number(w->recorder, parent) == SLOT_NONE))
+        return NULL;
+    uint32_t slot = span_slot_take(w);
+    if (slot == SLOT_NONE) {
+        count_no_slot(w);
+        return NULL;
+    }
+    recorder_span *span = (recorder_span *)slot_address(w->recorder, slot);
+    fill_span(w, span, start, ids, false);
+    if (!span_keep_begin(w, span, slot, parent)) {
+        span_release(w, span, slot);
+        return NULL;
+    }
+    *ret_slot = slot;
+    return span;
+}
+
+/* A slot with ids and nothing else: what a handle of an unsampled span stands for. */
+static recorder_span *begin_handle(writer *w, const span_ids *ids)
+{
+    uint32_t slot = span_slot_take(w);
+    if (slot == SLOT_NONE) {
+        count_no_slot(w);
+        return NULL;
+    }
+    recorder_span *span = (recorder_span *)slot_address(w->recorder, slot);
+    span->flags = 0;
+    memcpy(span->trace_id, ids, sizeof(*ids));
+    span->bytes = span->next = 0;
+    atomic_store_explicit(atomic_u64(&span->word), RECORDER_SLOT_UNSAMPLED, memory_order_release);
+    return span;
+}
+
+/* ---- the end ---- */
+
+/* Slots and records begin on multiples of 8. In steps of 16, so that up to 8 bytes more are read
+ * and written: a slot has them, and the caller reserved them. */
+static inline void copy_record(char *to, const char *from, size_t bytes)
+{
+    typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
+    for (size_t i = 16; i < bytes; i += 16)
+        *(pair *)(to + i) = *(const pair *)(from + i);
+}
+
+static inline bool record_span(writer *w, recorder_span *span, uint64_t end_ticks)
+{
+    uint32_t bytes = span->bytes;
+    size_t size = sizeof(*span) + bytes;
+    char *at = ring_reserve(w->recorder, w->ring, size + 16);
     if (UNLIKELY(!at)) {
         recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_FULL, 1);
-        return;
+        return false;
     }
-    recorder_span *record = (recorder_span *)at;
-    memcpy(at + 16, (char *)span + 16, sizeof(*span) - 16);
-    record->end_ticks = tsc_now();
-    record->end_seq = 0;
-    record->end_ring = record->next = record->lock = 0;
-    span_stream_copy(w->recorder, span, at + sizeof(*span));
+    if (LIKELY(bytes <= RECORDER_SLOT_HEAD_PAYLOAD)) {
+        copy_record(at, (const char *)span, size);
+    } else {
+        copy_record(at, (const char *)span, sizeof(*span));
+        span_stream_copy(w->recorder, span, bytes, at + sizeof(*span));
+    }
+    ((recorder_span *)at)->end_ticks = end_ticks;
     span->end_ring = w->ring->id;
     atomic_store_explicit(atomic_u64(&span->end_seq), ring_sequence(w->ring), memory_order_release);
     ring_commit(w->ring, size, RECORDER_SPAN);
+    return true;
 }
 
-/* Bounded: a handler must not wait for ever for the call that it interrupted. */
-static bool span_lock(recorder_span *span)
+bool span_record(writer *w, recorder_span *span, uint64_t end_ticks)
+{
+    return record_span(w, span, end_ticks);
+}
+
+static inline void release(writer *w, recorder_span *span, uint32_t slot)
+{
+    atomic_store_explicit(atomic_u64(&span->word), RECORDER_SLOT_FREE, memory_order_release);
+    if (UNLIKELY(span->next))
+        span_stream_free(w, span);
+    span_slot_free(w, slot);
+}
+
+void span_release(writer *w, recorder_span *span, uint32_t slot)
+{
+    release(w, span, slot);
+}
+
+bool span_lock(recorder_span *span)
 {
     for (int i = 0; i < 4096; i++) {
         if (atomic_exchange_explicit(atomic_u32(&span->lock), 1, memory_order_acquire) == 0)
@@ -204,84 +269,209 @@ static bool span_lock(recorder_span *span)
     return false;
 }
 
-static void span_unlock(recorder_span *span)
+void span_unlock(recorder_span *span)
 {
     atomic_store_explicit(atomic_u32(&span->lock), 0, memory_order_release);
 }
 
-static void span_finish(writer *w, recorder_span *span)
+/* Any handle, from any thread. `end_ns`: 0, or the time to write down. */
+static void span_finish(writer *w, recorder_span *span, int64_t end_ns)
 {
     uint32_t slot = slot_number(w->recorder, span);
-    if (UNLIKELY(slot == SLOT_NONE || !span_lock(span)))
+    if (slot == SLOT_NONE || !span_lock(span))
         return;
     uint64_t state = atomic_load_explicit(atomic_u64(&span->word), memory_order_relaxed);
-    bool open = state == RECORDER_SLOT_LIVE || state == RECORDER_SLOT_UNSAMPLED;
-    if (LIKELY(state == RECORDER_SLOT_LIVE))
-        record_span(w, span);
-    if (LIKELY(open)) {
+    bool live = state == RECORDER_SLOT_LIVE, tentative = state == RECORDER_SLOT_TENTATIVE;
+    bool ends = live || tentative || state == RECORDER_SLOT_UNSAMPLED;
+    if (end_ns && (live || tentative)) {
+        span_stream s = span_stream_open(w, span);
+        span_add_time(&s, RECORDER_TAG_END, end_ns);
+    }
+    if (live)
+        record_span(w, span, tsc_now());
+    else if (tentative)
+        ends = span_keep_end(w, span, slot);
+    if (ends) {
         atomic_store_explicit(atomic_u64(&span->word), RECORDER_SLOT_FREE, memory_order_release);
-        if (UNLIKELY(span->next))
+        if (span->next)
             span_stream_free(w, span);
     }
     span_unlock(span);
-    if (LIKELY(open))
+    if (ends)
         span_slot_free(w, slot);
 }
 
 /* ---- scopes ---- */
 
-sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, int kind,
-                                    const sonde_attr *kvs, size_t count)
+/* What a thread has current is copied word by word, as it was written: a wider load would wait for
+ * the stores before it. */
+enum { CURRENT_WORDS = sizeof(sonde_current_) / 8, CURRENT_BAG = CURRENT_WORDS - 1 };
+
+static inline void copy_words(void *to, const void *from, size_t words)
 {
-    writer w;
-    scope->span = NULL;
-    if (UNLIKELY(sonde_gate_.level >= GATE_OFF)) {
-        if (sonde_gate_.level == GATE_NOT_STARTED)
-            state_count_early(SIGNAL_TRACES);
-        scope->saved.generation = SCOPE_OFF;
-        return scope;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = __atomic_load_n((const uint64_t *)from + i, __ATOMIC_RELAXED);
+        __atomic_store_n((uint64_t *)to + i, word, __ATOMIC_RELAXED);
     }
-    thread_self *t = thread_context();
-    scope->saved = t->current;
-    scope->saved.generation = t->fork_id;
-    if (UNLIKELY(!thread_enter(&w, SIGNAL_TRACES)))
-        return scope;
-    span_start start = { .site = site,
-                         .kind = kind,
-                         .trace_id = t->current.trace_id,
-                         .span_id = t->current.span_id,
-                         .flags = t->current.flags,
-                         .bag = t->current.bag,
-                         .kvs = kvs,
-                         .count = count };
-    span_ids ids;
-    choose_ids(&w, &start, &ids);
-    recorder_span *span = LIKELY(ids.sampled) ? span_begin(&w, &start, &ids) : NULL;
-    if (LIKELY(span != NULL) || !ids.sampled) {
-        memcpy(t->current.trace_id, ids.trace_id, 24);
-        t->current.flags = ids.sampled ? CONTEXT_SAMPLED : 0;
-        t->current.span = scope->span = (sonde_span *)span;
-    }
-    thread_leave(&w);
+}
+
+static inline void set_word(void *at, uint64_t word)
+{
+    __atomic_store_n((uint64_t *)at, word, __ATOMIC_RELAXED);
+}
+
+static inline void save_current(sonde_span_scope *scope, const thread_self *t)
+{
+    uint64_t flags = t->current.flags;
+    copy_words(&scope->saved, &t->current, CURRENT_WORDS);
+    set_word(&scope->saved.flags, flags | (uint64_t)t->fork_id << 32);
+}
+
+static inline void set_current(thread_self *t, const span_ids *ids, recorder_span *span,
+                               uint32_t flags)
+{
+    copy_words(t->current.trace_id, ids, 3);
+    set_word(&t->current.flags, flags);
+    t->current.span = (sonde_span *)span;
+}
+
+static sonde_span_scope *enter_closed(sonde_span_scope *scope)
+{
+    if (sonde_gate_.level == GATE_NOT_STARTED)
+        state_count_early(SIGNAL_TRACES);
+    scope->saved.generation = SCOPE_OFF;
     return scope;
 }
 
-void sonde_span_leave_(sonde_span_scope *scope)
+static sonde_span_scope *enter_with(writer *w, sonde_span_scope *scope, sonde_site *site, int kind,
+                                    const sonde_attr *kvs, size_t count)
+{
+    span_ids ids;
+    const sonde_current_ *parent = &scope->saved;
+    recorder_span *span = NULL;
+    bool sampled = choose_ids(w, parent->trace_id, parent->span_id, parent->flags, &ids);
+    if (LIKELY(sampled) || UNLIKELY(state_one.sampler.on_error)) {
+        span_start start = { .site = site,
+                             .kind = kind,
+                             .flags = parent->flags,
+                             .bag = parent->bag,
+                             .kvs = kvs,
+                             .count = count };
+        if (LIKELY(sampled))
+            span = begin_sampled(w, &start, &ids, &scope->slot);
+        else
+            span = begin_tentative(w, &start, &ids, parent->span, &scope->slot);
+    }
+    if (LIKELY(span || !sampled)) {
+        set_current(w->thread, &ids, span, flags_below(&ids, parent->flags, sampled));
+        scope->span = (sonde_span *)span;
+    }
+    thread_leave(w);
+    return scope;
+}
+
+/* The library is off, the thread's first call, or one that interrupted another. */
+static NOINLINE sonde_span_scope *enter_slowly(sonde_span_scope *scope, sonde_site *site, int kind,
+                                               const sonde_attr *kvs, size_t count)
 {
     writer w;
-    if (UNLIKELY(scope->saved.generation == SCOPE_OFF))
+    scope->span = NULL;
+    scope->generation = 0;
+    if (sonde_gate_.level >= GATE_OFF)
+        return enter_closed(scope);
+    save_current(scope, thread_context());
+    if (!thread_enter(&w, SIGNAL_TRACES))
+        return scope;
+    if (!w.nested)
+        scope->generation = w.generation;
+    return enter_with(&w, scope, site, kind, kvs, count);
+}
+
+static NOINLINE sonde_span_scope *enter_recorded(sonde_span_scope *scope, sonde_site *site,
+                                                 int kind, const sonde_attr *kvs, size_t count)
+{
+    thread_self *t = thread_get();
+    t->busy = 1;
+    COMPILER_BARRIER();
+    writer w = { t, t->ring, t->recorder, t->generation, false };
+    return enter_with(&w, scope, site, kind, kvs, count);
+}
+
+/* Below an unsampled span there is nothing to do but to find an id. A thread whose generation is
+ * the page's is attached, in this process and to the current recorder. */
+sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, int kind,
+                                    const sonde_attr *kvs, size_t count)
+{
+    thread_self *t = thread_get();
+    uint32_t generation = t->generation;
+    if (UNLIKELY(generation != state_shared_page->generation) || UNLIKELY(t->busy))
+        return enter_slowly(scope, site, kind, kvs, count);
+    scope->span = NULL;
+    scope->generation = generation;
+    save_current(scope, t);
+    if (LIKELY((t->current.flags & CONTEXT_SAMPLED) || !context_has_trace(&t->current)) ||
+        UNLIKELY(!state_one.sampler.parent_based) || UNLIKELY(state_one.sampler.on_error))
+        return enter_recorded(scope, site, kind, kvs, count);
+    t->busy = 1;
+    COMPILER_BARRIER();
+    set_word(t->current.span_id, ids_next_span(&t->span_ids));
+    set_word(&t->current.flags, t->current.flags & CONTEXT_RANDOM);
+    t->current.span = NULL;
+    COMPILER_BARRIER();
+    t->busy = 0;
+    return scope;
+}
+
+/* The thread is inside of another call, or the process is not the one of the start, or the
+ * recorder is not. */
+static NOINLINE void leave_slowly(sonde_span_scope *scope)
+{
+    writer w;
+    if (scope->saved.generation == SCOPE_OFF)
         return;
     thread_self *t = thread_context();
-    if (LIKELY(scope->saved.generation == t->fork_id)) {
-        const sonde_context *bag = t->current.bag;
-        t->current = scope->saved;
-        t->current.bag = bag;
-    }
-    if (UNLIKELY(!scope->span) || UNLIKELY(!thread_enter(&w, SIGNAL_TRACES)))
+    if (LIKELY(scope->saved.generation == t->fork_id))
+        copy_words(&t->current, &scope->saved, CURRENT_BAG);
+    if (!scope->span || !thread_enter(&w, SIGNAL_TRACES))
         return;
-    span_finish(&w, (recorder_span *)scope->span);
+    span_finish(&w, (recorder_span *)scope->span, 0);
     thread_leave(&w);
 }
+
+static NOINLINE void leave_recorded(sonde_span_scope *scope, bool shared)
+{
+    recorder_span *span = (recorder_span *)scope->span;
+    thread_self *t = thread_get();
+    t->busy = 1;
+    COMPILER_BARRIER();
+    writer w = { t, t->ring, t->recorder, t->generation, false };
+    if (LIKELY(!shared && span->word == RECORDER_SLOT_LIVE)) {
+        record_span(&w, span, tsc_now());
+        release(&w, span, scope->slot);
+    } else {
+        span_finish(&w, span, 0);
+    }
+    thread_leave(&w);
+}
+
+/* The bag, which is the last word, stays. */
+void sonde_span_leave_(sonde_span_scope *scope)
+{
+    thread_self *t = thread_get();
+    if (UNLIKELY(scope->generation != t->generation) || UNLIKELY(t->busy) ||
+        UNLIKELY(t->generation != state_shared_page->generation)) {
+        leave_slowly(scope);
+        return;
+    }
+    bool shared = t->current.span != scope->span || (t->current.flags & CONTEXT_SHARED);
+    copy_words(&t->current, &scope->saved, CURRENT_BAG);
+    if (scope->span)
+        leave_recorded(scope, shared);
+}
+
+_Static_assert(offsetof(sonde_current_, bag) == (size_t)CURRENT_BAG * 8 && sizeof(void *) == 8,
+               "a current context is words, the bag last");
 
 /* ---- without scopes ---- */
 
@@ -292,33 +482,45 @@ sonde_span *sonde_span_start(const char *name, const sonde_span_options *options
     writer w;
     if (sonde_gate_.level == GATE_OFF || !thread_enter(&w, SIGNAL_TRACES))
         return NULL;
-    const sonde_current_ *current = &w.thread->current;
+    const sonde_current_ *now = &w.thread->current;
     const sonde_context *parent = o->parent;
-    span_start start = { .name = str_slice(str_c(name), 0, NAME_BYTES),
-                         .kind = (int)o->kind,
-                         .trace_id = parent ? parent->trace_id : current->trace_id,
-                         .span_id = parent ? parent->span_id : current->span_id,
-                         .flags = parent ? parent->flags : current->flags,
-                         .bag = parent && parent->used ? parent : current->bag,
+    span_start start = { .name = str_slice(str_c(name), 0, SPAN_NAME_BYTES),
+                         .kind = o->kind ? (int)o->kind : SONDE_INTERNAL,
+                         .flags = parent ? parent->flags : now->flags,
+                         .bag = parent && parent->used ? parent : now->bag,
                          .parent = parent,
                          .kvs = o->attrs,
                          .count = o->attr_count,
-                         .links = o->links,
-                         .link_count = o->link_count };
+                         .options = o };
     span_ids ids;
-    choose_ids(&w, &start, &ids);
-    recorder_span *span = span_begin(&w, &start, &ids);
+    uint32_t slot;
+    recorder_span *span = NULL;
+    bool sampled = choose_ids(&w, parent ? parent->trace_id : now->trace_id,
+                              parent ? parent->span_id : now->span_id, start.flags, &ids);
+    if (ids.parent == 0)
+        start.flags &= ~CONTEXT_REMOTE;
+    if (sampled)
+        span = begin_sampled(&w, &start, &ids, &slot);
+    else if (state_one.sampler.on_error)
+        span = begin_tentative(&w, &start, &ids, parent ? parent->span : now->span, &slot);
+    if (!sampled && !span)
+        span = begin_handle(&w, &ids);
     thread_leave(&w);
     return (sonde_span *)span;
 }
 
-void sonde_span_end(sonde_span *span)
+void sonde_span_end_at(sonde_span *span, int64_t end_ns)
 {
     writer w;
     if (!span || !thread_enter(&w, SIGNAL_TRACES))
         return;
-    span_finish(&w, (recorder_span *)span);
+    span_finish(&w, (recorder_span *)span, end_ns);
     thread_leave(&w);
+}
+
+void sonde_span_end(sonde_span *span)
+{
+    sonde_span_end_at(span, 0);
 }
 
 sonde_context sonde_span_context(sonde_span *span)
@@ -330,148 +532,15 @@ sonde_context sonde_span_context(sonde_span *span)
     const recorder_span *s = (const recorder_span *)span;
     memcpy(c.trace_id, s->trace_id, 16);
     memcpy(c.span_id, s->span_id, 8);
-    c.flags = s->flags & RECORDER_FLAG_SAMPLED ? CONTEXT_SAMPLED : 0;
+    c.flags = CONTEXT_SHARED | (s->flags & RECORDER_FLAG_SAMPLED ? CONTEXT_SAMPLED : 0);
     c.span = span;
     return c;
 }
 
 sonde_span *sonde_span_current(void)
 {
-    return thread_context()->current.span;
-}
-
-/* ---- changing an open span ---- */
-
-/* Locks `span`, or the current one when NULL, if it is open and its own; else false. */
-static bool span_edit(writer *w, sonde_span *given, recorder_span **ret)
-{
     thread_self *t = thread_context();
-    recorder_span *span = (recorder_span *)(given ? given : t->current.span);
-    if (!span || !thread_enter(w, SIGNAL_TRACES))
-        return false;
-    if (slot_number(w->recorder, span) != SLOT_NONE && span_lock(span)) {
-        bool own = given || memcmp(span->span_id, t->current.span_id, 8) == 0;
-        if (span->word == RECORDER_SLOT_LIVE && own) {
-            *ret = span;
-            return true;
-        }
-        span_unlock(span);
-    }
-    thread_leave(w);
-    return false;
-}
-
-static void span_edit_done(writer *w, recorder_span *span)
-{
-    span_unlock(span);
-    thread_leave(w);
-}
-
-static void add_attrs(writer *w, recorder_span *span, const sonde_attr *kvs, size_t count)
-{
-    span_stream s = span_stream_open(w, span);
-    for (size_t i = 0; i < count; i++) {
-        span_stream_attr(&s, &kvs[i]);
-        span_stream_commit(&s);
-    }
-}
-
-void sonde_span_set_on_(sonde_span *given, const sonde_attr *kvs, size_t count)
-{
-    writer w;
-    recorder_span *span;
-    if (!given || !span_edit(&w, given, &span))
-        return;
-    add_attrs(&w, span, kvs, count);
-    span_edit_done(&w, span);
-}
-
-void sonde_span_set_(const sonde_attr *kvs, size_t count)
-{
-    sonde_span_set_on_(sonde_span_current(), kvs, count);
-}
-
-static void event_add(sonde_span *given, const char *name, const sonde_attr *kvs, size_t count)
-{
-    writer w;
-    recorder_span *span;
-    if (!span_edit(&w, given, &span))
-        return;
-    str text = str_slice(str_c(name), 0, 255);
-    uint64_t ticks = tsc_now();
-    char head[1 + 8 + 1] = { RECORDER_TAG_EVENT };
-    memcpy(head + 1, &ticks, 8);
-    head[9] = (char)text.len;
-    count = MIN(count, (size_t)UINT16_MAX);
-    span_stream s = span_stream_open(&w, span);
-    span_stream_add(&s, head, sizeof(head));
-    span_stream_add(&s, text.ptr, text.len);
-    span_stream_add(&s, &(uint16_t){ (uint16_t)count }, 2);
-    for (size_t i = 0; i < count; i++)
-        span_stream_attr(&s, &kvs[i]);
-    span_stream_commit(&s);
-    span_edit_done(&w, span);
-}
-
-void sonde_span_event_on(sonde_span *span, const char *name, const sonde_attr *kvs, size_t count)
-{
-    if (span)
-        event_add(span, name, kvs, count);
-}
-
-void sonde_span_event_(const char *name, const sonde_attr *kvs, size_t count)
-{
-    event_add(NULL, name, kvs, count);
-}
-
-static void span_fail(sonde_span *given, const char *message, const sonde_attr *kvs, size_t count)
-{
-    writer w;
-    recorder_span *span;
-    if (!span_edit(&w, given, &span))
-        return;
-    span->status = SPAN_STATUS_ERROR;
-    add_attrs(&w, span, kvs, count);
-    if (message) {
-        span_stream s = span_stream_open(&w, span);
-        add_text(&s, RECORDER_TAG_STATUS, str_c(message));
-    }
-    span_edit_done(&w, span);
-}
-
-void sonde_span_fail_on(sonde_span *span, const char *message, const sonde_attr *kvs, size_t count)
-{
-    if (span)
-        span_fail(span, message, kvs, count);
-}
-
-void sonde_span_fail_(const char *message, const sonde_attr *kvs, size_t count)
-{
-    span_fail(NULL, message, kvs, count);
-}
-
-void sonde_span_ok(void)
-{
-    writer w;
-    recorder_span *span;
-    if (!span_edit(&w, NULL, &span))
-        return;
-    span->status = SPAN_STATUS_OK;
-    span_edit_done(&w, span);
-}
-
-void sonde_span_rename_on(sonde_span *given, const char *name)
-{
-    writer w;
-    recorder_span *span;
-    if (!given || !name || !span_edit(&w, given, &span))
-        return;
-    span_stream s = span_stream_open(&w, span);
-    add_text(&s, RECORDER_TAG_NAME, str_slice(str_c(name), 0, NAME_BYTES));
-    span_edit_done(&w, span);
-}
-
-void sonde_span_rename(const char *name)
-{
-    sonde_span_rename_on(sonde_span_current(), name);
+    if (t->current.span)
+        t->current.flags |= CONTEXT_SHARED;
+    return t->current.span;
 }

@@ -161,8 +161,9 @@ void span_stream_attr(span_stream *s, const sonde_attr *a)
 void span_stream_commit(span_stream *s)
 {
     if (s->full) {
-        if (s->span->dropped < UINT16_MAX)
-            s->span->dropped++;
+        uint16_t *dropped = s->is_event ? &s->span->dropped_events : &s->span->dropped;
+        if (*dropped < UINT16_MAX)
+            ++*dropped;
         recorder_count_drop(s->w->recorder, SIGNAL_TRACES, RECORDER_DROP_CUT, 1);
         *s = span_stream_open(s->w, s->span);
         return;
@@ -170,9 +171,9 @@ void span_stream_commit(span_stream *s)
     atomic_store_explicit(atomic_u32(&s->span->bytes), (uint32_t)s->bytes, memory_order_release);
 }
 
-void span_stream_copy(const recorder *r, const recorder_span *span, char *to)
+void span_stream_copy(const recorder *r, const recorder_span *span, size_t bytes, char *to)
 {
-    size_t left = span->bytes, part = MIN(left, RECORDER_SLOT_HEAD_PAYLOAD);
+    size_t left = bytes, part = MIN(left, RECORDER_SLOT_HEAD_PAYLOAD);
     memcpy(to, span + 1, part);
     uint32_t next = span->next;
     while ((left -= part) > 0) {

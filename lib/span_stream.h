@@ -17,6 +17,7 @@ typedef struct {
     uint32_t *next; /* where the continuation's number + 1 goes */
     size_t bytes;   /* of the stream, with what is not committed yet */
     bool full;      /* nothing of the entry is kept */
+    bool is_event;  /* a full one counts as an event left out */
 } span_stream;
 
 span_stream span_stream_open(writer *w, recorder_span *span);
@@ -25,8 +26,8 @@ void span_stream_attr(span_stream *s, const sonde_attr *a);
 /* Ends an entry: from here on it is the span's. A full one is counted as left out. */
 void span_stream_commit(span_stream *s);
 
-/* Copies the whole stream to `to`, which has room for span->bytes. */
-void span_stream_copy(const recorder *r, const recorder_span *span, char *to);
+/* Copies the first `bytes` of the stream to `to`. */
+void span_stream_copy(const recorder *r, const recorder_span *span, size_t bytes, char *to);
 /* Gives the further slots back. */
 void span_stream_free(writer *w, recorder_span *span);
 

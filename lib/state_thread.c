@@ -72,6 +72,7 @@ static bool attach(thread_self *t, recorder *r, uint32_t generation)
         return false;
     random_seed(&seed, sizeof(seed));
     random_init(&t->random, seed);
+    random_seed(&t->span_ids, sizeof(t->span_ids));
     t->ring = g;
     t->recorder = r;
     t->generation = generation;

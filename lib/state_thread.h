@@ -23,7 +23,8 @@ typedef struct {
     ring *ring;
     recorder *recorder;
     sonde_current_ current;
-    random_state random;          /* seeded when the thread attaches */
+    random_state random;          /* of trace ids; seeded when the thread attaches */
+    uint64_t span_ids;            /* likewise: random_split gives the next one */
     uint32_t slots[THREAD_SLOTS]; /* free live slots kept at hand */
 } thread_self;
 

@@ -74,6 +74,15 @@ SONDE_INLINE sonde_attr sonde_attr_(const char *key, sonde_type type, size_t len
     return a;
 }
 
+/* Begins the array of a call, which may be empty. Skipped, hence not filled: an element of zeros
+ * would have the compiler clear the whole array at each call. */
+SONDE_INLINE sonde_attr sonde_attr_none_(void)
+{
+    sonde_attr a;
+    __asm__("" : "=m"(a));
+    return a;
+}
+
 SONDE_INLINE sonde_attr sonde_kv_i64(const char *key, int64_t v)
 {
     sonde_attr a = sonde_attr_(key, SONDE_TYPE_I64, 0);
@@ -226,7 +235,7 @@ SONDE_INLINE sonde_attr sonde_kv_text_(const char *key, sonde_str v, int how)
 /* sonde_kv_group("data", sonde_kv("old", 1), sonde_kv("new", 2)) */
 #define sonde_kv_group(key, ...) sonde_kv_group_((key), SONDE_GROUP_(__VA_ARGS__))
 #define SONDE_GROUP_(...) \
-    ((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ } + 1), \
+    ((const sonde_attr[]){ sonde_attr_none_(), ##__VA_ARGS__ } + 1), \
         (sizeof((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(sonde_attr) - 1)
 
 #endif /* !__cplusplus */
@@ -312,7 +321,7 @@ typedef std::initializer_list<sonde_attr> sonde_attrs_;
     }
 #else
 #define SONDE_ATTRS_(...) \
-    ((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ } + 1), \
+    ((const sonde_attr[]){ sonde_attr_none_(), ##__VA_ARGS__ } + 1), \
         (sizeof((const sonde_attr[]){ { 0 }, ##__VA_ARGS__ }) / sizeof(sonde_attr) - 1)
 #endif
 

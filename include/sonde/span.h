@@ -46,6 +46,7 @@ typedef struct {
     size_t link_count;
     const sonde_attr *attrs;
     size_t attr_count;
+    int64_t start_ns; /* when it began, ns since 1970 (CLOCK_REALTIME); 0: now */
 } sonde_span_options;
 
 /* Starts a span without making it current (SONDE_WITH(sonde_span_context(s)) does that). `name` is
@@ -53,6 +54,9 @@ typedef struct {
 sonde_span *sonde_span_start(const char *name, const sonde_span_options *options);
 /* Records it. The handle must not be used any more. */
 void sonde_span_end(sonde_span *span);
+/* The same for work that ended at another time: ns since 1970; 0: now. An end before the start is
+ * recorded as the start. */
+void sonde_span_end_at(sonde_span *span, int64_t end_ns);
 /* The context inside of a span: its ids, and the attributes of the thread's context. */
 sonde_context sonde_span_context(sonde_span *span);
 
@@ -68,8 +72,33 @@ sonde_context sonde_span_context(sonde_span *span);
 void sonde_span_event_on(sonde_span *span, const char *name, const sonde_attr *attrs, size_t count);
 void sonde_span_fail_on(sonde_span *span, const char *message, const sonde_attr *attrs,
                         size_t count);
-/* Status ok: says that an error seen on the way was dealt with. */
+/* An event that happened at another time than now: ns since 1970. */
+void sonde_span_event_at(sonde_span *span, int64_t time_ns, const char *name,
+                         const sonde_attr *attrs, size_t count);
+
+/* sonde_span_error(type, message, kv…): what other languages call recording an exception. Adds the
+ * event "exception" with exception.type, exception.message and the attributes given
+ * (exception.stacktrace is the usual one), sets error.type, and the status error with the message.
+ * `type` is a class of errors of few values ("timeout", "ENOENT"); NULL leaves it out, as does a
+ * NULL message. */
+#define sonde_span_error(...) SONDE_SPAN_ERROR_(__VA_ARGS__)
+void sonde_span_error_on(sonde_span *span, const char *type, const char *message,
+                         const sonde_attr *attrs, size_t count);
+
+/* sonde_span_link(&context, kv…): the current span follows from that span too. A context without a
+ * trace is left out. */
+#define sonde_span_link(...) SONDE_SPAN_LINK_(__VA_ARGS__)
+void sonde_span_link_on(sonde_span *span, const sonde_context *to, const sonde_attr *attrs,
+                        size_t count);
+
+/* Status ok: says that an error seen on the way was dealt with. Nothing changes it any more. */
 void sonde_span_ok(void);
+void sonde_span_ok_on(sonde_span *span);
+/* Whether what is set on the current span (or `span`) is kept: false for an unsampled one, unless
+ * sonde_options.always_on_error, and for one that has ended. To save the work of computing
+ * attributes. */
+bool sonde_span_is_recording(void);
+bool sonde_span_is_recording_on(sonde_span *span);
 /* Gives the current span (or `span`) another name, at most 256 bytes. */
 void sonde_span_rename(const char *name);
 void sonde_span_rename_on(sonde_span *span, const char *name);
@@ -81,6 +110,8 @@ sonde_span *sonde_span_current(void);
 typedef struct {
     sonde_current_ saved;
     sonde_span *span;
+    uint32_t generation; /* of the recorder that `span` is in; 0: ask for it */
+    uint32_t slot;       /* where `span` is */
 } sonde_span_scope;
 
 sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, int kind,
@@ -90,6 +121,9 @@ void sonde_span_set_(const sonde_attr *attrs, size_t count);
 void sonde_span_set_on_(sonde_span *span, const sonde_attr *attrs, size_t count);
 void sonde_span_event_(const char *name, const sonde_attr *attrs, size_t count);
 void sonde_span_fail_(const char *message, const sonde_attr *attrs, size_t count);
+void sonde_span_error_(const char *type, const char *message, const sonde_attr *attrs,
+                       size_t count);
+void sonde_span_link_(const sonde_context *to, const sonde_attr *attrs, size_t count);
 
 #define SONDE_SPAN_AS_(n, kind_, ...) SONDE_SPAN_SITE_(n, kind_, __VA_ARGS__)
 #define SONDE_SPAN_SITE_(n, kind_, name_, ...) \
@@ -100,6 +134,9 @@ void sonde_span_fail_(const char *message, const sonde_attr *attrs, size_t count
                  (kind_), SONDE_ATTRS_(__VA_ARGS__))
 #define SONDE_SPAN_EVENT_(name_, ...)   sonde_span_event_((name_), SONDE_ATTRS_(__VA_ARGS__))
 #define SONDE_SPAN_FAIL_(message_, ...) sonde_span_fail_((message_), SONDE_ATTRS_(__VA_ARGS__))
+#define SONDE_SPAN_ERROR_(type_, message_, ...) \
+    sonde_span_error_((type_), (message_), SONDE_ATTRS_(__VA_ARGS__))
+#define SONDE_SPAN_LINK_(to_, ...) sonde_span_link_((to_), SONDE_ATTRS_(__VA_ARGS__))
 
 #pragma GCC visibility pop
 #ifdef __cplusplus
@@ -125,6 +162,14 @@ SONDE_INLINE void sonde_span_event_(const char *name, sonde_attrs_ attrs)
 SONDE_INLINE void sonde_span_fail_(const char *message, sonde_attrs_ attrs)
 {
     sonde_span_fail_(message, attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_error_(const char *type, const char *message, sonde_attrs_ attrs)
+{
+    sonde_span_error_(type, message, attrs.begin(), attrs.size());
+}
+SONDE_INLINE void sonde_span_link_(const sonde_context *to, sonde_attrs_ attrs)
+{
+    sonde_span_link_(to, attrs.begin(), attrs.size());
 }
 #endif
 #endif
