@@ -6,6 +6,7 @@
 
 #include "lib/env.h"
 #include "lib/metric_exemplar.h"
+#include "lib/metric_expire.h"
 #include "lib/metric_shard.h"
 #include "lib/state.h"
 
@@ -470,6 +471,16 @@ void sonde_gauge_free(sonde_gauge *g)
 
 /* ---- collecting ---- */
 
+static void expire_all(void)
+{
+    int64_t now_ns = clock_mono_ns();
+    if (!metric_is_attached())
+        return;
+    metric_expire_late(now_ns);
+    for (metric *m = atomic_load(&metrics); m; m = m->next)
+        metric_expire(m, now_ns);
+}
+
 void metric_collect(void)
 {
     pthread_once(&once, begin);
@@ -482,6 +493,7 @@ void metric_collect(void)
     if (metric_lock()) {
         attach_running();
         metric_fold();
+        expire_all();
         metric_unlock();
     }
     pthread_mutex_unlock(&collect_mutex);

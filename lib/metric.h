@@ -22,6 +22,8 @@
 #define METRIC_OWNED_SHARDS 12u           /* numbers 1 to 12; the others are shared */
 #define METRIC_FOLD_SHARD   METRIC_SHARDS /* shared; takes what was counted before the recorder */
 #define METRIC_SERIES_LIMIT 2000u
+/* The second word of a gauge's cell, beside 1 for a value: it was set since the last look. */
+#define METRIC_GAUGE_TOUCHED UINT64_C(2)
 
 struct settings;
 typedef struct metric metric;
@@ -66,8 +68,8 @@ struct metric {
     double *bounds;
     int exp_scale; /* the highest */
     uint32_t exemplar_count;
-    int64_t expire_ns;  /* 0: never */
-    uint32_t row_count; /* series that were ever made */
+    int64_t expire_ns;          /* 0: never */
+    _Atomic uint32_t row_count; /* series that were ever made */
     uint32_t cell_bytes;
     uint32_t series_limit;
     _Atomic uint32_t series_count; /* that are not expired */
@@ -118,6 +120,11 @@ void metric_series_attach(metric *m, int64_t start_ns);
 uint64_t *metric_cell_slow(metric_series *s);
 /* The cell of the fold shard, which all threads may update atomically. */
 uint64_t *metric_cell_shared(metric_series *s);
+/* The cell of one shard, made when there is none. Registry locked. */
+uint64_t *metric_cell_in(metric_series *s, uint32_t shard);
+/* Adds now - before to a cell that all threads may update, word by word. */
+void metric_add_words(uint64_t *cell, const metric *m, const uint64_t *now, const uint64_t *before,
+                      uint32_t words);
 /* Adds to the recorder what was counted in private cells since the last call. Registry locked. */
 void metric_fold(void);
 /* Leaves out of later folds what was counted so far. */

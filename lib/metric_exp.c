@@ -115,27 +115,30 @@ static void add_value(recorder_exp_cell *c, uint32_t size, int scale_max, double
     add_at(c, size, scale, exp_index(v, scale), 1);
 }
 
-/* The cell of negative values that belongs to `c`; made when there is none. */
+/* The cell of negative values that belongs to `c`; made when there is none. A private cell has one
+ * from the start. Registry locked. */
+static recorder_exp_cell *make_negative(recorder_exp_cell *c, const metric *m)
+{
+    uint64_t offset;
+    if (c->negative == 0) {
+        char *made = metric_area_alloc(m->cell_bytes, &offset);
+        if (!made)
+            return NULL;
+        __atomic_store_n(&c->negative, made - (char *)c, __ATOMIC_RELEASE);
+    }
+    return (recorder_exp_cell *)((char *)c + c->negative);
+}
+
 static recorder_exp_cell *negative_cell(metric_series *s, recorder_exp_cell *c)
 {
     int64_t distance = __atomic_load_n(&c->negative, __ATOMIC_ACQUIRE);
-    if (distance == 0 && metric_lock()) {
-        distance = c->negative;
-        uint64_t offset;
-        size_t bytes = (s->metric->cell_bytes + 63) & ~(size_t)63;
-        char *made = NULL;
-        if (distance == 0)
-            made =
-                metric_is_attached() ? metric_area_alloc(bytes, &offset) : aligned_alloc(64, bytes);
-        if (made && !metric_is_attached())
-            memset(made, 0, bytes);
-        if (made) {
-            distance = made - (char *)c;
-            __atomic_store_n(&c->negative, distance, __ATOMIC_RELEASE);
-        }
-        metric_unlock();
-    }
-    return distance ? (recorder_exp_cell *)((char *)c + distance) : NULL;
+    if (distance)
+        return (recorder_exp_cell *)((char *)c + distance);
+    if (!metric_lock())
+        return NULL;
+    recorder_exp_cell *made = make_negative(c, s->metric);
+    metric_unlock();
+    return made;
 }
 
 void metric_exp_record_slow(metric_series *s, recorder_exp_cell *c, double v, bool owned)
@@ -181,33 +184,19 @@ static void move_buckets(recorder_exp_cell *to, recorder_exp_cell *from, uint32_
     }
 }
 
-static recorder_exp_cell *make_negative(recorder_exp_cell *c, const metric *m)
-{
-    uint64_t offset;
-    if (c->negative == 0) {
-        char *made = metric_area_alloc(m->cell_bytes, &offset);
-        if (!made)
-            return NULL;
-        __atomic_store_n(&c->negative, made - (char *)c, __ATOMIC_RELEASE);
-    }
-    return (recorder_exp_cell *)((char *)c + c->negative);
-}
-
 void metric_exp_move(recorder_exp_cell *to, recorder_exp_cell *from, const metric *m)
 {
     uint32_t size = m->bound_count;
-    if (!from->state && !from->zeroes && !from->negative)
-        return;
     if (!lock_cell(from))
         return;
     if (lock_cell(to)) {
         move_buckets(to, from, size);
-        recorder_exp_cell *below = from->negative ? make_negative(to, m) : NULL;
-        if (below)
-            move_buckets(below, (recorder_exp_cell *)((char *)from + from->negative), size);
+        recorder_exp_cell *below = (recorder_exp_cell *)((char *)from + from->negative), *to_below;
+        if (from->negative && below->state && (to_below = make_negative(to, m)))
+            move_buckets(to_below, below, size);
         add_u64(&to->zeroes, from->zeroes, false);
         add_f64(&to->sum, as_f64(from->sum), false);
-        if (from->min || from->max) { /* something was counted */
+        if (metric_exp_is_used(from)) { /* something was counted */
             exp_set_extremes(to, as_f64(from->min ^ RECORDER_EXP_LEAST_BITS));
             exp_set_extremes(to, as_f64(from->max ^ RECORDER_EXP_MOST_BITS));
         }

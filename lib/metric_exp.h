@@ -17,6 +17,11 @@ void metric_exp_record_slow(metric_series *s, recorder_exp_cell *c, double v, bo
 uint64_t metric_exp_room(recorder_exp_cell *c, uint32_t size, int scale, int32_t index);
 /* Moves what is in a cell of private memory to one that readers see. Registry locked. */
 void metric_exp_move(recorder_exp_cell *to, recorder_exp_cell *from, const metric *m);
+/* Whether anything was recorded. */
+static inline bool metric_exp_is_used(const recorder_exp_cell *c)
+{
+    return c->min || c->max;
+}
 /* Makes a cell's count zero. */
 void metric_exp_clear(recorder_exp_cell *c, uint32_t size);
 

@@ -4,6 +4,7 @@
 #include "lib/metric.h"
 
 #include "lib/metric_exp.h"
+#include "lib/metric_expire.h"
 #include "lib/metric_shard.h"
 
 #include "base/clock.h"
@@ -135,7 +136,7 @@ static void table_put(metric_table *t, metric_series *s)
 static metric_table *table_reserve(metric *m)
 {
     metric_table *old = atomic_load_explicit(&m->table, memory_order_relaxed);
-    uint32_t count = atomic_load_explicit(&m->series_count, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(&m->row_count, memory_order_relaxed);
     if (old && 2 * (count + 1) <= old->mask + 1)
         return old;
     uint32_t slots = old ? 2 * (old->mask + 1) : 16;
@@ -162,7 +163,8 @@ static void write_row(metric *m, metric_series *s)
     if (!row)
         return;
     row->magic = RECORDER_SERIES_MAGIC;
-    row->flags = s->overflow ? RECORDER_SERIES_OVERFLOW : 0;
+    row->flags =
+        (s->overflow ? RECORDER_SERIES_OVERFLOW : 0) | (s->expired ? RECORDER_SERIES_EXPIRED : 0);
     row->start_ns = s->start_ns;
     row->text_bytes = s->text_bytes;
     memcpy(row + 1, s->text, s->text_bytes);
@@ -229,6 +231,15 @@ static metric_series *overflow_series(metric *m)
     return s;
 }
 
+/* Expired series make room for others, but not for ever: their labels are kept. */
+static bool is_full(const metric *m)
+{
+    static const uint32_t rows_for_one = 8;
+    return atomic_load_explicit(&m->series_count, memory_order_relaxed) >= m->series_limit ||
+           atomic_load_explicit(&m->row_count, memory_order_relaxed) / rows_for_one >=
+               m->series_limit;
+}
+
 static metric_series *make(metric *m, uint64_t hash, const char *const *labels,
                            const uint16_t *lengths, size_t count)
 {
@@ -237,12 +248,13 @@ static metric_series *make(metric *m, uint64_t hash, const char *const *labels,
         return NULL;
     }
     metric_series *s = find(atomic_load(&m->table), hash, labels, lengths, count);
-    if (!s && atomic_load(&m->series_count) < m->series_limit) {
+    if (!s && !is_full(m)) {
         metric_table *t = table_reserve(m);
         s = t ? series_new(m, hash, labels, lengths, count, false) : NULL;
         if (s) {
             table_put(t, s);
             atomic_fetch_add(&m->series_count, 1);
+            atomic_fetch_add(&m->row_count, 1);
         } else {
             metric_count_dropped(METRIC_DROP_FULL);
         }
@@ -271,12 +283,10 @@ metric_series *metric_lookup(metric *m, const char *const *labels, size_t count)
         find(atomic_load_explicit(&m->table, memory_order_acquire), hash, labels, lengths, count);
     if (LIKELY(s))
         return s;
-    if (atomic_load_explicit(&m->series_count, memory_order_relaxed) >= m->series_limit)
+    if (is_full(m))
         return overflow_series(m);
     s = make(m, hash, labels, lengths, count);
-    if (!s && atomic_load(&m->series_count) >= m->series_limit)
-        return overflow_series(m);
-    return s;
+    return s || !is_full(m) ? s : overflow_series(m);
 }
 
 /* ---- cells ---- */
@@ -305,7 +315,11 @@ static uint64_t *recorded_cell(metric_series *s, uint32_t shard)
 {
     write_row(s->metric, s);
     uint64_t offset = 0;
-    uint64_t *cell = s->row ? slab_alloc(shard, s->metric->cell_bytes, &offset) : NULL;
+    if (!s->row)
+        return NULL;
+    uint64_t *cell = metric_retired_take(shard, s->metric->cell_bytes, &offset);
+    if (!cell)
+        cell = slab_alloc(shard, s->metric->cell_bytes, &offset);
     if (!cell)
         return NULL;
     if (s->metric->kind == RECORDER_EXPONENTIAL)
@@ -319,15 +333,18 @@ static uint64_t *unrecorded_cell(metric_series *s, uint32_t shard)
 {
     uint32_t words = s->metric->cell_bytes / 8;
     size_t bytes = ((size_t)words * 8 + 63) & ~(size_t)63;
+    bool exponential = s->metric->kind == RECORDER_EXPONENTIAL;
     private_cell *p = calloc(1, sizeof(*p) + (size_t)words * 8);
-    uint64_t *cell = p ? aligned_alloc(64, bytes) : NULL;
+    uint64_t *cell = p ? aligned_alloc(64, exponential ? 2 * bytes : bytes) : NULL;
     if (!cell) {
         free(p);
         return NULL;
     }
-    memset(cell, 0, bytes);
-    if (s->metric->kind == RECORDER_EXPONENTIAL)
+    memset(cell, 0, exponential ? 2 * bytes : bytes);
+    if (exponential) {
         ((recorder_exp_cell *)cell)->is_shared = 1;
+        ((recorder_exp_cell *)cell)->negative = (int64_t)bytes; /* the second half */
+    }
     p->series = s;
     p->words = words;
     p->shard = shard;
@@ -337,16 +354,19 @@ static uint64_t *unrecorded_cell(metric_series *s, uint32_t shard)
     return cell;
 }
 
-static uint64_t *make_cell(metric_series *s, uint32_t shard)
+uint64_t *metric_cell_in(metric_series *s, uint32_t shard)
 {
     uint64_t *cell = atomic_load(&s->cell[shard]);
     if (cell)
         return cell;
     cell = metric_is_attached() ? recorded_cell(s, shard) : unrecorded_cell(s, shard);
-    if (cell)
-        atomic_store_explicit(&s->cell[shard], cell, memory_order_release);
-    else
+    if (!cell) {
         metric_count_dropped(METRIC_DROP_FULL);
+        return NULL;
+    }
+    if (s->expired)
+        metric_revive(s);
+    atomic_store_explicit(&s->cell[shard], cell, memory_order_release);
     return cell;
 }
 
@@ -358,7 +378,7 @@ uint64_t *metric_cell_slow(metric_series *s)
         return NULL;
     }
     uint32_t shard = s->metric->kind == RECORDER_GAUGE ? 1 : metric_thread_shard;
-    uint64_t *cell = make_cell(s, shard);
+    uint64_t *cell = metric_cell_in(s, shard);
     metric_unlock();
     return cell;
 }
@@ -367,7 +387,7 @@ uint64_t *metric_cell_shared(metric_series *s)
 {
     if (!metric_lock())
         return NULL;
-    uint64_t *cell = make_cell(s, METRIC_FOLD_SHARD);
+    uint64_t *cell = metric_cell_in(s, METRIC_FOLD_SHARD);
     metric_unlock();
     return cell;
 }
@@ -377,8 +397,10 @@ uint64_t *metric_cell_shared(metric_series *s)
 void metric_series_detach(metric *m)
 {
     m->row = NULL;
+    metric_retired_forget();
     for (metric_series *s = m->series; s; s = s->next) {
         s->row = NULL;
+        s->changed_ns = 0;
         for (uint32_t i = 0; i <= METRIC_SHARDS; i++)
             atomic_store_explicit(&s->cell[i], NULL, memory_order_release);
         atomic_store_explicit(&s->exemplars, NULL, memory_order_release);
@@ -414,7 +436,7 @@ static double f64_of(uint64_t bits)
     return v;
 }
 
-static void add_words(uint64_t *cell, const metric *m, const uint64_t *now, const uint64_t *folded,
+void metric_add_words(uint64_t *cell, const metric *m, const uint64_t *now, const uint64_t *folded,
                       uint32_t words)
 {
     uint32_t f64_word = m->kind == RECORDER_HISTOGRAM ? 0 : 1;
@@ -442,14 +464,14 @@ static void fold_one(private_cell *p)
         now[i] = __atomic_load_n(&p->cell[i], __ATOMIC_RELAXED);
     if (memcmp(now, p->folded, (size_t)p->words * 8) == 0)
         return;
-    uint64_t *cell = make_cell(p->series, m->kind == RECORDER_GAUGE ? 1 : METRIC_FOLD_SHARD);
+    uint64_t *cell = metric_cell_in(p->series, m->kind == RECORDER_GAUGE ? 1 : METRIC_FOLD_SHARD);
     if (!cell)
         return;
     if (m->kind == RECORDER_GAUGE)
         for (uint32_t i = 0; i < p->words; i++)
             __atomic_store_n(&cell[i], now[i], __ATOMIC_RELAXED);
     else
-        add_words(cell, m, now, p->folded, p->words);
+        metric_add_words(cell, m, now, p->folded, p->words);
     memcpy(p->folded, now, (size_t)p->words * 8);
 }
 
@@ -457,8 +479,8 @@ static void fold_exponential(private_cell *p)
 {
     recorder_exp_cell *from = (recorder_exp_cell *)p->cell;
     uint64_t *to = NULL;
-    if (from->state || from->zeroes || from->negative)
-        to = make_cell(p->series, METRIC_FOLD_SHARD);
+    if (metric_exp_is_used(from))
+        to = metric_cell_in(p->series, METRIC_FOLD_SHARD);
     if (to)
         metric_exp_move((recorder_exp_cell *)to, from, p->series->metric);
 }

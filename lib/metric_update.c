@@ -115,7 +115,7 @@ static inline void gauge_set(metric_series *s, double v)
     if (UNLIKELY(!cell))
         return;
     __atomic_store_n(&cell[0], as_bits(v), __ATOMIC_RELAXED);
-    __atomic_store_n(&cell[1], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&cell[1], 1 | METRIC_GAUGE_TOUCHED, __ATOMIC_RELAXED);
 }
 
 static inline void gauge_add(metric_series *s, double v)
@@ -124,7 +124,7 @@ static inline void gauge_add(metric_series *s, double v)
     if (UNLIKELY(!cell))
         return;
     add_f64(&cell[0], v, false);
-    __atomic_store_n(&cell[1], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&cell[1], 1 | METRIC_GAUGE_TOUCHED, __ATOMIC_RELAXED);
 }
 
 void sonde_bound_gauge_set_f64(sonde_bound_gauge *g, double v)
