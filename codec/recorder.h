@@ -103,6 +103,9 @@ const redact_rules *recorder_redact_rules(const recorder_reader *r);
 /* ---- what was dropped ---- */
 
 uint64_t recorder_drops(recorder_reader *r, signal_kind signal, recorder_drop reason);
+/* Log records or finished spans that were written, drained or not; metrics: 0. Never falls while
+ * the reader is open. Reads the extents that are being written into. */
+uint64_t recorder_written(recorder_reader *r, signal_kind signal);
 const char *recorder_drop_label(recorder_drop reason); /* "recorder_full" */
 /* The drainer's own losses. */
 MUST_USE status recorder_drops_add(recorder_reader *r, signal_kind signal, recorder_drop reason,

@@ -70,6 +70,7 @@ struct recorder_reader {
     uint32_t stream_count;
     uint32_t *heap; /* of stream numbers */
     uint32_t heap_count;
+    uint64_t written[2]; /* what recorder_written last found */
 };
 
 /* ---- recorder_source.c ---- */

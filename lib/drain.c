@@ -4,12 +4,13 @@
 #include "lib/drain_internal.h"
 
 #include "base/clock.h"
+#include "lib/ring.h"
 
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 
-enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500 };
+enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500, ADOPT_EVERY_MS = 10000 };
 
 /* ---- shared by the feeds ---- */
 
@@ -116,6 +117,21 @@ static void adopt(drainer *d)
         source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder), &d->plan);
 }
 
+/* A sibling may have died since. */
+static void adopt_later(drainer *d)
+{
+    char dir[ADOPTED_PATH_MAX];
+    error err;
+    int64_t now = clock_mono_ns();
+    if (d->at_rest || now < d->adopt_due_ns)
+        return;
+    d->adopt_due_ns = now + ADOPT_EVERY_MS * NS_PER_MS;
+    if (recorder_path(d->recorder)[0] &&
+        recorder_directory(d->settings->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK)
+        source_adopt_later(&d->dead, dir, d->settings->service, recorder_path(d->recorder),
+                           &d->plan);
+}
+
 /* What other threads asked for, and what they get told. Returns true when the loop ends. */
 static bool answer_requests(drainer *d)
 {
@@ -159,11 +175,13 @@ static void *drain_run(void *arg)
 {
     drainer *d = arg;
     int wait_ms = WAIT_MIN_MS;
+    ring_never_wait();
     if (d->adopt)
         adopt(d);
     while (!answer_requests(d)) {
         bool more = false;
         recorder_recalibrate(d->recorder);
+        adopt_later(d);
         bool moved = drain_lines_step(d, &more);
         moved = drain_lanes_step(d, &more) || moved;
         finish_dead(d);
@@ -248,6 +266,7 @@ status drainer_start(drainer **ret, const settings *s, recorder *r, bool adopt_d
     d->settings = s;
     d->recorder = r;
     d->adopt = adopt_dead;
+    d->adopt_due_ns = clock_mono_ns() + ADOPT_EVERY_MS * NS_PER_MS;
     d->plan = feed_plan_of(s);
     d->lines.fd = -1;
     d->metrics_due_ns = clock_mono_ns() + s->metric_interval_ms * NS_PER_MS;

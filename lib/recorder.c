@@ -106,6 +106,7 @@ status recorder_open(recorder **ret, const recorder_options *options, error *err
     }
     r->rings = rings;
     r->fd = -1;
+    r->full_wait_ms = options->full_wait_ms;
     random_seed(&r->id, sizeof(r->id));
     if (err)
         *err = (error){ .code = STATUS_OK };
@@ -186,6 +187,17 @@ void recorder_count_drop(recorder *r, signal_kind signal, recorder_drop reason, 
                               memory_order_relaxed);
 }
 
+uint64_t recorder_count_written(const recorder *r, signal_kind signal)
+{
+    uint64_t sum = 0, count = atomic_load(atomic_u64(&r->header->ring_count));
+    if (signal == SIGNAL_METRICS)
+        return 0;
+    for (uint64_t i = 0; i < MIN(count, (uint64_t)RECORDER_RINGS_MAX); i++)
+        sum += atomic_load_explicit(&r->rings[i].written[signal == SIGNAL_TRACES],
+                                    memory_order_relaxed);
+    return sum;
+}
+
 uint64_t recorder_ticks(void)
 {
     return tsc_now();
@@ -216,6 +228,7 @@ void recorder_reclaim(recorder *r)
             !atomic_compare_exchange_strong(&g->owned, &free_ring, 1))
             continue;
         if (g->at && read_by_all(r, g)) {
+            ring_note_written(r, g);
             recorder_unclaim(r, g->block, g->blocks);
             g->at = g->end = g->base = NULL;
         }

@@ -22,6 +22,8 @@ typedef struct {
     size_t bytes;         /* 0: 16 MiB; at least 256 KiB, at most 1 GiB */
     const attr *resource; /* process.pid and service.instance.id are added where missing */
     size_t resource_count;
+    /* How long a call that meets a full recorder waits for room; 0: it drops its record. */
+    uint32_t full_wait_ms;
     str redact_values; /* rules that readers apply to values, as redact_rules_init takes them */
     str redact_keys;   /* more keys that name secrets; at most 2 KiB with the rules */
 } recorder_options;
@@ -48,6 +50,9 @@ MUST_USE status recorder_open_reader(recorder *r, recorder_reader **ret,
 
 /* (S) Counts n lost items. */
 void recorder_count_drop(recorder *r, signal_kind signal, recorder_drop reason, uint64_t n);
+
+/* Log records or finished spans written so far, as of now; metrics: 0. */
+uint64_t recorder_count_written(const recorder *r, signal_kind signal);
 
 /* (S) Append-only zeroed memory in the file, on a multiple of 64, never moved or freed; bytes up to
  * 1 MiB. *ret_offset is its place in the file. NULL when the recorder is full. */

@@ -2,9 +2,12 @@
 /* Rings and their extents: acquire, release, extend. No locks; safe in signal handlers. */
 #include "lib/ring.h"
 
+#include "base/clock.h"
 #include "lib/recorder_internal.h"
+#include "lib/state_thread.h"
 #include "lib/tsc.h"
 
+#include <errno.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +44,20 @@ static void ring_adopt(recorder *r, ring *g)
     row->tid = (int32_t)syscall(SYS_gettid);
     prctl(PR_GET_NAME, row->thread);
     atomic_store_explicit(atomic_u32(&row->state), 1, memory_order_release);
+}
+
+/* A reader that meets the row in the middle of this tells by the index. */
+void ring_note_written(recorder *r, const ring *g)
+{
+    recorder_ring_row *row = ring_row(r, g->id);
+    if (!row)
+        return;
+    atomic_store_explicit(atomic_u64(&row->counted_index), UINT64_MAX, memory_order_release);
+    for (int i = 0; i < 2; i++)
+        atomic_store_explicit(atomic_u64(&row->written[i]),
+                              atomic_load_explicit(&g->written[i], memory_order_relaxed),
+                              memory_order_release);
+    atomic_store_explicit(atomic_u64(&row->counted_index), g->next_index, memory_order_release);
 }
 
 ring *ring_acquire(recorder *r)
@@ -87,15 +104,50 @@ static uint32_t blocks_wanted(const ring *g, uint64_t now, size_t need)
     return MAX(least, wanted);
 }
 
+static __thread bool never_waits __attribute__((tls_model("initial-exec")));
+
+void ring_never_wait(void)
+{
+    never_waits = true;
+}
+
+/* A signal handler that interrupted a writer has a borrowed ring. It must not wait: the thread
+ * below it may be the drainer's, or hold what the drainer needs. */
+static bool may_wait(const recorder *r, const ring *g)
+{
+    return r->full_wait_ms && !never_waits && g == thread_get()->ring;
+}
+
+/* Polls for room, 50 us at first and 2 ms at last apart. */
+static uint32_t claim_waiting(recorder *r, uint32_t count)
+{
+    int saved = errno;
+    uint32_t block = UINT32_MAX;
+    int64_t pause_ns = 50 * NS_PER_US;
+    int64_t end_ns = clock_mono_ns() + (int64_t)r->full_wait_ms * NS_PER_MS;
+    while (block == UINT32_MAX && clock_mono_ns() < end_ns && !atomic_load(&r->closed)) {
+        nanosleep(&(struct timespec){ .tv_nsec = pause_ns }, NULL);
+        pause_ns = MIN(pause_ns * 2, 2 * NS_PER_MS);
+        block = recorder_claim(r, count);
+    }
+    errno = saved;
+    return block;
+}
+
 bool ring_extend(recorder *r, ring *g, size_t need)
 {
     uint64_t now = tsc_now();
-    if (g->retry_ticks && now - g->retry_ticks < RETRY_TICKS)
+    bool waits = may_wait(r, g);
+    if (!waits && g->retry_ticks && now - g->retry_ticks < RETRY_TICKS)
         return false;
     uint32_t count = blocks_wanted(g, now, need);
     uint32_t block = recorder_claim(r, count);
     if (block == UINT32_MAX && count > 1 && need + sizeof(recorder_extent) + 16 <= KiB(16))
         block = recorder_claim(r, count = 1);
+    if (block == UINT32_MAX && waits) {
+        block = claim_waiting(r, count);
+        now = tsc_now();
+    }
     if (block == UINT32_MAX) {
         g->retry_ticks = now | 1;
         return false;
@@ -110,6 +162,7 @@ bool ring_extend(recorder *r, ring *g, size_t need)
                                                   .taken_ticks = now };
     atomic_store_explicit(atomic_u64(base + sizeof(recorder_extent)), 0, memory_order_relaxed);
     recorder_publish(r, block, count, RECORDER_EXTENT, g->id, g->next_index);
+    ring_note_written(r, g);
     if (g->at) {
         uint32_t check = recorder_check(g->id, g->index, (uint32_t)(g->at - g->base));
         atomic_store_explicit(atomic_u64(g->at), recorder_record_word(8, RECORDER_NEXT, check),

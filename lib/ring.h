@@ -21,10 +21,13 @@ typedef struct ring {
     _Atomic uint32_t owned;
     uint64_t taken_ticks;
     uint64_t retry_ticks; /* the recorder was full: not before this */
+    _Atomic uint64_t written[2]; /* records so far: logs, spans */
 } ring;
 
 /* A free ring, or NULL and a counted drop. */
 ring *ring_acquire(recorder *r);
+/* (S) The calling thread never waits for room: it is the one that makes it. */
+void ring_never_wait(void);
 void ring_release(ring *g);
 /* Goes on to a new extent in which `need` bytes fit; false when the recorder is full. */
 bool ring_extend(recorder *r, ring *g, size_t need);
@@ -52,6 +55,12 @@ static inline void ring_commit(ring *g, size_t size, recorder_record_kind kind)
     atomic_store_explicit((_Atomic uint64_t *)record,
                           recorder_record_word((uint32_t)size, kind, check), memory_order_release);
     g->at = record + size;
+    _Atomic uint64_t *written = &g->written[kind == RECORDER_SPAN];
+    atomic_store_explicit(written, atomic_load_explicit(written, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
+
+/* Notes in the ring's row how many records stand before its next extent. */
+void ring_note_written(recorder *r, const ring *g);
 
 #endif

@@ -86,6 +86,7 @@ static status open_recorder(const settings *s, error *err)
                                  .bytes = s->recorder_bytes,
                                  .resource = s->resource.items,
                                  .resource_count = s->resource.count,
+                                 .full_wait_ms = s->full_wait_ms,
                                  .redact_values = s->redact_values,
                                  .redact_keys = s->redact_keys };
     redact_configure(s->redact_values, s->redact_keys);
