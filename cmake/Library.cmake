@@ -1,5 +1,6 @@
 # libsonde: lib/ with base/ and codec/ inside. Only sonde_* symbols leave it.
 file(GLOB_RECURSE lib_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/lib/*.c)
+list(FILTER lib_sources EXCLUDE REGEX "/lib/heap/")
 if(NOT lib_sources)
   return()
 endif()

@@ -13,8 +13,10 @@
  * "[::1]:9464". Port 0 lets the system choose. False when it is none of these. */
 bool admin_parse_addr(str text, struct sockaddr_storage *ret, socklen_t *ret_size);
 
-/* A failure costs a line on stderr, and the program runs on without the port. */
-void admin_start(str addr);
+/* Addresses with commas between them, at most ADMIN_ADDRS_MAX. A failure costs a line on stderr,
+ * and the program runs on without the port. */
+#define ADMIN_ADDRS_MAX 8
+void admin_start(str addrs);
 void admin_stop(void);
 /* In the child of a fork: the port stays the parent's. */
 void admin_forked(void);

@@ -4,6 +4,7 @@
 #include "sonde/start.h"
 
 #include "lib/admin.h"
+#include "lib/debug.h"
 #include "lib/db.h"
 #include "lib/drain.h"
 #include "lib/export.h"
@@ -121,6 +122,7 @@ static status start_locked(const sonde_options *options, error *err)
     lib.drainer = NULL;
     lib.pid = getpid();
     health_configure(&o->health, s->version);
+    debug_configure(s);
     propagate_configure(s->propagators);
     log_configure(s->log_levels);
     if (s->disabled) {
