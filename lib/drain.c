@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500, ADOPT_EVERY_MS = 10000 };
+enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500, ADOPTIONS_MAX = 256, ADOPT_EVERY_MS = 10000 };
 
 /* ---- shared by the feeds ---- */
 
@@ -109,12 +109,16 @@ static void finish_dead(drainer *d)
     }
 }
 
+/* Some at a time, and again when those are finished, until there is none. */
 static void adopt(drainer *d)
 {
     char dir[ADOPTED_PATH_MAX];
     error err;
+    unsigned found = 0;
     if (recorder_directory(d->settings->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK)
-        source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder), &d->plan);
+        found = source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder),
+                             &d->plan);
+    d->adoptions_left = found ? d->adoptions_left - 1 : 0;
 }
 
 /* A sibling may have died since. */
@@ -143,7 +147,8 @@ static bool answer_requests(drainer *d)
         d->empty = d->at_rest;
         pthread_cond_broadcast(&d->changed);
     }
-    if (d->at_rest && (d->empty || clock_mono_ns() >= d->stop_deadline_ns))
+    bool all = d->empty && !d->dead && d->adoptions_left == 0;
+    if (d->at_rest && (all || clock_mono_ns() >= d->stop_deadline_ns))
         end = true;
     if (d->stop && !d->at_rest) {
         d->at_rest = true;
@@ -176,10 +181,10 @@ static void *drain_run(void *arg)
     drainer *d = arg;
     int wait_ms = WAIT_MIN_MS;
     ring_never_wait();
-    if (d->adopt)
-        adopt(d);
     while (!answer_requests(d)) {
         bool more = false;
+        if (!d->dead && d->adoptions_left)
+            adopt(d);
         recorder_recalibrate(d->recorder);
         adopt_later(d);
         bool moved = drain_lines_step(d, &more);
@@ -265,7 +270,7 @@ status drainer_start(drainer **ret, const settings *s, recorder *r, bool adopt_d
     pthread_mutex_init(&d->lock, NULL);
     d->settings = s;
     d->recorder = r;
-    d->adopt = adopt_dead;
+    d->adoptions_left = adopt_dead ? ADOPTIONS_MAX : 0;
     d->adopt_due_ns = clock_mono_ns() + ADOPT_EVERY_MS * NS_PER_MS;
     d->plan = feed_plan_of(s);
     d->lines.fd = -1;
