@@ -4,6 +4,7 @@
 #include "sonde/error.h"
 
 #include "lib/http.h"
+#include "lib/redact.h"
 #include "lib/site.h"
 #include "sonde/context.h"
 #include "sonde/log.h"
@@ -96,7 +97,7 @@ static void put_clean(json_writer *w, str text, size_t most)
 {
     buf clean;
     buf_init(&clean, 4 * TEXT_MOST + 64);
-    redact_to_buf(redact_rules_all(), cut_text(text, most), &clean);
+    redact_to_buf(redact_current(), cut_text(text, most), &clean);
     json_str(w, buf_view(&clean));
     buf_done(&clean);
 }

@@ -4,6 +4,7 @@
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "cmd/table.h"
+#include "cmd/trace_curl.h"
 #include "cmd/trace_print.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@ typedef struct {
     const char *id;
     const char *addr;
     bool json;
+    bool curl;
     bool help;
 } trace_options;
 
@@ -23,6 +25,8 @@ static void print_help(void)
          "Prints the trace that a trace id, request id or job id belongs to:\n"
          "  sonde trace 4bf92f3577b34da6a3ce929d0e0e4736\n\n"
          "  -o FORMAT    text or json (text)\n"
+         "  --curl       the curl command that repeats each failed request of the trace; what was\n"
+         "               redacted is a placeholder\n"
          "  --addr URL   the server ($SONDE_ADDR, else " CLIENT_DEFAULT_ADDRESS ")\n"
          "  --help       print this");
 }
@@ -37,6 +41,8 @@ static status parse_options(trace_options *o, int argc, char **argv, error *err)
             return fail(err, STATUS_INVALID, "%s wants a value", a);
         if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0)
             o->help = true;
+        else if (strcmp(a, "--curl") == 0)
+            o->curl = true;
         else if (strcmp(a, "--addr") == 0)
             o->addr = argv[++i];
         else if (strcmp(a, "-o") == 0) {
@@ -51,6 +57,8 @@ static status parse_options(trace_options *o, int argc, char **argv, error *err)
         else
             o->id = a;
     }
+    if (o->curl && o->json)
+        return fail(err, STATUS_INVALID, "--curl and -o json: use one of them");
     if (!o->help && !o->id)
         return fail(err, STATUS_INVALID, "usage: sonde trace ID; see --help");
     return STATUS_OK;
@@ -88,7 +96,14 @@ static status show(const trace_options *o, str id, arena *a, buf *out, error *er
         return STATUS_OK;
     }
     values traces = json_items(json_member(&answer, "data"));
-    for (uint32_t i = 0; i < traces.count; i++)
+    uint32_t requests = 0;
+    for (uint32_t i = 0; i < traces.count && o->curl; i++)
+        requests += trace_curl(&traces.items[i], out);
+    if (o->curl && !requests)
+        return fail(err, STATUS_NOT_FOUND,
+                    "the trace keeps no request: a service that uses sonde_http_begin keeps those "
+                    "that it answers with status 500 and above, or with an error envelope");
+    for (uint32_t i = 0; i < traces.count && !o->curl; i++)
         if (!trace_print(&style, &traces.items[i], a, out))
             return fail(err, STATUS_NO_MEMORY, "no memory for the trace");
     return STATUS_OK;
