@@ -230,14 +230,9 @@ static void drainer_free(drainer *d)
 static status open_sinks(drainer *d, error *err)
 {
     const settings *s = d->settings;
-    error why;
-    if (line_sink_init(&d->lines, s->log_output, s->log_path, s->log_rotate_bytes,
-                       s->log_rotate_keep, &why) != STATUS_OK) {
-        lib_warn("log lines go to stderr: %s", why.message);
-        line_sink_done(&d->lines);
-        if (line_sink_init(&d->lines, LOG_TO_STDERR, STR_EMPTY, 0, 0, err) != STATUS_OK)
-            return err->code;
-    }
+    status st = drain_lines_open(d, err);
+    if (st != STATUS_OK)
+        return st;
     bool remote = false;
     for (lane_id i = 0; i < LANE_COUNT; i++)
         remote = remote || lane_wanted(s, i);

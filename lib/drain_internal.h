@@ -5,6 +5,7 @@
 #ifndef SONDE_LIB_DRAIN_INTERNAL_H
 #define SONDE_LIB_DRAIN_INTERNAL_H
 
+#include "codec/log_format.h"
 #include "lib/drain.h"
 #include "lib/drain_source.h"
 #include "lib/export.h"
@@ -32,6 +33,9 @@ struct drainer {
     source *own;
     source *dead; /* list */
     line_sink lines;
+    log_format format; /* of log lines */
+    bool colour;
+    int64_t lines_room_check_ns; /* monotonic, like room_check_ns, for the lines */
     source *lines_owner; /* whose rows are pending in `lines` */
     uint32_t lines_rows;
     exporter *exporter; /* NULL: nothing goes over the network */
@@ -61,6 +65,7 @@ struct drainer {
 
 /* Each returns true when it moved something. *ret_more is set when it should be called again at
  * once. */
+MUST_USE status drain_lines_open(drainer *d, error *err);
 bool drain_lines_step(drainer *d, bool *ret_more);
 bool drain_lanes_step(drainer *d, bool *ret_more);
 void drain_lane_done(void *user, lane_id lane, const export_result *result);

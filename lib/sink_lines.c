@@ -14,6 +14,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* When the open file was made, wall clock; now, where that is not known. */
+static int64_t born_ns(int fd)
+{
+    struct statx about;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &about) == 0 && about.stx_mask & STATX_BTIME)
+        return about.stx_btime.tv_sec * NS_PER_S + about.stx_btime.tv_nsec;
+    return clock_now_ns();
+}
+
 static status file_open(line_sink *s, error *err)
 {
     struct stat about;
@@ -22,18 +31,20 @@ static status file_open(line_sink *s, error *err)
         return fail_errno(err, errno, "the log file %s cannot be opened", s->path);
     s->file_bytes = fstat(s->fd, &about) == 0 ? (uint64_t)about.st_size : 0;
     s->checked_ns = clock_mono_ns();
+    s->born_ns = s->file_bytes ? born_ns(s->fd) : clock_now_ns();
     return STATUS_OK;
 }
 
-status line_sink_init(line_sink *s, log_output_kind kind, str path, uint64_t rotate_bytes,
-                      uint32_t rotate_keep, error *err)
+status line_sink_init(line_sink *s, const line_sink_options *options, error *err)
 {
+    log_output_kind kind = options->kind;
     *s = (line_sink){ .kind = kind, .fd = -1 };
     buf_init(&s->pending, LINES_PENDING_MAX);
     if (kind == LOG_TO_FILE) {
-        s->rotate_bytes = rotate_bytes;
-        s->rotate_keep = rotate_keep;
-        s->path = strndup(path.ptr, path.len);
+        s->rotate_bytes = options->rotate_bytes;
+        s->rotate_age_ns = options->rotate_age_s * NS_PER_S;
+        s->rotate_keep = options->rotate_keep;
+        s->path = strndup(options->path.ptr, options->path.len);
         if (!s->path)
             return fail(err, STATUS_NO_MEMORY, "no memory for the log file's name");
         return file_open(s, err);
@@ -100,6 +111,18 @@ static void follow_rename(line_sink *s)
         s->fd = old;
 }
 
+/* An empty file does not get old: it begins with its first line. */
+static void rotate_old(line_sink *s)
+{
+    if (!s->rotate_age_ns || s->written == s->pending.len)
+        return;
+    int64_t now = clock_now_ns();
+    if (!s->file_bytes)
+        s->born_ns = now;
+    else if (now - s->born_ns >= s->rotate_age_ns)
+        rotate(s);
+}
+
 /* The longest prefix of whole lines within `limit`; of a longer line, its first `limit` bytes. */
 static str whole_lines(str text, size_t limit)
 {
@@ -127,6 +150,7 @@ static lines_progress gone(line_sink *s)
 {
     buf_clear(&s->pending);
     s->written = 0;
+    s->in_line = false;
     if (s->kind != LOG_TO_FILE)
         s->fd = -1;
     return LINES_GONE;
@@ -136,8 +160,11 @@ lines_progress line_sink_step(line_sink *s)
 {
     if (s->fd < 0)
         return gone(s);
-    if (s->kind == LOG_TO_FILE)
+    if (s->kind == LOG_TO_FILE) {
         follow_rename(s);
+        if (!s->in_line)
+            rotate_old(s);
+    }
     while (s->written < s->pending.len) {
         struct pollfd ready = { .fd = s->fd, .events = POLLOUT };
         if (s->is_pipe && poll(&ready, 1, 0) == 0)
@@ -157,8 +184,23 @@ lines_progress line_sink_step(line_sink *s)
         s->warned = false;
         s->written += (size_t)n;
         s->file_bytes += (size_t)n;
+        s->in_line = piece.ptr[n - 1] != '\n';
     }
     buf_clear(&s->pending);
     s->written = 0;
     return LINES_DONE;
+}
+
+uint32_t line_sink_forget(line_sink *s)
+{
+    uint32_t forgotten = 0;
+    size_t keep = s->written;
+    if (s->in_line) {
+        const char *end = memchr(s->pending.ptr + keep, '\n', s->pending.len - keep);
+        keep = end ? (size_t)(end - s->pending.ptr) + 1 : s->pending.len;
+    }
+    for (size_t i = keep; i < s->pending.len; i++)
+        forgotten += s->pending.ptr[i] == '\n';
+    s->pending.len = keep;
+    return forgotten;
 }

@@ -40,7 +40,13 @@ static line_sink open_file(uint64_t rotate_bytes, uint32_t keep)
 {
     line_sink s;
     error err;
-    assert_int_equal(line_sink_init(&s, LOG_TO_FILE, str_c(path), rotate_bytes, keep, &err), 0);
+    assert_int_equal(line_sink_init(&s,
+                                    &(line_sink_options){ .kind = LOG_TO_FILE,
+                                                          .path = str_c(path),
+                                                          .rotate_bytes = rotate_bytes,
+                                                          .rotate_keep = keep },
+                                    &err),
+                     0);
     return s;
 }
 
@@ -114,7 +120,8 @@ static void a_directory_that_is_missing_is_an_error(void **state UNUSED)
 {
     line_sink s;
     error err;
-    status st = line_sink_init(&s, LOG_TO_FILE, STR("/nonexistent/x/y.log"), 0, 0, &err);
+    status st = line_sink_init(
+        &s, &(line_sink_options){ .kind = LOG_TO_FILE, .path = STR("/nonexistent/x/y.log") }, &err);
     assert_int_equal(st, STATUS_NOT_FOUND);
     assert_int_equal(line_sink_step(&s), LINES_GONE);
     line_sink_done(&s);
@@ -126,7 +133,7 @@ static line_sink open_pipe(int fds[2])
     line_sink s;
     error err;
     assert_int_equal(pipe(fds), 0);
-    assert_int_equal(line_sink_init(&s, LOG_TO_STDOUT, STR_EMPTY, 0, 0, &err), 0);
+    assert_int_equal(line_sink_init(&s, &(line_sink_options){ .kind = LOG_TO_STDOUT }, &err), 0);
     s.fd = fds[1];
     s.is_pipe = true;
     return s;
