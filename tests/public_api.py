@@ -257,7 +257,7 @@ static void make_text(const char *how)
 int main(int argc, char **argv)
 {
     pthread_t thread;
-    if (argc < 4)
+    if (argc < 5)
         return 2;
     make_text(argv[1]);
     sonde_options options = bad_options();
@@ -276,7 +276,8 @@ int main(int argc, char **argv)
         if (pthread_create(&thread, NULL, in_thread, NULL) != 0)
             return 2;
         pthread_join(thread, NULL);
-        in_child();
+        if (strcmp(argv[4], "fork") == 0)
+            in_child();
         sonde_stop();
         call_all(); /* after the stop */
     }

@@ -9,19 +9,18 @@ import subprocess
 import pytest
 
 from harness import BUILD
-from native import ENVIRONMENT, compile_program
+from native import ENVIRONMENT, compile_program, library_build
 import public_api
 
 TEXTS = ["null", "one", "empty", "broken", "huge"]
 
 
-@pytest.mark.parametrize("how", TEXTS)
-def test_every_function_takes_it(how, tmp_path):
+def check(how, tmp_path, build, fork):
     source = tmp_path / "calls.c"
     source.write_text(public_api.program(how))
-    program = compile_program(source, tmp_path / "calls", "-Wno-nonnull")
+    program = compile_program(source, tmp_path / "calls", "-Wno-nonnull", build=build)
     lines = tmp_path / "lines"
-    done = subprocess.run([program, how, tmp_path / "recorders", "file:%s" % lines], capture_output=True,
+    done = subprocess.run([program, how, tmp_path / "recorders", "file:%s" % lines, fork], capture_output=True,
                           timeout=60, env=ENVIRONMENT)
     called = done.stderr.decode(errors="replace")
     assert done.returncode == 0 and "done" in done.stdout.decode(), "after %s" % called[-6000:]
@@ -29,6 +28,16 @@ def test_every_function_takes_it(how, tmp_path):
         json.loads(line.decode())  # both strict
     assert subprocess.run(["jq", "-e", ".", lines], stdout=subprocess.DEVNULL).returncode == 0
     assert os.path.getsize(lines) < 50 << 20
+
+
+@pytest.mark.parametrize("how", TEXTS)
+def test_every_function_takes_it(how, tmp_path):
+    check(how, tmp_path, BUILD, "no")
+
+
+@pytest.mark.parametrize("how", TEXTS)
+def test_every_function_takes_it_in_a_child_of_fork(how, tmp_path):
+    check(how, tmp_path, library_build("plain"), "fork")
 
 
 def test_every_exported_function_is_called():

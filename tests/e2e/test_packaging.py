@@ -15,6 +15,7 @@ import subprocess
 import pytest
 
 from harness import BUILD, ROOT
+from native import library_build
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # The C library, whose parts these are, and the loader.
@@ -32,17 +33,11 @@ def readelf(*args):
 
 
 class Package:
-    def __init__(self, where, *options):
-        self.where, self.prefix, build = where, where / "moved/here", where / "build"
-        if shutil.which("ccache"):
-            options += ("-DCMAKE_C_COMPILER_LAUNCHER=ccache",)
-        run("cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-            "-DSONDE_SERVER=OFF", "-DSONDE_EXAMPLES=OFF", "-DSONDE_SANITIZE=", *options)
-        run("cmake", "--build", build)
+    def __init__(self, where, build):
+        self.where, self.prefix, self.build = where, where / "moved/here", build
         run("cmake", "--install", build, "--prefix", where / "first")
         self.prefix.parent.mkdir()
         (where / "first").rename(self.prefix)
-        shutil.rmtree(build)
         self.pkg_config_dir = next(self.prefix.rglob("sonde.pc")).parent
         self.lib = self.pkg_config_dir.parent
         self.shared, self.static = self.lib / "libsonde.so", self.lib / "libsonde.a"
@@ -97,14 +92,14 @@ def check_line(program, lib=None):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     where = tmp_path_factory.mktemp("package")
-    yield Package(where)
+    yield Package(where, library_build("plain"))
     shutil.rmtree(where)
 
 
 @pytest.fixture(scope="module")
 def minimal(tmp_path_factory):
     where = tmp_path_factory.mktemp("minimal")
-    yield Package(where, "-DSONDE_EXPORT=OFF", "-DSONDE_ADMIN=OFF")
+    yield Package(where, library_build("minimal", "-DSONDE_EXPORT=OFF", "-DSONDE_ADMIN=OFF"))
     shutil.rmtree(where)
 
 
