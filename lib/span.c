@@ -8,7 +8,8 @@
 #include "lib/span_sampler.h"
 #include "lib/tsc.h"
 
-#define SCOPE_OFF UINT32_MAX /* entered while the library was off: nothing to restore */
+#define SCOPE_OFF  UINT32_MAX /* `saved.generation`: entered while the library was off */
+#define SLOT_QUIET SLOT_NONE  /* `slot`: an unsampled span below another; the trace is the same */
 
 typedef struct {
     sonde_site *site; /* NULL: `name` names it */
@@ -305,7 +306,7 @@ static void span_finish(writer *w, recorder_span *span, int64_t end_ns)
 
 /* What a thread has current is copied word by word, as it was written: a wider load would wait for
  * the stores before it. */
-enum { CURRENT_WORDS = sizeof(sonde_current_) / 8, CURRENT_BAG = CURRENT_WORDS - 1 };
+enum { CURRENT_WORDS = sizeof(sonde_current_) / 8 };
 
 static inline void copy_words(void *to, const void *from, size_t words)
 {
@@ -377,7 +378,7 @@ static NOINLINE sonde_span_scope *enter_slowly(sonde_span_scope *scope, sonde_si
 {
     writer w;
     scope->span = NULL;
-    scope->generation = 0;
+    scope->generation = scope->slot = 0;
     if (sonde_gate_.level >= GATE_OFF)
         return enter_closed(scope);
     save_current(scope, thread_context());
@@ -392,6 +393,8 @@ static NOINLINE sonde_span_scope *enter_recorded(sonde_span_scope *scope, sonde_
                                                  int kind, const sonde_attr *kvs, size_t count)
 {
     thread_self *t = thread_get();
+    scope->slot = 0;
+    save_current(scope, t);
     t->busy = 1;
     COMPILER_BARRIER();
     writer w = { t, t->ring, t->recorder, t->generation, false };
@@ -409,18 +412,31 @@ sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, i
         return enter_slowly(scope, site, kind, kvs, count);
     scope->span = NULL;
     scope->generation = generation;
-    save_current(scope, t);
-    if (LIKELY((t->current.flags & CONTEXT_SAMPLED) || !context_has_trace(&t->current)) ||
+    uint32_t flags = t->current.flags;
+    if (LIKELY((flags & CONTEXT_SAMPLED) || !context_has_trace(&t->current)) ||
         UNLIKELY(!state_one.sampler.parent_based) || UNLIKELY(state_one.sampler.on_error))
         return enter_recorded(scope, site, kind, kvs, count);
+    scope->slot = SLOT_QUIET;
+    copy_words(scope->saved.span_id, t->current.span_id, 1);
+    set_word(&scope->saved.flags, flags | (uint64_t)t->fork_id << 32);
+    scope->saved.span = t->current.span;
     t->busy = 1;
     COMPILER_BARRIER();
-    set_word(t->current.span_id, ids_next_span(&t->span_ids));
-    set_word(&t->current.flags, t->current.flags & CONTEXT_RANDOM);
-    t->current.span = NULL;
+    set_word(t->current.span_id, ids_next_quiet(&t->span_ids));
     COMPILER_BARRIER();
     t->busy = 0;
+    set_word(&t->current.flags, flags & CONTEXT_RANDOM);
+    t->current.span = NULL;
     return scope;
+}
+
+/* All but the bag, which is the last word and stays. */
+static inline void restore_current(thread_self *t, const sonde_span_scope *scope)
+{
+    if (scope->slot != SLOT_QUIET)
+        copy_words(t->current.trace_id, scope->saved.trace_id, 2);
+    copy_words(t->current.span_id, scope->saved.span_id, 2);
+    t->current.span = scope->saved.span;
 }
 
 /* The thread is inside of another call, or the process is not the one of the start, or the
@@ -432,7 +448,7 @@ static NOINLINE void leave_slowly(sonde_span_scope *scope)
         return;
     thread_self *t = thread_context();
     if (LIKELY(scope->saved.generation == t->fork_id))
-        copy_words(&t->current, &scope->saved, CURRENT_BAG);
+        restore_current(t, scope);
     if (!scope->span || !thread_enter(&w, SIGNAL_TRACES))
         return;
     span_finish(&w, (recorder_span *)scope->span, 0);
@@ -455,7 +471,6 @@ static NOINLINE void leave_recorded(sonde_span_scope *scope, bool shared)
     thread_leave(&w);
 }
 
-/* The bag, which is the last word, stays. */
 void sonde_span_leave_(sonde_span_scope *scope)
 {
     thread_self *t = thread_get();
@@ -465,13 +480,13 @@ void sonde_span_leave_(sonde_span_scope *scope)
         return;
     }
     bool shared = t->current.span != scope->span || (t->current.flags & CONTEXT_SHARED);
-    copy_words(&t->current, &scope->saved, CURRENT_BAG);
+    restore_current(t, scope);
     if (scope->span)
         leave_recorded(scope, shared);
 }
 
-_Static_assert(offsetof(sonde_current_, bag) == (size_t)CURRENT_BAG * 8 && sizeof(void *) == 8,
-               "a current context is words, the bag last");
+_Static_assert(sizeof(void *) == 8 && offsetof(sonde_current_, span) == 32,
+               "what is current in a thread is words");
 
 /* ---- without scopes ---- */
 

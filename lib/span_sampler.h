@@ -6,6 +6,9 @@
 
 #include "lib/state_internal.h"
 
+struct settings;
+state_sampler sampler_from(const struct settings *s);
+
 /* A bucket of tokens that holds burst_ns / interval_ns of them and gets one each interval_ns (the
  * generic cell rate algorithm: one number, the time up to which tokens were taken). */
 bool sampler_take(_Atomic uint64_t *taken_until_ns, uint64_t now_ns, uint64_t interval_ns,

@@ -14,6 +14,7 @@
 #include "lib/metric.h"
 #include "lib/propagate.h"
 #include "lib/redact.h"
+#include "lib/span_sampler.h"
 #include "lib/state.h"
 
 #include <pthread.h>
@@ -30,13 +31,22 @@ static struct {
     drainer *parents; /* in the child of a fork */
 } lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static state_sampler sampler_of(const settings *s)
+/* Whether a server reads this recorder, so that the process needs no thread for it. Private memory
+ * can be read by nobody else. */
+static bool server_drains(const settings *s, const recorder *r)
 {
-    double kept = s->sampler == SAMPLER_ALWAYS_ON    ? 1.0
-                  : s->sampler == SAMPLER_ALWAYS_OFF ? 0.0
-                                                     : s->sampler_ratio;
-    return (state_sampler){ .reject_below = (uint64_t)((1.0 - kept) * (double)STATE_REJECT_ALL),
-                            .parent_based = s->sampler_parent_based };
+    char dir[4096];
+    error err;
+    if (s->drain == DRAIN_THREAD)
+        return false;
+    if (recorder_path(r)[0] == '\0') {
+        if (s->drain == DRAIN_SERVER)
+            lib_warn("no server can read the memory of this process: it has a drainer thread");
+        return false;
+    }
+    return s->drain == DRAIN_SERVER ||
+           (recorder_directory(s->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK &&
+            recorder_server_reads(dir));
 }
 
 static void start_drainer(recorder *r, bool adopt)
@@ -44,6 +54,8 @@ static void start_drainer(recorder *r, bool adopt)
     error err;
     lib.drainer = NULL;
     lib.pid = getpid();
+    if (server_drains(lib.settings, r))
+        return;
     if (drainer_start(&lib.drainer, lib.settings, r, adopt, &err) != STATUS_OK)
         lib_error("nothing is written out until the next start: %s", err.message);
 }
@@ -96,7 +108,7 @@ static status open_recorder(const settings *s, error *err)
         return fail(err, st, "%s", why.message);
     if (recorder_path(r)[0] == '\0')
         lib_warn("what is recorded will not survive a crash of this process: %s", why.message);
-    st = state_enable(r, &options, (sonde_level)s->log_severity, sampler_of(s), err);
+    st = state_enable(r, &options, (sonde_level)s->log_severity, sampler_from(s), err);
     if (st != STATUS_OK) {
         recorder_close(r, true);
         return st;

@@ -3,6 +3,8 @@
 #include "lib/context.h"
 #include "tests/unit/lib/recorder_fixture.h"
 
+#include <pthread.h>
+
 static const attrs *span_attrs(const fixture *f, uint32_t row)
 {
     return &f->spans.spans.attributes[row];
@@ -143,6 +145,85 @@ static void spans_without_scopes_have_options_and_links(void **state)
     assert_int_equal(attrs_get(span_attrs(f, 1), STR("more"))->i64, 2);
 }
 
+static void errors_are_exceptions_and_links_come_late(void **state)
+{
+    fixture *f = *state;
+    sonde_context other = { .flags = CONTEXT_SAMPLED | CONTEXT_REMOTE }, empty = { 0 };
+    memset(other.trace_id, 0x11, 16);
+    memset(other.span_id, 0x22, 8);
+    assert_true(context_put_hidden(&other, CONTEXT_TRACESTATE, STR(""), STR("v=1")));
+    SONDE_SPAN ("pay") {
+        assert_true(sonde_span_is_recording());
+        sonde_span_link(&other, sonde_kv("why", "batch"));
+        sonde_span_link(&empty, sonde_kv("why", "nothing"));
+        sonde_span_error("timeout", "no answer in 3 s", sonde_kv("exception.stacktrace", "pay.c:7"),
+                         sonde_kv("password", "hunter2"));
+    }
+    SONDE_SPAN ("settled") {
+        sonde_span_ok();
+        sonde_span_fail("too late");
+    }
+    assert_false(sonde_span_is_recording());
+    fixture_poll(f);
+    const span_rows *s = &f->spans.spans;
+    const span_event *e = &s->events[0].items[0];
+    assert_int_equal(s->events[0].count, 1);
+    assert_text(e->name, "exception");
+    assert_text(attrs_get_str(&e->attributes, STR("exception.type")), "timeout");
+    assert_text(attrs_get_str(&e->attributes, STR("exception.message")), "no answer in 3 s");
+    assert_text(attrs_get_str(&e->attributes, STR("exception.stacktrace")), "pay.c:7");
+    assert_text(attrs_get_str(&e->attributes, STR("password")), "[REDACTED]");
+    assert_int_equal(s->status[0], SPAN_STATUS_ERROR);
+    assert_text(s->status_message[0], "no answer in 3 s");
+    assert_text(attrs_get_str(span_attrs(f, 0), STR("error.type")), "timeout");
+    assert_int_equal(s->links[0].count, 1);
+    const span_link *link = &s->links[0].items[0];
+    assert_memory_equal(&link->trace, other.trace_id, 16);
+    assert_text(link->trace_state, "v=1");
+    assert_int_equal(link->flags, 0x301);
+    assert_text(attrs_get_str(&link->attributes, STR("why")), "batch");
+    assert_int_equal(s->status[1], SPAN_STATUS_OK);
+}
+
+static void times_may_be_given(void **state)
+{
+    fixture *f = *state;
+    int64_t start = 1700000000000000001, event = start + 5, end = start + 9;
+    sonde_span *span = sonde_span_start("past", &(sonde_span_options){ .start_ns = start });
+    sonde_span_event_at(span, event, "then", NULL, 0);
+    sonde_span_end_at(span, end);
+    span = sonde_span_start("backwards", &(sonde_span_options){ .start_ns = start });
+    sonde_span_end_at(span, start - 100);
+    fixture_poll(f);
+    const span_rows *s = &f->spans.spans;
+    assert_int_equal(s->start_ns[0], start);
+    assert_int_equal(s->events[0].items[0].time_ns, event);
+    assert_int_equal(s->end_ns[0], end);
+    assert_int_equal(s->end_ns[1], start);
+}
+
+static void *edit_elsewhere(void *span)
+{
+    for (int i = 0; i < 200; i++)
+        sonde_span_set_on(span, sonde_kv("n", i));
+    return NULL;
+}
+
+static void a_handle_that_left_its_thread_ends_safely(void **state)
+{
+    fixture *f = *state;
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        SONDE_SPAN ("shared") {
+            assert_int_equal(pthread_create(&thread, NULL, edit_elsewhere, sonde_span_current()),
+                             0);
+        }
+        pthread_join(thread, NULL);
+    }
+    fixture_poll(f);
+    assert_int_equal(f->spans.spans.count, 50);
+}
+
 static void long_streams_go_on_in_further_slots(void **state)
 {
     fixture *f = *state;
@@ -276,6 +357,9 @@ int main(void)
         FIXTURE_TEST(scopes_end_by_return_and_break),
         FIXTURE_TEST(attributes_events_and_status),
         FIXTURE_TEST(spans_without_scopes_have_options_and_links),
+        FIXTURE_TEST(errors_are_exceptions_and_links_come_late),
+        FIXTURE_TEST(times_may_be_given),
+        FIXTURE_TEST(a_handle_that_left_its_thread_ends_safely),
         FIXTURE_TEST(long_streams_go_on_in_further_slots),
         FIXTURE_TEST(what_does_not_fit_into_a_span_is_counted),
         FIXTURE_TEST(open_spans_are_listed_while_the_process_lives),
