@@ -59,4 +59,19 @@ add_custom_command(OUTPUT ${static_lib}
   VERBATIM)
 add_custom_target(sonde_static ALL DEPENDS ${static_lib})
 
+# libsonde_heap.so: samples allocations for /debug/pprof/heap; stands in front of malloc, so it is never
+# built with a sanitizer. Needs glibc.
+include(CheckSymbolExists)
+check_symbol_exists(__GLIBC__ features.h SONDE_HAS_GLIBC)
+if(SONDE_HAS_GLIBC)
+  add_library(sonde_heap SHARED ${CMAKE_SOURCE_DIR}/lib/heap/heap.c ${CMAKE_SOURCE_DIR}/lib/pprof_unwind.c)
+  target_include_directories(sonde_heap PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(sonde_heap PRIVATE _GNU_SOURCE)
+  target_compile_options(sonde_heap PRIVATE -O2 -Wall -Wextra -fvisibility=hidden
+    -fno-omit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc -ftls-model=initial-exec)
+  target_link_libraries(sonde_heap PRIVATE Threads::Threads m ${CMAKE_DL_LIBS})
+  target_link_options(sonde_heap PRIVATE -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,-z,nodelete)
+  set_target_properties(sonde_heap PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
+endif()
+
 include(Install)

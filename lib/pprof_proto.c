@@ -76,7 +76,10 @@ bool pprof_add(pprof_profile *p, const uint64_t *frames, size_t depth, const cha
     str key = str_n(words, (depth + 1) * sizeof(*words));
     uint64_t *found = map_get(&p->by_stack, key);
     if (!found) {
-        key = arena_str(&p->memory, key);
+        void *copy = arena_alloc_aligned(&p->memory, key.len, sizeof(uint64_t));
+        if (copy)
+            memcpy(copy, words, key.len);
+        key.ptr = copy;
         found = key.ptr ? map_put(&p->by_stack, key, p->count, &is_new) : NULL;
         pprof_sample *s = found ? new_sample(p) : NULL;
         if (!s) {
