@@ -48,6 +48,16 @@ recorder_info recorder_reader_info(recorder_reader *r);
  * has it. Nothing to lock in memory: done. */
 MUST_USE status recorder_reader_lock(recorder_reader *r, error *err);
 
+/* For the reader that has the drainer's lock while the process has no drainer of its own: notes
+ * that the process lives, and from time to time what time its clock shows. Call it at each poll
+ * while info.alive. */
+MUST_USE status recorder_reader_calibrate(recorder_reader *r, error *err);
+
+/* A server that reads all recorders of a directory holds a lock on byte 0 of this file in it. */
+#define RECORDER_SERVER_FILE ".sonde-server"
+/* Whether one does now. */
+bool recorder_server_reads(const char *dir);
+
 /* ---- cursors: how far a named sink has read ---- */
 
 typedef struct recorder_cursor recorder_cursor;

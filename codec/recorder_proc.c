@@ -4,6 +4,7 @@
 #include "codec/recorder_proc.h"
 
 #include "base/str.h"
+#include "codec/recorder.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,6 +48,19 @@ bool recorder_boot_id(uint8_t ret[16])
     }
     memset(ret, 0, 16);
     return n == sizeof(hex) && str_from_hex(str_n(hex, n), ret, 16);
+}
+
+bool recorder_server_reads(const char *dir)
+{
+    char path[4096];
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
+    int n = snprintf(path, sizeof(path), "%s/" RECORDER_SERVER_FILE, dir);
+    int fd = n > 0 && (size_t)n < sizeof(path) ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (fd < 0)
+        return false;
+    bool held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(fd);
+    return held;
 }
 
 uint64_t recorder_pid_namespace(void)

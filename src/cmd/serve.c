@@ -72,12 +72,15 @@ static status serve_open(serve *s, error *err)
     s->self.server = s->server;
     s->self.receiver = s->receiver;
     st = listen_all(s, err);
+    if (st == STATUS_OK && s->options.recorders.dir_count)
+        st = recorder_receiver_new(&s->self.recorders, s->store, &s->options.recorders, err);
     return st == STATUS_OK ? http_server_start(s->server, err) : st;
 }
 
 static void serve_close(serve *s)
 {
     http_server_free(s->server);
+    recorder_receiver_free(s->self.recorders);
     api_free(s->api);
     otlp_receiver_free(s->receiver);
     store_close(s->store);

@@ -6,6 +6,7 @@
 
 #include "net/server.h"
 #include "pipeline/otlp.h"
+#include "pipeline/recorder.h"
 #include "store/store.h"
 
 #include <sonde/log.h>
@@ -18,6 +19,7 @@ typedef struct {
     const char *otlp_http;
     int64_t retention_ns;  /* 0: keep everything */
     int64_t seal_after_ns; /* 0: the store's default */
+    recorder_receiver_options recorders;
     bool no_auth;
     const char *features; /* names separated by commas; NULL: none */
     sonde_level log_level;
@@ -33,6 +35,7 @@ typedef struct {
     store *store;
     http_server *server;
     otlp_receiver *receiver;
+    recorder_receiver *recorders; /* NULL: no --recorder */
     atomic_bool stopping; /* not ready any more */
 } serve_self;
 

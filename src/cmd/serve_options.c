@@ -64,6 +64,27 @@ static status set_seal_after(serve_options *o, const char *text, error *err)
     return STATUS_OK;
 }
 
+static status set_recorder(serve_options *o, const char *text, error *err)
+{
+    if (!*text)
+        return fail(err, STATUS_INVALID, "--recorder wants a directory");
+    if (o->recorders.dir_count == RECORDER_DIRS_MAX)
+        return fail(err, STATUS_INVALID, "--recorder %s: at most %d directories", text,
+                    RECORDER_DIRS_MAX);
+    o->recorders.dirs[o->recorders.dir_count++] = text;
+    return STATUS_OK;
+}
+
+static status set_recorder_metrics(serve_options *o, const char *text, error *err)
+{
+    if (!clock_parse_duration(str_c(text), &o->recorders.metric_interval_ns) ||
+        o->recorders.metric_interval_ns < 100 * NS_PER_MS ||
+        o->recorders.metric_interval_ns > 3600 * NS_PER_S)
+        return fail(err, STATUS_INVALID,
+                    "--recorder-metrics %s is no duration from 100ms to 1h; write 15s, 1m", text);
+    return STATUS_OK;
+}
+
 static status set_no_auth(serve_options *o, const char *text, error *err)
 {
     (void)text;
@@ -112,6 +133,10 @@ static const option options[] = {
     { "--http", "ADDR", set_http, "web UI, queries, other ingest (127.0.0.1:4319)" },
     { "--otlp-grpc", "ADDR", set_otlp_grpc, "OTLP over gRPC (127.0.0.1:4317)" },
     { "--otlp-http", "ADDR", set_otlp_http, "OTLP over HTTP (127.0.0.1:4318)" },
+    { "--recorder", "DIR", set_recorder,
+      "read the recorders of programs in this directory; may be repeated" },
+    { "--recorder-metrics", "TIME", set_recorder_metrics,
+      "how often their metrics are read (15s)" },
     { "--retention", "TIME", set_retention, "how long rows are kept; 0: for ever (30d)" },
     { "--seal-after", "TIME", set_seal_after,
       "how long rows stay in memory before they go into a part (60s)" },
@@ -127,7 +152,7 @@ void serve_print_help(void)
          "Receives, stores and queries telemetry until it gets SIGTERM or SIGINT.\n"
          "ADDR is HOST:PORT; port 0 takes a free one, a missing host means all addresses.\n");
     for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        printf("  %-16s %-6s %s\n", options[i].name, options[i].takes ? options[i].takes : "",
+        printf("  %-18s %-6s %s\n", options[i].name, options[i].takes ? options[i].takes : "",
                options[i].help);
 }
 

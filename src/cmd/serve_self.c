@@ -126,6 +126,23 @@ static void write_receiver(page *p, const otlp_receiver *r)
     }
 }
 
+static void write_recorders(page *p, const recorder_receiver *r)
+{
+    recorder_receiver_counts c;
+    if (!r)
+        return;
+    recorder_receiver_get_counts(r, &c);
+    by_signal(p, "sonde_recorder_accepted_items_total", "counter",
+              "Items read from recorders and made durable.", c.received);
+    by_signal(p, "sonde_recorder_refused_items_total", "counter",
+              "Items of recorders that the store refused.", c.refused);
+    single(p, "sonde_recorder_files", "gauge", "Recorders read now.", (double)c.files);
+    single(p, "sonde_recorder_finished_total", "counter",
+           "Recorders of dead processes that were read to their end.", (double)c.finished);
+    single(p, "sonde_recorder_failed_total", "counter",
+           "Times that reading a recorder was put off.", (double)c.failed);
+}
+
 static void write_count(void *user, str listener, const http_route *route, int code, uint64_t count)
 {
     buf *out = user;
@@ -185,6 +202,7 @@ static void handle_metrics(http_exchange *x, void *user)
     buf_lit(p.out, "sonde_build_info{version=\"" SONDE_VERSION "\"} 1\n");
     write_store(&p, self->store);
     write_receiver(&p, self->receiver);
+    write_recorders(&p, self->recorders);
     write_server(&p, self->server);
     write_library(&p);
 }
