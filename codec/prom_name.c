@@ -285,16 +285,17 @@ static int by_name_then_key(const void *a, const void *b)
 
 /* The label name of a key: the key itself when it is one already. ptr NULL without memory; empty
  * when the key gives no name. */
-static str label_name(arena *a, str key)
+static str label_name(arena *a, str key, prom_escaping escaping)
 {
-    bool plain = key.len > 0 && !is_digit(key.ptr[0]) && key.ptr[0] != '_';
+    bool plain =
+        escaping == PROM_UNDERSCORES && key.len > 0 && !is_digit(key.ptr[0]) && key.ptr[0] != '_';
     for (size_t i = 0; plain && i < key.len; i++)
         plain = is_letter_or_digit(key.ptr[i]) || key.ptr[i] == '_';
     if (plain)
         return key;
     buf text;
-    buf_init(&text, key.len + 16);
-    bool named = prom_label_name(&text, key);
+    buf_init(&text, 8 * key.len + 16);
+    bool named = prom_label_name_as(&text, key, escaping);
     str name = STR_EMPTY;
     if (text.failed)
         name.ptr = NULL;
@@ -354,7 +355,7 @@ static bool is_identifying(str key)
 
 /* `list` as labels, with room for `spare` more behind them. */
 static bool labels_of(arena *a, const attrs *list, bool skip_identifying, uint32_t spare,
-                      prom_labels *ret)
+                      prom_escaping escaping, prom_labels *ret)
 {
     raw_label *raw = ARENA_ARRAY(a, raw_label, (size_t)list->count + 1);
     prom_label *items = ARENA_ARRAY(a, prom_label, (size_t)list->count + spare + 1);
@@ -365,7 +366,7 @@ static bool labels_of(arena *a, const attrs *list, bool skip_identifying, uint32
         const attr *x = &list->items[i];
         if (skip_identifying && is_identifying(x->key))
             continue;
-        raw_label l = { x->key, label_name(a, x->key), label_value(a, &x->value) };
+        raw_label l = { x->key, label_name(a, x->key, escaping), label_value(a, &x->value) };
         if (!l.name.ptr || !l.value.ptr)
             return false;
         if (l.name.len > 0)
@@ -434,8 +435,14 @@ bool prom_resource_labels(arena *a, const attrs *resource, prom_labels *ret)
 
 bool prom_point_labels(arena *a, const attrs *point, const prom_labels *resource, prom_labels *ret)
 {
+    return prom_point_labels_as(a, point, resource, PROM_UNDERSCORES, ret);
+}
+
+bool prom_point_labels_as(arena *a, const attrs *point, const prom_labels *resource,
+                          prom_escaping escaping, prom_labels *ret)
+{
     uint32_t extra = resource ? resource->count : 0;
-    if (!labels_of(a, point, false, extra, ret))
+    if (!labels_of(a, point, false, extra, escaping, ret))
         return false;
     for (uint32_t i = 0; i < extra; i++) {
         str name = resource->items[i].name;
@@ -447,7 +454,7 @@ bool prom_point_labels(arena *a, const attrs *point, const prom_labels *resource
 bool prom_target_info(arena *a, const attrs *resource, bool with_job, prom_labels *ret)
 {
     prom_labels from_resource;
-    if (!labels_of(a, resource, true, 2, ret))
+    if (!labels_of(a, resource, true, 2, PROM_UNDERSCORES, ret))
         return false;
     if (!with_job || ret->count == 0)
         return true;

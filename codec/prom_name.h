@@ -17,6 +17,14 @@ typedef enum {
     PROM_SUMMARY,
 } prom_type;
 
+/* What becomes of characters outside [A-Za-z0-9_:] in names: the schemes of Prometheus. */
+typedef enum {
+    PROM_UNDERSCORES,   /* the OTLP rules, below */
+    PROM_ALLOW_UTF8,    /* kept; names that need it are quoted */
+    PROM_ESCAPE_DOTS,   /* "." is "_dot_", "_" is "__" */
+    PROM_ESCAPE_VALUES, /* "U__", and "_2e_" for "." */
+} prom_escaping;
+
 /* A monotonic sum is a counter, any other sum a gauge. */
 prom_type prom_type_of(const batch_metric *m);
 /* "counter", "gauge", "histogram", "summary", "unknown". */
@@ -31,6 +39,14 @@ void prom_unit_name(buf *out, str unit);
 /* Appends a label name: "http.route" gives "http_route", "1st" gives "key_1st", "_x" gives "key_x".
  * False, and nothing appended, when nothing but underscores would be left of another name. */
 bool prom_label_name(buf *out, str key);
+
+/* The same in another escaping: full names with unit and type, characters kept or escaped. */
+bool prom_metric_name_as(buf *out, const batch_metric *m, prom_escaping escaping);
+bool prom_label_name_as(buf *out, str key, prom_escaping escaping);
+/* Appends a name that has all its suffixes. */
+void prom_escape_name(buf *out, str name, prom_escaping escaping);
+/* Needs no quotes: [A-Za-z_:][A-Za-z0-9_:]*. */
+bool prom_name_is_plain(str name);
 
 /* ---- label sets ---- */
 
@@ -52,6 +68,8 @@ bool prom_resource_labels(arena *a, const attrs *resource, prom_labels *ret);
  * point's own, promoted ones do not. Keys that become the same name join their values by ';' in the
  * order of the keys. False without memory. */
 bool prom_point_labels(arena *a, const attrs *point, const prom_labels *resource, prom_labels *ret);
+bool prom_point_labels_as(arena *a, const attrs *point, const prom_labels *resource,
+                          prom_escaping escaping, prom_labels *ret);
 /* Labels of target_info: all attributes but the three of job and instance, which stand beside them
  * when with_job. Empty (count 0) when there is nothing to say. */
 bool prom_target_info(arena *a, const attrs *resource, bool with_job, prom_labels *ret);

@@ -1,42 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The exposition formats, written from a batch. Rows are put in order of family name first, because
- * a family must stand together; within a family they keep the batch's order, so that a series stays
- * at its place from scrape to scrape. Formats: https://prometheus.io/docs/instrumenting/
+/* The text formats, written from a page. Formats: https://prometheus.io/docs/instrumenting/
  * exposition_formats/ and the OpenMetrics specification 1.0. */
 #include "codec/prom_text.h"
 
-#include "codec/prom_name.h"
+#include "codec/prom_page.h"
+#include "codec/prom_protobuf.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* The help text of a metric that has none: linters refuse a family without. */
-#define NO_HELP "No description was given."
-
 typedef struct {
-    str family; /* with "_total" for counters */
-    prom_type type;
-} family_name;
-
-typedef struct {
-    str family;
-    uint32_t row;
-} row_order;
-
-typedef struct {
-    const batch *b;
-    arena arena;
+    prom_page page;
     prom_format format;
-    prom_text_options options;
     buf *out;
-    family_name *families;  /* by metric index */
-    prom_labels *resources; /* by resource index; NULL without resource labels */
-    uint32_t skipped;
 } writer;
 
 static bool is_openmetrics(const writer *w)
 {
-    return w->format != PROM_TEXT_0_0_4;
+    return w->format == PROM_OPENMETRICS_0_0_1 || w->format == PROM_OPENMETRICS_1_0_0;
 }
 
 /* ---- pieces ---- */
@@ -70,11 +51,43 @@ static void add_text(buf *out, str s, bool quotes)
     }
 }
 
+/* Printable ASCII without what must be escaped: most label values. */
+static bool is_plain_text(str s)
+{
+    bool plain = true;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        plain = plain & (c >= ' ') & (c < 0x80) & (c != '"') & (c != '\\');
+    }
+    return plain;
+}
+
+/* In quotes where it must be. */
+static void add_name(buf *out, str name)
+{
+    if (prom_name_is_plain(name)) {
+        buf_str(out, name);
+        return;
+    }
+    buf_char(out, '"');
+    add_text(out, name, true);
+    buf_char(out, '"');
+}
+
 static void add_label(buf *out, bool *first, str name, str text)
 {
     buf_char(out, *first ? '{' : ',');
     *first = false;
-    buf_str(out, name);
+    add_name(out, name);
+    if (is_plain_text(text) && buf_reserve(out, text.len + 3)) {
+        char *at = out->ptr + out->len;
+        *at++ = '=';
+        *at++ = '"';
+        memcpy(at, text.ptr, text.len);
+        at[text.len] = '"';
+        out->len += text.len + 3;
+        return;
+    }
     buf_lit(out, "=\"");
     add_text(out, text, true);
     buf_char(out, '"');
@@ -131,7 +144,7 @@ static void add_exemplar(writer *w, const exemplar *e)
         used += 7 + 16;
     }
     prom_labels more;
-    if (prom_point_labels(&w->arena, &e->filtered_attributes, NULL, &more)) {
+    if (prom_page_attributes(&w->page, &e->filtered_attributes, &more)) {
         size_t extra = 0;
         for (uint32_t i = 0; i < more.count; i++)
             extra += more.items[i].name.len + more.items[i].value.len;
@@ -156,6 +169,7 @@ static void add_exemplar(writer *w, const exemplar *e)
 typedef struct {
     const prom_labels *labels;
     str name;
+    bool is_quoted; /* it has characters outside of the old set */
     const char *suffix;
     const char *extra; /* a label more: "le", "quantile"; or NULL */
     str extra_value;
@@ -165,9 +179,17 @@ typedef struct {
 
 static void begin_sample(writer *w, const sample *s)
 {
-    buf_str(w->out, s->name);
-    buf_str(w->out, str_c(s->suffix));
     bool first = true;
+    if (s->is_quoted) { /* the name stands among the labels */
+        buf_lit(w->out, "{\"");
+        add_text(w->out, s->name, true);
+        buf_str(w->out, str_c(s->suffix));
+        buf_char(w->out, '"');
+        first = false;
+    } else {
+        buf_str(w->out, s->name);
+        buf_str(w->out, str_c(s->suffix));
+    }
     for (uint32_t i = 0; i < s->labels->count; i++)
         if (!s->extra || !str_is(s->labels->items[i].name, s->extra))
             add_label(w->out, &first, s->labels->items[i].name, s->labels->items[i].value);
@@ -180,7 +202,7 @@ static void begin_sample(writer *w, const sample *s)
 
 static void end_sample(writer *w, const sample *s)
 {
-    if (w->options.timestamps && s->time_ns > 0) {
+    if (w->page.options.timestamps && s->time_ns > 0) {
         buf_char(w->out, ' ');
         add_time(w, s->time_ns);
     }
@@ -205,22 +227,9 @@ static void add_sample_u64(writer *w, const sample *s, uint64_t v)
 
 /* ---- points ---- */
 
-/* The newest exemplar with a value in (low, high]. */
-static const exemplar *exemplar_between(const exemplars *list, double low, double high)
-{
-    const exemplar *best = NULL;
-    for (uint32_t i = 0; i < list->count; i++) {
-        const exemplar *e = &list->items[i];
-        double v = e->is_int ? (double)e->i64 : e->f64;
-        if (v > low && v <= high && (!best || e->time_ns >= best->time_ns))
-            best = e;
-    }
-    return best;
-}
-
 static void add_histogram(writer *w, uint32_t row, sample s, const histogram_value *h)
 {
-    const exemplars *list = &w->b->points.exemplars[row];
+    const exemplars *list = &w->page.b->points.exemplars[row];
     uint64_t below = 0;
     double low = -INFINITY;
     s.suffix = "_bucket";
@@ -231,12 +240,12 @@ static void add_histogram(writer *w, uint32_t row, sample s, const histogram_val
         char text[48];
         below += h->buckets[i];
         s.extra_value = bound_text(w, h->bounds[i], text);
-        s.exemplar = exemplar_between(list, low, h->bounds[i]);
+        s.exemplar = prom_exemplar_between(list, low, h->bounds[i]);
         low = h->bounds[i];
         add_sample_u64(w, &s, below);
     }
     s.extra_value = STR("+Inf");
-    s.exemplar = exemplar_between(list, low, INFINITY);
+    s.exemplar = prom_exemplar_between(list, low, INFINITY);
     add_sample_u64(w, &s, h->count);
     s.extra = NULL;
     s.exemplar = NULL;
@@ -265,8 +274,8 @@ static void add_summary(writer *w, sample s, const summary_value *v)
 
 static void add_number(writer *w, uint32_t row, sample s, prom_type type)
 {
-    const point_value *v = &w->b->points.value[row];
-    const exemplars *list = &w->b->points.exemplars[row];
+    const point_value *v = &w->page.b->points.value[row];
+    const exemplars *list = &w->page.b->points.exemplars[row];
     if (type == PROM_COUNTER && list->count > 0)
         s.exemplar = &list->items[list->count - 1];
     begin_sample(w, &s);
@@ -279,18 +288,16 @@ static void add_number(writer *w, uint32_t row, sample s, prom_type type)
 
 static void add_point(writer *w, uint32_t row)
 {
-    const point_rows *p = &w->b->points;
-    const batch_metric *m = &w->b->metrics[p->metric[row]];
-    const family_name *family = &w->families[p->metric[row]];
-    const prom_labels *resource = NULL;
-    if (w->resources)
-        resource = &w->resources[w->b->scopes[m->scope].resource];
+    const point_rows *p = &w->page.b->points;
+    const batch_metric *m = prom_page_metric(&w->page, row);
+    const prom_family *family = prom_page_family(&w->page, row);
     prom_labels labels;
-    if (!prom_point_labels(&w->arena, &p->attributes[row], resource, &labels)) {
+    if (!prom_page_labels(&w->page, row, &labels)) {
         w->out->failed = true;
         return;
     }
-    sample s = { .labels = &labels, .name = family->family, .suffix = "" };
+    sample s = { .labels = &labels, .name = family->name, .suffix = "" };
+    s.is_quoted = w->page.escaping == PROM_ALLOW_UTF8 && !prom_name_is_plain(s.name);
     s.time_ns = p->time_ns[row];
     switch (m->type) {
     case METRIC_HISTOGRAM:
@@ -315,17 +322,19 @@ static void add_point(writer *w, uint32_t row)
 
 static void add_comment(writer *w, const char *keyword, str family, str text)
 {
-    buf_fmt(w->out, "# %s %.*s ", keyword, STR_ARG(family));
+    buf_fmt(w->out, "# %s ", keyword);
+    add_name(w->out, family);
+    buf_char(w->out, ' ');
     add_text(w->out, text, is_openmetrics(w) && keyword[0] == 'H');
     buf_char(w->out, '\n');
 }
 
-static void add_family_head(writer *w, const batch_metric *m, const family_name *f)
+static void add_family_head(writer *w, const batch_metric *m, const prom_family *f)
 {
-    str name = f->family;
+    str name = f->name;
     if (f->type == PROM_COUNTER && is_openmetrics(w) && str_ends(name, STR("_total")))
         name = str_slice(name, 0, name.len - 6);
-    add_comment(w, "HELP", name, m->description.len > 0 ? m->description : STR(NO_HELP));
+    add_comment(w, "HELP", name, m->description.len > 0 ? m->description : STR(PROM_NO_HELP));
     const char *type = prom_type_name(f->type);
     if (f->type == PROM_UNKNOWN && !is_openmetrics(w))
         type = "untyped";
@@ -341,78 +350,12 @@ static void add_family_head(writer *w, const batch_metric *m, const family_name 
     buf_done(&unit);
 }
 
-static int by_family(const void *a, const void *b)
-{
-    const row_order *x = a, *y = b;
-    int c = str_cmp(x->family, y->family);
-    return c != 0 ? c : (x->row > y->row) - (x->row < y->row);
-}
-
-/* The rows that can be shown, in order of family. */
-static row_order *sorted_rows(writer *w, uint32_t *ret_count)
-{
-    const point_rows *p = &w->b->points;
-    row_order *rows = ARENA_ARRAY(&w->arena, row_order, (size_t)p->count + 1);
-    if (!rows)
-        return NULL;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        if (p->flags[i] & POINT_FLAG_NO_RECORDED_VALUE)
-            continue;
-        str family = w->families[p->metric[i]].family;
-        if (family.len > 0)
-            rows[count++] = (row_order){ family, i };
-        else
-            w->skipped++;
-    }
-    if (count > 1)
-        qsort(rows, count, sizeof(rows[0]), by_family);
-    *ret_count = count;
-    return rows;
-}
-
-static bool name_families(writer *w)
-{
-    const batch *b = w->b;
-    w->families = ARENA_ARRAY(&w->arena, family_name, (size_t)b->metric_count + 1);
-    if (!w->families)
-        return false;
-    buf name;
-    buf_init(&name, KiB(64));
-    bool ok = true;
-    for (uint32_t i = 0; i < b->metric_count && ok; i++) {
-        buf_clear(&name);
-        w->families[i].type = prom_type_of(&b->metrics[i]);
-        if (prom_metric_name(&name, &b->metrics[i])) {
-            w->families[i].family = arena_str(&w->arena, buf_view(&name));
-            ok = w->families[i].family.ptr != NULL;
-        }
-    }
-    buf_done(&name);
-    return ok;
-}
-
-static bool label_resources(writer *w)
-{
-    if (!w->options.resource_labels)
-        return true;
-    const batch *b = w->b;
-    w->resources = ARENA_ARRAY(&w->arena, prom_labels, (size_t)b->resource_count + 1);
-    if (!w->resources)
-        return false;
-    for (uint32_t i = 0; i < b->resource_count; i++)
-        if (!prom_resource_labels(&w->arena, &b->resources[i].attributes, &w->resources[i]))
-            return false;
-    return true;
-}
-
 static bool add_target_info(writer *w)
 {
     bool headed = false;
-    for (uint32_t i = 0; i < w->b->resource_count; i++) {
+    for (uint32_t i = 0; i < w->page.b->resource_count; i++) {
         prom_labels labels;
-        if (!prom_target_info(&w->arena, &w->b->resources[i].attributes, w->options.resource_labels,
-                              &labels))
+        if (!prom_page_target(&w->page, i, &labels))
             return false;
         if (labels.count == 0)
             continue;
@@ -430,106 +373,40 @@ static bool add_target_info(writer *w)
 
 static bool write_page(writer *w)
 {
-    uint32_t count = 0;
-    if (!name_families(w) || !label_resources(w))
+    const prom_family *family = NULL;
+    if (w->page.options.target_info && !add_target_info(w))
         return false;
-    row_order *rows = sorted_rows(w, &count);
-    if (!rows || (w->options.target_info && !add_target_info(w)))
-        return false;
-    const family_name *family = NULL;
-    for (uint32_t i = 0; i < count && !w->out->failed; i++) {
-        uint32_t metric = w->b->points.metric[rows[i].row];
-        const family_name *f = &w->families[metric];
-        if (!family || !str_eq(family->family, f->family)) {
-            family = f;
-            add_family_head(w, &w->b->metrics[metric], f);
-        }
-        if (family->type == f->type)
-            add_point(w, rows[i].row);
-        else
-            w->skipped++;
+    for (uint32_t i = 0; i < w->page.row_count && !w->out->failed; i++) {
+        uint32_t row = w->page.rows[i];
+        bool shown;
+        if (prom_page_begins(&w->page, i, &family, &shown))
+            add_family_head(w, prom_page_metric(&w->page, row), family);
+        if (shown)
+            add_point(w, row);
     }
     if (is_openmetrics(w))
         buf_lit(w->out, "# EOF\n");
     return true;
 }
 
-status prom_text_write(const batch *b, prom_format format, const prom_text_options *options,
-                       buf *out, uint32_t *ret_skipped, error *err)
+status prom_write(const batch *b, const prom_choice *choice, const prom_text_options *options,
+                  buf *out, uint32_t *ret_skipped, error *err)
 {
-    writer w = { .b = b, .format = format, .out = out };
-    if (options)
-        w.options = *options;
-    arena_init(&w.arena, 0);
-    bool done = write_page(&w);
-    arena_done(&w.arena);
+    writer w = { .format = choice->format, .out = out };
+    bool done =
+        prom_page_init(&w.page, b, choice->escaping, options) &&
+        (choice->format == PROM_PROTOBUF ? prom_protobuf_page(&w.page, out) : write_page(&w));
+    prom_page_done(&w.page);
     if (ret_skipped)
-        *ret_skipped = w.skipped;
+        *ret_skipped = w.page.skipped;
     if (!done)
         return fail(err, STATUS_NO_MEMORY, "no memory for a metrics page of %u points",
                     b->points.count);
     return buf_check(out, err, "the metrics page");
 }
 
-/* ---- negotiation ---- */
-
-typedef struct {
-    const char *type;
-    const char *version; /* "" when the entry names none */
-    prom_format format;
-} offer;
-
-/* Best first: decides between entries of equal q. */
-static const offer offers[] = {
-    { "application/openmetrics-text", "1.0.0", PROM_OPENMETRICS_1_0_0 },
-    { "application/openmetrics-text", "", PROM_OPENMETRICS_1_0_0 },
-    { "application/openmetrics-text", "0.0.1", PROM_OPENMETRICS_0_0_1 },
-    { "text/plain", "0.0.4", PROM_TEXT_0_0_4 },
-    { "text/plain", "1.0.0", PROM_TEXT_0_0_4 },
-    { "text/plain", "", PROM_TEXT_0_0_4 },
-    { "text/*", "", PROM_TEXT_0_0_4 },
-    { "*/*", "", PROM_TEXT_0_0_4 },
-};
-
-prom_format prom_negotiate(str accept)
+status prom_text_write(const batch *b, prom_format format, const prom_text_options *options,
+                       buf *out, uint32_t *ret_skipped, error *err)
 {
-    double best_q = 0;
-    size_t best = ARRAY_LEN(offers);
-    while (accept.len > 0) {
-        str entry = str_cut(accept, ',', &accept);
-        str parameters;
-        str type = str_trim(str_cut(entry, ';', &parameters));
-        str version = STR_EMPTY;
-        double q = 1;
-        while (parameters.len > 0) {
-            str text;
-            str name = str_trim(str_cut(str_cut(parameters, ';', &parameters), '=', &text));
-            text = str_trim(text);
-            if (str_eq_nocase(name, STR("version")))
-                version = text;
-            else if (str_eq_nocase(name, STR("q")) &&
-                     (!str_to_f64(text, &q) || !(q >= 0 && q <= 1)))
-                q = 0;
-        }
-        for (size_t i = 0; i < ARRAY_LEN(offers); i++)
-            if (str_eq_nocase(type, str_c(offers[i].type)) && str_is(version, offers[i].version) &&
-                (q > best_q || (q > 0 && q == best_q && i < best))) {
-                best_q = q;
-                best = i;
-            }
-    }
-    return best < ARRAY_LEN(offers) ? offers[best].format : PROM_TEXT_0_0_4;
-}
-
-const char *prom_content_type(prom_format f)
-{
-    switch (f) {
-    case PROM_OPENMETRICS_1_0_0:
-        return "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
-    case PROM_OPENMETRICS_0_0_1:
-        return "application/openmetrics-text; version=0.0.1; charset=utf-8";
-    case PROM_TEXT_0_0_4:
-        break;
-    }
-    return "text/plain; version=0.0.4; charset=utf-8";
+    return prom_write(b, &(prom_choice){ .format = format }, options, out, ret_skipped, err);
 }

@@ -29,7 +29,7 @@ void metric_page_forked(void)
 
 /* The batch's resource lives in the reader, which therefore stays open until the page is written.
  */
-static status write_page(batch *b, prom_format format, buf *out, error *err)
+static status write_page(batch *b, const prom_choice *choice, buf *out, error *err)
 {
     static const prom_text_options options = { .target_info = true };
     recorder_reader *reader = NULL;
@@ -41,22 +41,22 @@ static status write_page(batch *b, prom_format format, buf *out, error *err)
     if (st == STATUS_OK && reader)
         st = recorder_metrics_read(reader, b, err);
     if (st == STATUS_OK)
-        st = prom_text_write(b, format, &options, out, NULL, err);
+        st = prom_write(b, choice, &options, out, NULL, err);
     recorder_reader_close(reader);
     return st;
 }
 
 int metric_page(const char *accept, buf *out, const char **ret_type)
 {
-    prom_format format = prom_negotiate(str_c(accept));
+    prom_choice choice = prom_choose(str_c(accept));
     batch b;
     error err;
     batch_init(&b, SIGNAL_METRICS, PAGE_MAX);
     pthread_mutex_lock(&reading);
-    status st = write_page(&b, format, out, &err);
+    status st = write_page(&b, &choice, out, &err);
     pthread_mutex_unlock(&reading);
     batch_done(&b);
-    *ret_type = prom_content_type(format);
+    *ret_type = prom_choice_type(&choice);
     if (st == STATUS_OK)
         return 200;
     buf_clear(out);
