@@ -31,6 +31,24 @@ static struct {
     drainer *parents; /* in the child of a fork */
 } lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* Whether a server reads this recorder, so that the process needs no thread for it. Private memory
+ * can be read by nobody else. */
+static bool server_drains(const settings *s, const recorder *r)
+{
+    char dir[4096];
+    error err;
+    if (s->drain == DRAIN_THREAD)
+        return false;
+    if (recorder_path(r)[0] == '\0') {
+        if (s->drain == DRAIN_SERVER)
+            lib_warn("no server can read the memory of this process: it has a drainer thread");
+        return false;
+    }
+    return s->drain == DRAIN_SERVER ||
+           (recorder_directory(s->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK &&
+            recorder_server_reads(dir));
+}
+
 static void start_drainer(recorder *r, bool adopt)
 {
     error err;
