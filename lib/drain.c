@@ -211,6 +211,7 @@ static void drainer_free(drainer *d)
     if (!d)
         return;
     exporter_free(d->exporter);
+    spool_close(d->spool);
     while (d->dead) {
         source *next = d->dead->next;
         source_close(d->dead);
@@ -236,7 +237,10 @@ static status open_sinks(drainer *d, error *err)
     bool remote = false;
     for (lane_id i = 0; i < LANE_COUNT; i++)
         remote = remote || lane_wanted(s, i);
-    return remote ? exporter_new(&d->exporter, s, drain_lane_done, d, err) : STATUS_OK;
+    if (!remote)
+        return STATUS_OK;
+    drain_spool_open(d);
+    return exporter_new(&d->exporter, s, drain_lane_done, d, err);
 }
 
 /* The program's signal handlers run on its own threads, and SIGPIPE never ends it because of us. */

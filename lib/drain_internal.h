@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the drainer's files share: drain.c (thread and loop), drain_lines.c (JSON lines),
- * drain_lanes.c (over the network). Everything but the part under `lock` belongs to the drainer's
- * thread. */
+ * drain_lanes.c (over the network), drain_room.c (receivers that are away). Everything but the part
+ * under `lock` belongs to the drainer's thread. */
 #ifndef SONDE_LIB_DRAIN_INTERNAL_H
 #define SONDE_LIB_DRAIN_INTERNAL_H
 
@@ -10,6 +10,7 @@
 #include "lib/drain_source.h"
 #include "lib/export.h"
 #include "lib/sink_lines.h"
+#include "lib/spool.h"
 
 #include <pthread.h>
 
@@ -19,9 +20,12 @@
 
 /* What a lane of the exporter is sending. */
 typedef struct {
-    source *owner;  /* NULL: nothing */
-    bool live;      /* open spans of a dead process, which no cursor covers */
-    int64_t due_ns; /* monotonic: next poll, if no flush comes before */
+    source *owner;   /* NULL: nothing */
+    bool live;       /* open spans of a dead process, which no cursor covers */
+    bool spooled;    /* a body from the spool; then there is no owner */
+    bool given_back; /* it is being given up, and its rows will be read again */
+    int64_t sent_ns; /* monotonic: when the body was given to the exporter */
+    int64_t due_ns;  /* monotonic: next poll, if no flush comes before */
 } lane_work;
 
 struct drainer {
@@ -36,10 +40,12 @@ struct drainer {
     log_format format; /* of log lines */
     bool colour;
     int64_t lines_room_check_ns; /* monotonic, like room_check_ns, for the lines */
-    source *lines_owner; /* whose rows are pending in `lines` */
+    source *lines_owner;         /* whose rows are pending in `lines` */
     uint32_t lines_rows;
     exporter *exporter; /* NULL: nothing goes over the network */
     lane_work work[LANE_COUNT];
+    spool *spool;            /* NULL: none */
+    int64_t spool_warned_ns; /* monotonic */
     batch logs, spans, points;
     buf body;
     int64_t metrics_due_ns;       /* monotonic */
@@ -47,9 +53,8 @@ struct drainer {
     int64_t metrics_sent_ns;      /* wall: the newest one that ended, taken or refused */
     int64_t warned_ns;            /* monotonic */
     int64_t room_check_ns;        /* monotonic: next look at how full the recorder is */
-    bool making_room;
-    bool at_rest;          /* the writers were stopped */
-    int64_t pass_since_ns; /* wall: a flush wants everything up to here; 0: none */
+    bool at_rest;                 /* the writers were stopped */
+    int64_t pass_since_ns;        /* wall: a flush wants everything up to here; 0: none */
 
     pthread_t thread;
     pthread_mutex_t lock;
@@ -69,6 +74,19 @@ MUST_USE status drain_lines_open(drainer *d, error *err);
 bool drain_lines_step(drainer *d, bool *ret_more);
 bool drain_lanes_step(drainer *d, bool *ret_more);
 void drain_lane_done(void *user, lane_id lane, const export_result *result);
+
+/* LANE_METRICS has none (FEED_COUNT): its values are cells, not rows. */
+feed drain_feed_of(lane_id lane);
+batch *drain_batch_of(drainer *d, lane_id lane);
+/* The next rows for a lane into its batch. */
+status drain_poll_lane(drainer *d, lane_id lane, source *s, uint32_t max_rows, bool *ret_live,
+                       bool *ret_more, error *err);
+/* Opens the spool where the settings name one; without it the drainer works, and says so. */
+void drain_spool_open(drainer *d);
+/* Sends the oldest body that the spool has for an idle lane. */
+bool drain_spool_send(drainer *d, lane_id lane);
+/* From lanes whose receivers are away to the spool, or to nowhere, when the recorder needs room. */
+void drain_make_room(drainer *d);
 
 /* Everything recorded up to `wall_ns` in the own recorder was taken, by every feed. */
 bool drain_reached(const drainer *d, int64_t wall_ns);

@@ -7,16 +7,13 @@
 #include "base/clock.h"
 #include "codec/recorder_metrics.h"
 #include "codec/span_json.h"
+#include "lib/debug.h"
 #include "lib/metric.h"
 
 /* A lane that has this much waiting does not wait for its schedule. */
 #define EAGER_BYTES KiB(128)
-/* What a record is taken to be where a limit is in records and the recorder counts bytes. */
-#define QUEUE_RECORD_BYTES 256u
-#define ROOM_CHECK_MS      20
 
-/* LANE_METRICS has none: its values are cells, not rows. */
-static feed feed_of(lane_id lane)
+feed drain_feed_of(lane_id lane)
 {
     static const feed feeds[LANE_COUNT] = { [LANE_LOGS] = FEED_LOGS,
                                             [LANE_METRICS] = FEED_COUNT,
@@ -25,18 +22,17 @@ static feed feed_of(lane_id lane)
     return feeds[lane];
 }
 
-static batch *batch_of(drainer *d, lane_id lane)
+batch *drain_batch_of(drainer *d, lane_id lane)
 {
     return lane == LANE_LOGS ? &d->logs : &d->spans;
 }
 
-/* The next rows for a lane into its batch. */
-static status poll_lane(drainer *d, lane_id lane, source *s, uint32_t max_rows, bool *ret_live,
-                        bool *ret_more, error *err)
+status drain_poll_lane(drainer *d, lane_id lane, source *s, uint32_t max_rows, bool *ret_live,
+                       bool *ret_more, error *err)
 {
-    batch *b = batch_of(d, lane);
+    batch *b = drain_batch_of(d, lane);
     batch_clear(b);
-    return source_poll(s, feed_of(lane), d->at_rest, max_rows, lane == LANE_LOGS ? b : NULL,
+    return source_poll(s, drain_feed_of(lane), d->at_rest, max_rows, lane == LANE_LOGS ? b : NULL,
                        lane == LANE_LOGS ? NULL : b, ret_live, ret_more, err);
 }
 
@@ -51,6 +47,10 @@ bool drain_reached(const drainer *d, int64_t wall_ns)
     for (int f = 0; f < FEED_COUNT; f++)
         if (d->own->cursor[f] && d->own->reached_ns[f] < wall_ns)
             return false;
+    for (lane_id i = 0; i < LANE_COUNT; i++)
+        if (i != LANE_METRICS && d->plan.in_use[drain_feed_of(i)] &&
+            (d->work[i].spooled || spool_has(d->spool, i)))
+            return false;
     return d->lines_owner != d->own && d->lines.pending.len == 0 &&
            (!metrics_wanted(d) || d->metrics_sent_ns >= d->pass_since_ns);
 }
@@ -60,19 +60,22 @@ void drain_lane_done(void *user, lane_id lane, const export_result *result)
     drainer *d = user;
     lane_work *w = &d->work[lane];
     source *s = w->owner;
-    if (!s)
-        return;
     w->owner = NULL;
-    if (result->rejected)
-        drain_count_drop(s, lane_signal(lane),
-                         d->making_room ? RECORDER_DROP_SPOOL : RECORDER_DROP_EXPORT,
-                         result->rejected);
+    if (w->spooled) {
+        w->spooled = false;
+        spool_done(d->spool, lane);
+        drain_count_drop(d->own, lane_signal(lane), RECORDER_DROP_EXPORT, result->rejected);
+        return;
+    }
+    if (!s || w->given_back)
+        return;
+    drain_count_drop(s, lane_signal(lane), RECORDER_DROP_EXPORT, result->rejected);
     if (lane == LANE_METRICS) {
         s->metrics_sent = true;
         if (s == d->own)
             d->metrics_sent_ns = d->metrics_collected_ns;
     } else if (!w->live) {
-        drain_commit(s, feed_of(lane));
+        drain_commit(s, drain_feed_of(lane));
     }
 }
 
@@ -83,6 +86,7 @@ static void send_batch(drainer *d, lane_id lane, source *s, const batch *b)
     buf_clear(&d->body);
     status st = exporter_encode(d->exporter, lane, b, &d->body, &err);
     d->work[lane].owner = s;
+    d->work[lane].sent_ns = clock_mono_ns();
     if (st == STATUS_OK)
         st = exporter_send(d->exporter, lane, buf_view(&d->body), batch_row_count(b), &err);
     if (st != STATUS_OK) {
@@ -96,7 +100,7 @@ static void send_batch(drainer *d, lane_id lane, source *s, const batch *b)
 
 static bool lane_is_due(drainer *d, lane_id lane, source *s)
 {
-    feed f = feed_of(lane);
+    feed f = drain_feed_of(lane);
     return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
            clock_mono_ns() >= d->work[lane].due_ns ||
            recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES;
@@ -106,16 +110,19 @@ static bool rows_step(drainer *d, lane_id lane, bool *ret_more)
 {
     error err;
     bool more;
-    feed f = feed_of(lane);
+    feed f = drain_feed_of(lane);
     lane_work *w = &d->work[lane];
     const signal_settings *how = &d->settings->signal[lane_signal(lane)];
-    if (!d->plan.in_use[f] || w->owner || exporter_state(d->exporter, lane) != LANE_IDLE)
+    if (!d->plan.in_use[f] || w->owner || w->spooled ||
+        exporter_state(d->exporter, lane) != LANE_IDLE)
         return false;
+    if (spool_has(d->spool, lane))
+        return drain_spool_send(d, lane);
     source *s = drain_next_source(d, f);
     if (!s || !lane_is_due(d, lane, s))
         return false;
-    batch *b = batch_of(d, lane);
-    status st = poll_lane(d, lane, s, how->batch_max, &w->live, &more, &err);
+    batch *b = drain_batch_of(d, lane);
+    status st = drain_poll_lane(d, lane, s, how->batch_max, &w->live, &more, &err);
     if (st != STATUS_OK)
         drain_read_failed(d, s, f, &err);
     w->due_ns = clock_mono_ns() + (more ? 0 : how->schedule_ms * NS_PER_MS);
@@ -127,6 +134,8 @@ static bool rows_step(drainer *d, lane_id lane, bool *ret_more)
         return false;
     }
     drain_limit_attributes(d->settings, b);
+    if (f == FEED_LOGS && !d->plan.in_use[FEED_LINES])
+        debug_logs_keep(b);
     send_batch(d, lane, s, b);
     return true;
 }
@@ -166,7 +175,8 @@ static bool metrics_step(drainer *d)
     lane_state state = otlp ? exporter_state(d->exporter, LANE_METRICS) : LANE_IDLE;
     if (!metrics_wanted(d) || state == LANE_SENDING)
         return false;
-    for (source *s = d->dead; s && !w->owner && !d->at_rest; s = s->next)
+    /* At rest the own ones go first. */
+    for (source *s = d->dead; s && !w->owner && (!d->at_rest || d->empty); s = s->next)
         if (!s->metrics_sent) {
             send_metrics(d, s);
             return true;
@@ -183,44 +193,6 @@ static bool metrics_step(drainer *d)
     return true;
 }
 
-/* ---- a receiver that is away for too long ---- */
-
-/* Bytes that a lane may leave unread while its receiver is away: what the configured queue size
- * comes to, else half of a recorder that is three quarters full. 0: no limit now. */
-static uint64_t queue_bytes(drainer *d, lane_id lane)
-{
-    uint32_t records = d->settings->signal[lane_signal(lane)].queue_max;
-    uint64_t capacity = d->own->info.capacity_bytes;
-    if (records)
-        return MIN((uint64_t)records * QUEUE_RECORD_BYTES, capacity / 2);
-    return recorder_reader_info(d->own->reader).used_bytes < capacity / 4 * 3 ? 0 : capacity / 2;
-}
-
-/* Drops what the lane has not sent, oldest first, until half of the limit is left. */
-static void give_way(drainer *d, lane_id lane)
-{
-    error err;
-    bool live, more = true;
-    source *s = d->own;
-    feed f = feed_of(lane);
-    if (!s->cursor[f] || exporter_state(d->exporter, lane) != LANE_WAITING)
-        return;
-    uint64_t limit = queue_bytes(d, lane);
-    if (!limit || recorder_cursor_behind_extents(s->reader, s->cursor[f]) < limit)
-        return;
-    d->making_room = true;
-    exporter_abandon(d->exporter, lane);
-    while (more && recorder_cursor_behind_extents(s->reader, s->cursor[f]) > limit / 2) {
-        if (poll_lane(d, lane, s, LINES_ROWS_MAX, &live, &more, &err) != STATUS_OK)
-            break;
-        drain_count_drop(s, lane_signal(lane), RECORDER_DROP_SPOOL,
-                         batch_row_count(batch_of(d, lane)));
-        if (!drain_commit(s, f))
-            break;
-    }
-    d->making_room = false;
-}
-
 bool drain_lanes_step(drainer *d, bool *ret_more)
 {
     bool moved = metrics_step(d);
@@ -230,11 +202,6 @@ bool drain_lanes_step(drainer *d, bool *ret_more)
         if (i != LANE_METRICS)
             moved = rows_step(d, i, ret_more) || moved;
     exporter_step(d->exporter);
-    if (clock_mono_ns() >= d->room_check_ns) {
-        d->room_check_ns = clock_mono_ns() + ROOM_CHECK_MS * NS_PER_MS;
-        for (lane_id i = 0; i < LANE_COUNT; i++)
-            if (i != LANE_METRICS)
-                give_way(d, i);
-    }
+    drain_make_room(d);
     return moved;
 }

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,18 +156,6 @@ static unsigned adopt_from(source **list, const char *dir, str service, const ch
     if (d)
         closedir(d);
     return found;
-}
-
-static unsigned adopt_from(source **list, const char *dir, str service, const char *own,
-                           const feed_plan *plan, bool later)
-{
-    return adopt_from(list, dir, service, own, plan, false);
-}
-
-unsigned source_adopt_later(source **list, const char *dir, str service, const char *own,
-                            const feed_plan *plan)
-{
-    return adopt_from(list, dir, service, own, plan, true);
 }
 
 unsigned source_adopt(source **list, const char *dir, str service, const char *own,

@@ -48,11 +48,6 @@ unsigned source_adopt(source **list, const char *dir, str service, const char *o
  * drainer's lock in it has it. */
 unsigned source_adopt_later(source **list, const char *dir, str service, const char *own,
                             const feed_plan *plan);
-/* The same for later looks, while the process runs: one open and one lock question for each file of
- * a living process. No two processes get the same file, nor does one get it twice: whoever has the
- * drainer's lock in it has it. */
-unsigned source_adopt_later(source **list, const char *dir, str service, const char *own,
-                            const feed_plan *plan);
 
 bool source_is_dead(const source *s);
 /* Nothing more will come from it through this feed. */

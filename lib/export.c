@@ -21,6 +21,7 @@ typedef struct {
     const export_protocol *protocol;
     lane_state state;
     CURL *easy;
+    bool fresh; /* a connection for each request */
     struct curl_slist *headers;
     buf body;
     export_answer answer;
@@ -117,6 +118,14 @@ static void set_text(CURL *easy, CURLoption option, str text)
     }
 }
 
+/* libcurl 7.88 cannot use a connection again that began as HTTP/2 without TLS (curl issue 10634):
+ * "Error in the HTTP2 framing layer". */
+static bool needs_new_connections(const lane *l)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num;
+    return l->protocol->http2 && version >= 0x075800 && version < 0x080000;
+}
+
 static long http_version(const lane *l)
 {
     if (!l->protocol->http2)
@@ -136,6 +145,8 @@ static bool lane_open(lane *l)
     set_text(easy, CURLOPT_URL, s->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, http_version(l));
+    l->fresh = http_version(l) == CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE && needs_new_connections(l);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, l->fresh ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, l->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "OTel-OTLP-Exporter-Sonde/" SONDE_VERSION);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -163,7 +174,7 @@ static void lane_start(exporter *e, lane *l)
     for (size_t i = 0; i < ANSWER_FIELDS; i++)
         l->answer.field[i][0] = '\0';
     /* A connection on which a request failed may be half dead. */
-    curl_easy_setopt(l->easy, CURLOPT_FRESH_CONNECT, l->attempt ? 1L : 0L);
+    curl_easy_setopt(l->easy, CURLOPT_FRESH_CONNECT, l->fresh || l->attempt ? 1L : 0L);
     curl_easy_setopt(l->easy, CURLOPT_POSTFIELDS, buf_view(&l->body).ptr);
     curl_easy_setopt(l->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)l->body.len);
     if (curl_multi_add_handle(e->multi, l->easy) == CURLM_OK)

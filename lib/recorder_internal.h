@@ -26,7 +26,6 @@ struct recorder {
     uint64_t id;
     _Atomic bool closed;
     uint32_t full_wait_ms;
-    uint32_t full_wait_ms;
     _Atomic bool said_full;
 
     ring *rings; /* RECORDER_RINGS_MAX, touched as they are used */
