@@ -106,8 +106,8 @@ static void keys_that_name_secrets_are_told_from_those_that_do_not(void **state)
         "ssn",         "token",           "csrf-Token",
     };
     static const char *const others[] = {
-        "",      "a",           "user_id", "tokens",     "token_count", "prompt_tokens", "key",
-        "path",  "passenger",   "bearers", "jwt_alg",    "keyboard",    "compass",       "api",
+        "",      "a",          "user_id", "tokens",     "token_count", "prompt_tokens", "key",
+        "path",  "passenger",  "bearers", "jwt_alg",    "keyboard",    "compass",       "api",
         "total", "session_id", "assn_id", "request_id", "tokenizer",   "http.route",
     };
     for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
@@ -231,6 +231,147 @@ static void more_keys_than_a_site_remembers(void **state)
     }
 }
 
+static void groups_are_maps_and_hide_their_secrets(void **state)
+{
+    fixture *f = *state;
+    SONDE_CONTEXT (sonde_kv("request_id", "r-1"), sonde_kv_group("g", sonde_kv("lost", 1))) {
+        sonde_info("changed", sonde_kv("before", 1),
+                   sonde_kv_group("data", sonde_kv("old", "processing"), sonde_kv("n", 7),
+                                  sonde_kv("password", "hunter2secret"),
+                                  sonde_kv_group("deep", sonde_kv("ok", true))),
+                   sonde_kv_group("empty"),
+                   sonde_kv_group("secret", sonde_kv("word", "hunter2secret")),
+                   sonde_kv("after", 2));
+    }
+    fixture_poll(f);
+    const attrs *a = &f->logs.logs.attributes[0];
+    assert_int_equal(attrs_get(a, STR("before"))->i64, 1);
+    assert_int_equal(attrs_get(a, STR("after"))->i64, 2);
+    const value *data = attrs_get(a, STR("data"));
+    assert_int_equal(data->type, VALUE_MAP);
+    assert_text(attrs_get_str(&data->map, STR("old")), "processing");
+    assert_int_equal(attrs_get(&data->map, STR("n"))->i64, 7);
+    assert_text(attrs_get_str(&data->map, STR("password")), "[REDACTED]");
+    assert_true(attrs_get(&attrs_get(&data->map, STR("deep"))->map, STR("ok"))->b);
+    assert_int_equal(attrs_get(a, STR("empty"))->map.count, 0);
+    assert_text(attrs_get_str(a, STR("secret")), "[REDACTED]");
+    assert_text(attrs_get_str(a, STR("request_id")), "r-1");
+    assert_null(attrs_get(a, STR("g")));
+    assert_int_equal(recorder_drops(f->reader, SIGNAL_LOGS, RECORDER_DROP_CONTEXT), 1);
+}
+
+static void a_group_that_is_too_large_is_cut_or_left_empty(void **state)
+{
+    fixture *f = *state;
+    static char text[100000];
+    static sonde_attr many[5000];
+    memset(text, 'x', sizeof(text) - 1);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        many[i] = sonde_kv_i64("number", (int64_t)i);
+    sonde_info("long", sonde_kv_group("g", sonde_kv("text", text)), sonde_kv("after", 1));
+    sonde_info("many", sonde_kv_group_("g", many, ARRAY_LEN(many)), sonde_kv("after", 1));
+    SONDE_SPAN ("s", sonde_kv_group("g", sonde_kv("n", 1)),
+                sonde_kv_group("large", sonde_kv("text", text))) {
+        sonde_span_set(sonde_kv_group("late", sonde_kv("n", 2)));
+    }
+    fixture_poll(f);
+    const value *group = attrs_get(&f->logs.logs.attributes[0], STR("g"));
+    assert_true(str_ends(attrs_get_str(&group->map, STR("text")), STR("x\xe2\x80\xa6")));
+    assert_int_equal(attrs_get(&f->logs.logs.attributes[0], STR("after"))->i64, 1);
+    assert_int_equal(attrs_get(&f->logs.logs.attributes[1], STR("g"))->map.count, 0);
+    assert_int_equal(attrs_get(&f->logs.logs.attributes[1], STR("after"))->i64, 1);
+    const attrs *span = &f->spans.spans.attributes[0];
+    assert_int_equal(attrs_get(&attrs_get(span, STR("g"))->map, STR("n"))->i64, 1);
+    assert_int_equal(attrs_get(&attrs_get(span, STR("late"))->map, STR("n"))->i64, 2);
+    assert_null(attrs_get(span, STR("large")));
+}
+
+static void the_contexts_attributes_are_told_from_the_calls_own(void **state)
+{
+    fixture *f = *state;
+    SONDE_CONTEXT (sonde_kv("request_id", "r-1"), sonde_kv("user_id", "u-1")) {
+        sonde_info("inside", sonde_kv("n", 1), sonde_kv("user_id", "own"));
+    }
+    sonde_info("outside", sonde_kv("n", 1));
+    fixture_poll(f);
+    const attr_range *c = f->logs.logs.context;
+    assert_int_equal(c[0].from, 2);
+    assert_int_equal(c[0].count, 1);
+    assert_text(f->logs.logs.attributes[0].items[2].key, "request_id");
+    assert_text(attrs_get_str(&f->logs.logs.attributes[0], STR("user_id")), "own");
+    assert_int_equal(c[1].count, 0);
+}
+
+__attribute__((noinline)) static void fail_here(void)
+{
+    sonde_error("operation_failed", sonde_kv_exception("db_error", "no such table"));
+}
+
+static void an_exception_has_type_message_and_stack(void **state)
+{
+    fixture *f = *state;
+    fail_here();
+    fixture_poll(f);
+    const attrs *a = &f->logs.logs.attributes[0];
+    assert_text(attrs_get_str(a, STR("exception.type")), "db_error");
+    assert_text(attrs_get_str(a, STR("exception.message")), "no such table");
+    str rest = attrs_get_str(a, STR("exception.stacktrace"));
+    unsigned lines = 0;
+    while (rest.len) {
+        str number, line = str_cut(rest, '\n', &rest);
+        number = str_cut(line, ' ', &line);
+        assert_true(str_starts(number, STR("#")));
+        assert_true(str_contains(line, STR("+0x")));
+        /* The first line is in this program, not in the library's own function. */
+        assert_false(str_contains(line, STR("sonde_kv_backtrace_")));
+        assert_true(lines > 0 || str_starts(line, STR("unit_lib_log(")));
+        lines++;
+    }
+    assert_true(lines >= 3);
+}
+
+static void every_length_of_text_and_context_is_copied_whole(void **state)
+{
+    fixture *f = *state;
+    char text[140];
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)('a' + i % 26);
+    for (size_t n = 0; n < sizeof(text); n++) {
+        sonde_str part = { text, n };
+        SONDE_CONTEXT (sonde_kv("c", part)) {
+            sonde_info("lengths", sonde_kv("before", (int)n), sonde_kv("text", part));
+        }
+    }
+    fixture_poll(f);
+    assert_int_equal(f->logs.logs.count, sizeof(text));
+    for (uint32_t n = 0; n < sizeof(text); n++) {
+        const attrs *a = &f->logs.logs.attributes[n];
+        assert_int_equal(attrs_get(a, STR("before"))->i64, n);
+        assert_str(attrs_get_str(a, STR("text")), str_n(text, n));
+        assert_str(attrs_get_str(a, STR("c")), str_n(text, n));
+    }
+}
+
+/* Records of all lengths until some extents were filled: the way that writes without asking first
+ * must leave the next extent's first record to the other way. */
+static void records_fill_extents_to_their_ends(void **state)
+{
+    fixture *f = *state;
+    static char text[3000];
+    memset(text, 'y', sizeof(text));
+    for (int i = 0; i < 2000; i++) {
+        sonde_str part = { text, (size_t)(i * 37 % 2999) };
+        sonde_info("fill", sonde_kv("i", i), sonde_kv("text", part));
+    }
+    fixture_poll(f);
+    assert_int_equal(f->logs.logs.count, 2000);
+    for (uint32_t i = 0; i < 2000; i++) {
+        const attrs *a = &f->logs.logs.attributes[i];
+        assert_int_equal(attrs_get(a, STR("i"))->i64, i);
+        assert_int_equal(attrs_get_str(a, STR("text")).len, i * 37 % 2999);
+    }
+}
+
 static void calls_before_start_and_after_stop_are_counted(void **state)
 {
     (void)state;
@@ -269,6 +410,12 @@ static void a_site_registers_again_after_a_restart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(groups_are_maps_and_hide_their_secrets),
+        FIXTURE_TEST(a_group_that_is_too_large_is_cut_or_left_empty),
+        FIXTURE_TEST(the_contexts_attributes_are_told_from_the_calls_own),
+        FIXTURE_TEST(an_exception_has_type_message_and_stack),
+        FIXTURE_TEST(every_length_of_text_and_context_is_copied_whole),
+        FIXTURE_TEST(records_fill_extents_to_their_ends),
         FIXTURE_TEST(log_record_has_level_event_and_typed_attributes),
         FIXTURE_TEST(log_record_time_is_the_time_of_the_call),
         FIXTURE_TEST(formatted_and_errno_attributes),

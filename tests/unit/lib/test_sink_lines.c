@@ -2,6 +2,7 @@
 /* Lines to pipes and files: whole lines, rotation, slow and absent readers. */
 #include "lib/sink_lines.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -127,6 +128,53 @@ static void a_directory_that_is_missing_is_an_error(void **state UNUSED)
     line_sink_done(&s);
 }
 
+static void a_file_rotates_when_it_is_old(void **state UNUSED)
+{
+    line_sink s;
+    error err;
+    line_sink_options options = {
+        .kind = LOG_TO_FILE, .path = str_c(path), .rotate_age_s = 3600, .rotate_keep = 2
+    };
+    assert_int_equal(line_sink_init(&s, &options, &err), STATUS_OK);
+    write_lines(&s, "one\n");
+    write_lines(&s, "two\n");
+    assert_file("", "one\ntwo\n");
+    s.born_ns -= 3599 * NS_PER_S;
+    write_lines(&s, "three\n");
+    assert_file("", "one\ntwo\nthree\n");
+    s.born_ns -= 2 * NS_PER_S;
+    write_lines(&s, "four\n");
+    assert_file("", "four\n");
+    assert_file(".1", "one\ntwo\nthree\n");
+    line_sink_done(&s);
+    /* Found again, it is as old as it was. */
+    assert_int_equal(line_sink_init(&s, &options, &err), STATUS_OK);
+    int64_t now = clock_now_ns();
+    assert_true(s.born_ns <= now && s.born_ns > now - 60 * NS_PER_S);
+    s.born_ns -= 3600 * NS_PER_S;
+    write_lines(&s, "five\n");
+    assert_file(".1", "four\n");
+    assert_file(".2", "one\ntwo\nthree\n");
+    line_sink_done(&s);
+}
+
+static void an_empty_file_does_not_get_old(void **state UNUSED)
+{
+    line_sink s;
+    error err;
+    line_sink_options options = {
+        .kind = LOG_TO_FILE, .path = str_c(path), .rotate_age_s = 10, .rotate_keep = 2
+    };
+    assert_int_equal(line_sink_init(&s, &options, &err), STATUS_OK);
+    s.born_ns -= 100 * NS_PER_S;
+    write_lines(&s, "first\n");
+    assert_file("", "first\n");
+    char rotated[128];
+    snprintf(rotated, sizeof(rotated), "%s.1", path);
+    assert_int_not_equal(access(rotated, F_OK), 0);
+    line_sink_done(&s);
+}
+
 /* A sink on a pipe instead of standard output. */
 static line_sink open_pipe(int fds[2])
 {
@@ -164,6 +212,37 @@ static void a_slow_reader_blocks_nobody_and_gets_every_byte(void **state UNUSED)
         assert_memory_equal(all + i * (size_t)n, line, n);
     }
     free(all);
+    line_sink_done(&s);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void lines_that_nobody_takes_can_be_forgotten_but_the_one_begun(void **state UNUSED)
+{
+    int fds[2];
+    static char got[MiB(1)];
+    line_sink s = open_pipe(fds);
+    assert_int_equal(fcntl(fds[1], F_SETPIPE_SZ, 4096), 4096);
+    assert_int_equal(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
+    /* The first line is longer than the pipe. */
+    for (int i = 0; i < 10000; i++)
+        buf_char(&s.pending, 'a');
+    buf_lit(&s.pending, "\nsecond\nthird\n");
+    assert_int_equal(line_sink_step(&s), LINES_BLOCKED);
+    assert_int_equal(line_sink_forget(&s), 2);
+    assert_int_equal(line_sink_forget(&s), 0);
+    size_t n = 0;
+    lines_progress p = LINES_BLOCKED;
+    while (n < 10001) {
+        ssize_t more = read(fds[0], got + n, sizeof(got) - n);
+        assert_true(more > 0);
+        n += (size_t)more;
+        if (p == LINES_BLOCKED)
+            p = line_sink_step(&s);
+    }
+    assert_int_equal(p, LINES_DONE);
+    assert_int_equal(n, 10001);
+    assert_int_equal(got[10000], '\n');
     line_sink_done(&s);
     close(fds[0]);
     close(fds[1]);
@@ -213,6 +292,9 @@ int main(void)
         FILE_TEST(a_file_rotates_at_a_lines_end_and_keeps_so_many),
         FILE_TEST(a_file_is_appended_to_and_its_size_counts),
         FILE_TEST(a_file_that_somebody_renamed_is_opened_anew),
+        FILE_TEST(a_file_rotates_when_it_is_old),
+        FILE_TEST(an_empty_file_does_not_get_old),
+        cmocka_unit_test(lines_that_nobody_takes_can_be_forgotten_but_the_one_begun),
         cmocka_unit_test(a_directory_that_is_missing_is_an_error),
         cmocka_unit_test(a_slow_reader_blocks_nobody_and_gets_every_byte),
         cmocka_unit_test(a_reader_that_went_away_is_gone),
