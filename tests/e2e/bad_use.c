@@ -244,7 +244,7 @@ static void *until_enough(void *unused)
     while (!enough) {
         one_log();
         one_add();
-        usleep(20);
+        usleep(100);
     }
     return unused;
 }
@@ -282,7 +282,7 @@ static void fork_storm(void)
 static void full_ring(void)
 {
     sonde_options options = bad_options();
-    options.recorder_bytes = 256 << 10;
+    options.recorder_bytes = 256 << 10; /* the least */
     MUST(sonde_start(&options) == 0);
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
@@ -353,18 +353,24 @@ static void files_run_out(void)
 
 static void little_memory(void)
 {
+    struct rlimit before, none;
     bad_start();
     one_log();
-    struct rlimit limit = { 1 << 20, 1 << 20 };
-    MUST(setrlimit(RLIMIT_AS, &limit) == 0);
+    MUST(sonde_flush(10000));
+    MUST(getrlimit(RLIMIT_AS, &before) == 0);
+    none = (struct rlimit){ 1 << 20, before.rlim_max };
+    MUST(setrlimit(RLIMIT_AS, &none) == 0);
     for (int i = 0; i < 20000; i++)
         one_of_each();
-    char *big = malloc(1);
-    free(big);
-    report();
+    MUST(sonde_start(NULL) == 0); /* it runs */
     sonde_stop();
-    (void)sonde_start(NULL);
+    (void)sonde_start(NULL); /* whether it can or not */
     one_log();
+    one_span();
+    sonde_stop();
+    MUST(setrlimit(RLIMIT_AS, &before) == 0);
+    bad_start();
+    report();
     sonde_stop();
 }
 

@@ -200,7 +200,10 @@ def test_file_descriptors_run_out_later(program, tmp_path):
 
 
 def test_address_space_runs_out(plain, tmp_path):
-    Case(plain, tmp_path, "little_memory").check_counts()
+    """What cannot be drained for want of memory stays in the recorder; the start with memory hands it on."""
+    case = Case(plain, tmp_path, "little_memory")
+    assert len(case.numbered()) >= 20001, case.stderr
+    assert case.seconds < 30
 
 
 def test_a_plugin_is_unloaded_after_it_recorded(program, tmp_path):
