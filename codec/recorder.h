@@ -14,7 +14,9 @@ typedef struct recorder_reader recorder_reader;
 
 typedef struct {
     bool read_only;       /* commits are refused; the file is not changed */
-    bool code_attributes; /* log rows carry code.file.path, code.line.number, code.function.name */
+    /* Log rows and spans, or log rows alone, carry code.file.path, code.line.number,
+     * code.function.name. */
+    bool code_attributes, code_on_logs;
 } recorder_reader_options;
 
 typedef struct {

@@ -363,7 +363,7 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
             take_attrs(&d, context, &list, &capacity);
         range.count = list.count - range.from;
     }
-    if (r->options.code_attributes && !d.full)
+    if ((r->options.code_attributes || r->options.code_on_logs) && !d.full)
         add_code(&d, &list, &capacity);
     if (!d.full)
         add_own(&d, &list, &capacity, record_id);

@@ -30,6 +30,7 @@ typedef struct {
     uint32_t index; /* in b; BATCH_FULL until the first point is there */
     str name, unit, help;
     str labels[RECORDER_METRIC_LABELS_MAX];
+    bool secret[RECORDER_METRIC_LABELS_MAX]; /* by the label's name */
     double *bounds;
 } metric_head;
 
@@ -229,6 +230,8 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
         str s;
         if (!next_text(x, &rest, &s))
             return false;
+        if (m->secret[i] && s.len)
+            s = STR(REDACTED);
         if (redact_text(recorder_redact_rules(x->r), a, s, &s) && !s.ptr) {
             x->full = true;
             return false;
@@ -325,8 +328,10 @@ static bool read_head(reading *x, uint64_t offset, metric_head *m)
     str rest = str_n(text, m->row.text_bytes);
     bool ok = next_text(x, &rest, &m->name) && next_text(x, &rest, &m->unit) &&
               next_text(x, &rest, &m->help);
-    for (uint32_t i = 0; ok && i < m->row.label_count; i++)
+    for (uint32_t i = 0; ok && i < m->row.label_count; i++) {
         ok = next_text(x, &rest, &m->labels[i]);
+        m->secret[i] = ok && redact_key(&recorder_redact_rules(x->r)->keys, m->labels[i]);
+    }
     return ok && m->name.len > 0;
 }
 
@@ -391,7 +396,24 @@ static void add_drops(reading *x, int64_t start_ns)
     };
     for (int signal = 0; signal < SIGNAL_COUNT; signal++)
         for (int reason = 0; reason < RECORDER_DROP_COUNT && !x->full; reason++)
-            add_drop(x, &m, (signal_kind)signal, (recorder_drop)reason, start_ns);
+            if (reason != RECORDER_DROP_SUPPRESSED)
+                add_drop(x, &m, (signal_kind)signal, (recorder_drop)reason, start_ns);
+}
+
+/* What log sites left out because they were told to is no loss: a metric of its own. */
+static void add_suppressed(reading *x, int64_t start_ns)
+{
+    uint64_t n = recorder_drops(x->r, SIGNAL_LOGS, RECORDER_DROP_SUPPRESSED);
+    metric_head m = {
+        .row.kind = RECORDER_COUNTER,
+        .index = BATCH_FULL,
+        .name = STR("sonde_suppressed_total"),
+        .help = STR("Log records that sites with a limit of their own left out."),
+    };
+    uint32_t point = n ? add_point(x, &m, start_ns) : BATCH_FULL;
+    x->full = x->full || (n && point == BATCH_FULL);
+    if (point != BATCH_FULL)
+        x->b->points.value[point] = (point_value){ .is_int = true, .i64 = (int64_t)n };
 }
 
 /* The resource's attributes lie in the reader; the batch outlives it. */
@@ -414,6 +436,8 @@ status recorder_metrics_read(recorder_reader *r, batch *b, error *err)
         read_all(&x, recorder_metric_root(r));
     if (!x.full)
         add_drops(&x, info.start_ns);
+    if (!x.full)
+        add_suppressed(&x, info.start_ns);
     if (x.full)
         return fail(err, STATUS_LIMIT, "the metrics of process %d do not fit: %u points were read",
                     (int)info.pid, b->points.count);

@@ -103,8 +103,10 @@ static void give_way(drainer *d)
     bool live, more = true;
     source *s = d->own;
     int64_t now = clock_mono_ns();
-    if (now < d->lines_room_check_ns ||
-        (!d->plan.in_use[FEED_LOGS] && !d->plan.in_use[FEED_TRACES]))
+    bool alone = true;
+    for (int f = 0; f < FEED_COUNT; f++)
+        alone = alone && (f == FEED_LINES || !d->plan.in_use[f]);
+    if (alone || now < d->lines_room_check_ns)
         return;
     d->lines_room_check_ns = now + ROOM_CHECK_MS * NS_PER_MS;
     uint64_t capacity = s->info.capacity_bytes;

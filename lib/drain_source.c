@@ -23,6 +23,7 @@ feed_plan feed_plan_of(const settings *s)
     plan.in_use[FEED_LINES] =
         s->log_output != LOG_TO_NONE || plan.console_traces ||
         (!plan.in_use[FEED_LOGS] && !plan.in_use[FEED_TRACES] && !plan.in_use[FEED_ZIPKIN]);
+    plan.code = plan.in_use[FEED_LOGS] || str_contains(s->log_format, STR("code=on"));
     return plan;
 }
 
@@ -52,7 +53,8 @@ static status source_new(source **ret, recorder_reader *reader, const feed_plan 
 status source_open_own(source **ret, recorder *r, const feed_plan *plan, error *err)
 {
     recorder_reader *reader;
-    status st = recorder_open_reader(r, &reader, NULL, err);
+    recorder_reader_options options = { .code_on_logs = plan->code };
+    status st = recorder_open_reader(r, &reader, &options, err);
     return st == STATUS_OK ? source_new(ret, reader, plan, err) : st;
 }
 
@@ -108,7 +110,8 @@ static source *adopt_one(const char *path, str service, const feed_plan *plan, b
     error err;
     if (later && lock_is_held(path))
         return NULL;
-    status st = recorder_reader_open(&reader, path, NULL, &err);
+    recorder_reader_options options = { .code_on_logs = plan->code };
+    status st = recorder_reader_open(&reader, path, &options, &err);
     if (st != STATUS_OK) {
         if (!later && (st == STATUS_UNSUPPORTED || st == STATUS_CORRUPT))
             lib_warn("%s; it is left alone", err.message);

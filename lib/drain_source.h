@@ -30,6 +30,7 @@ typedef struct source {
 typedef struct {
     bool in_use[FEED_COUNT];
     bool console_traces;
+    bool code; /* log rows carry the place in the code */
 } feed_plan;
 
 /* Which feeds the settings ask for. There is always one, so that space is given back. */
