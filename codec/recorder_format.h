@@ -217,7 +217,8 @@ typedef struct {
     uint16_t dropped_events;
     uint16_t dropped;  /* other entries left out */
     uint64_t end_seq;  /* slot only: where the finished span is being written, 0 not yet */
-    uint32_t end_ring; /* slot only; tentative or kept: slot number + 1 of the local root */
+    uint32_t end_ring; /* slot only; tentative or kept: slot number + 1 of the local root; live and
+                        * end_seq 0: ring + 1 of the thread that began it */
     uint32_t next;     /* slot only: slot number + 1 of the stream's continuation, 0 none */
     uint32_t lock;     /* slot only: 1 while somebody appends */
     uint32_t chain;    /* slot only; tentative or kept: slot number + 1 of the local root's next */

@@ -70,6 +70,23 @@ static uint32_t gather(const live_table *t, const char *slot, char *record)
     return (uint32_t)sizeof(span) + have;
 }
 
+/* The thread that began a span which is open still. A ring's row names its last owner. */
+static void add_thread(recorder_reader *r, batch *b, uint32_t row, const recorder_span *span)
+{
+    recorder_ring_row ring;
+    attrs *list = &b->spans.attributes[row];
+    uint32_t capacity = list->count;
+    if (span->word != RECORDER_SLOT_LIVE || span->end_seq || !span->end_ring)
+        return;
+    uint64_t at = recorder_ring_row_offset(r, span->end_ring - 1);
+    if (!at || recorder_read(r, at, &ring, sizeof(ring), NULL) != STATUS_OK || !ring.tid)
+        return;
+    str name = arena_str(&b->arena, str_n(ring.thread, strnlen(ring.thread, sizeof(ring.thread))));
+    if (name.ptr && !attrs_get(list, STR("thread.id")) &&
+        attrs_append(&b->arena, list, &capacity, STR("thread.id"), VALUE_I(ring.tid)) && name.len)
+        attrs_append(&b->arena, list, &capacity, STR("thread.name"), VALUE_S(name));
+}
+
 static decode_result add_span(recorder_reader *r, batch *b, uint32_t scope, uint32_t slot,
                               const char *record, uint32_t size, int64_t end_ns, bool died)
 {
@@ -85,6 +102,7 @@ static decode_result add_span(recorder_reader *r, batch *b, uint32_t scope, uint
         b->spans.flags[row] |= TRACE_FLAG_SAMPLED; /* from here on a tentative one is, too */
     if (head.word == RECORDER_SLOT_KEPT)
         return DECODED;
+    add_thread(r, b, row, &head);
     const span_events *events = &b->spans.events[row];
     for (uint32_t i = 0; i < events->count; i++)
         end_ns = MAX(end_ns, events->items[i].time_ns);

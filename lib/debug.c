@@ -29,6 +29,7 @@ void debug_configure(const settings *s)
     access_rules.production = str_eq_nocase(s->environment, STR("production")) ||
                               str_eq_nocase(s->environment, STR("prod"));
     pthread_mutex_unlock(&access_rules.lock);
+    debug_logs_configure(s->log_format);
     if (s->admin_token.len > TOKEN_MAX)
         lib_warn("the admin token is cut to %d bytes", TOKEN_MAX);
 }

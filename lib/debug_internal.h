@@ -76,6 +76,9 @@ void debug_artifacts_forked(void);
 void debug_config_forked(void);
 void debug_logs_forked(void);
 
+/* The format of log lines, as SONDE_LOG_FORMAT has it. */
+void debug_logs_configure(str spec);
+
 /* "debug", "info", "warn", "error", "fatal". */
 bool debug_parse_level(str text, uint8_t *ret);
 

@@ -6,7 +6,7 @@
 #include "lib/debug_internal.h"
 
 #include "base/clock.h"
-#include "codec/log_json.h"
+#include "codec/log_format.h"
 #include "lib/env_internal.h"
 
 #include <limits.h>
@@ -35,6 +35,34 @@ typedef struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static log_list tail = { .count_max = LINES_MAX, .bytes_max = LOG_TAIL_BYTES };
 static _Atomic bool keeps;
+
+/* How lines look: as those of the log output. Never freed, since a reader may have it; a new one is
+ * made only where a later start says another. */
+typedef struct line_format {
+    struct line_format *before;
+    log_format format;
+    size_t len;
+    char spec[];
+} line_format;
+static line_format *_Atomic lines_as;
+
+void debug_logs_configure(str spec)
+{
+    error err;
+    line_format *old = atomic_load(&lines_as);
+    if (old ? str_eq(spec, str_n(old->spec, old->len)) : !spec.len)
+        return;
+    line_format *f = malloc(sizeof(*f) + spec.len);
+    if (!f)
+        return;
+    f->before = old;
+    f->len = spec.len;
+    memcpy(f->spec, spec.ptr, spec.len);
+    if (log_format_parse(&f->format, str_n(f->spec, f->len), &err) != STATUS_OK ||
+        f->format.console)
+        f->format.schema = log_schema_default;
+    atomic_store(&lines_as, f);
+}
 
 void debug_used(void)
 {
@@ -84,8 +112,10 @@ static void list_clear(log_list *list)
 /* NULL without memory. */
 static log_line *line_of(const batch *b, uint32_t row, buf *scratch)
 {
+    const line_format *f = atomic_load(&lines_as);
+    const log_json_options options = { .schema = f ? &f->format.schema : NULL };
     buf_clear(scratch);
-    log_json_row(b, row, NULL, scratch);
+    log_json_row(b, row, &options, scratch);
     log_line *l = scratch->failed ? NULL : malloc(sizeof(*l) + scratch->len);
     if (!l)
         return NULL;

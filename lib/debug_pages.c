@@ -11,6 +11,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* In two steps: other C libraries do not have the macro. */
+#if defined(__GLIBC__)
+#define HAVE_MALLINFO2 __GLIBC_PREREQ(2, 33)
+#else
+#define HAVE_MALLINFO2 0
+#endif
+
 int debug_status_page(page *p)
 {
     provider_answer answers[DEBUG_KIND_MAX];
@@ -92,7 +99,7 @@ static void put_process(json_writer *w)
 
 static void put_malloc(json_writer *w)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#if HAVE_MALLINFO2
     struct mallinfo2 m = mallinfo2();
     json_key(w, STR("malloc"));
     json_begin_object(w);
@@ -144,6 +151,18 @@ static void put_id(json_writer *w, const char *key, const uint8_t *bytes, size_t
     json_hex(w, bytes, n);
 }
 
+/* An attribute of its own place; NULL when it is not there. */
+static const attr *put_thread(json_writer *w, const attrs *list, const char *key, const char *name)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (str_is(list->items[i].key, key)) {
+            json_key(w, str_c(name));
+            debug_json_value(w, str_c(name), &list->items[i].value);
+            return &list->items[i];
+        }
+    return NULL;
+}
+
 static void put_span(json_writer *w, const span_rows *s, uint32_t i, int64_t now)
 {
     json_begin_object(w);
@@ -155,17 +174,13 @@ static void put_span(json_writer *w, const span_rows *s, uint32_t i, int64_t now
     debug_json_text(w, s->name[i]);
     JSON_PUT(w, str, "kind", str_c(span_kind_name(s->kind[i])));
     JSON_PUT(w, f64, "age_seconds", (double)MAX(now - s->start_ns[i], 0) / (double)NS_PER_S);
-    const value *thread = attrs_get(&s->attributes[i], STR("sonde.thread"));
-    const value *tid = attrs_get(&s->attributes[i], STR("sonde.thread.id"));
-    if (thread)
-        JSON_PUT(w, str, "thread", thread->s);
-    if (tid)
-        JSON_PUT(w, i64, "thread_id", tid->i64);
+    const attr *named = put_thread(w, &s->attributes[i], "thread.name", "thread");
+    const attr *numbered = put_thread(w, &s->attributes[i], "thread.id", "thread_id");
     json_key(w, STR("attributes"));
     json_begin_object(w);
     for (uint32_t j = 0; j < s->attributes[i].count; j++) {
         const attr *a = &s->attributes[i].items[j];
-        if (str_starts(a->key, STR("sonde.")))
+        if (str_starts(a->key, STR("sonde.")) || a == named || a == numbered)
             continue;
         json_key(w, a->key);
         debug_json_value(w, a->key, &a->value);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "codec/log_console.h"
 #include "codec/span_json.h"
+#include "lib/debug.h"
 
 #include <unistd.h>
 
@@ -77,6 +78,7 @@ static void render(drainer *d)
 {
     const log_json_options options = { .schema = &d->format.schema };
     drain_limit_attributes(d->settings, &d->logs);
+    debug_logs_keep(&d->logs);
     uint32_t rows = d->lines.kind != LOG_TO_NONE ? d->logs.logs.count : 0;
     for (uint32_t i = 0; i < rows; i++) {
         if (d->format.console)

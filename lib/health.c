@@ -218,16 +218,36 @@ bool sonde_health_ready(void)
 
 /* ---- reports ---- */
 
-static void write_check(json_writer *w, const check_view *v, sonde_health_shape shape)
+/* How each shape says things. */
+typedef struct {
+    const char *good, *bad;             /* of the whole */
+    const char *check_good, *check_bad; /* of a check without words of its own */
+    bool objects;                       /* a check is an object with status, duration and detail */
+    bool nested;                        /* the checks are members of "checks" */
+    bool bare_live;                     /* alive without checks: nothing but the status */
+    bool version, uptime;
+} report_shape;
+
+static const report_shape shapes[] = {
+    [SONDE_HEALTH_CHECKS] = { "ok", "failed", "ok", "failed", .objects = true, .nested = true,
+                              .version = true, .uptime = true },
+    [SONDE_HEALTH_FLAT] = { "healthy", "unhealthy", "connected", "disconnected", .uptime = true },
+    [SONDE_HEALTH_WORDS] = { "ok", "degraded", "ok", "failed", .nested = true, .bare_live = true,
+                             .version = true },
+};
+
+static void write_check(json_writer *w, const check_view *v, const report_shape *shape)
 {
+    const char *word = v->good ? shape->check_good : shape->check_bad;
     json_key(w, str_c(v->name));
-    if (shape == SONDE_HEALTH_FLAT) {
-        str words = v->detail[0] ? str_c(v->detail) : str_c(v->good ? "connected" : "disconnected");
-        json_str(w, words);
+    if (!shape->objects) {
+        /* What a check says of itself when all is well has no place in the shape of words. */
+        bool own = v->detail[0] && !(v->good && shape->nested);
+        json_str(w, str_c(own ? v->detail : word));
         return;
     }
     json_begin_object(w);
-    JSON_PUT(w, str, "status", str_c(v->good ? "ok" : "failed"));
+    JSON_PUT(w, str, "status", str_c(word));
     JSON_PUT(w, f64, "duration_ms", (double)v->duration_ns / (double)NS_PER_MS);
     if (v->detail[0])
         JSON_PUT(w, str, "detail", str_c(v->detail));
@@ -245,24 +265,25 @@ int health_report(health_kind kind, buf *out)
     int64_t uptime_s = (clock_mono_ns() - health.zero_ns) / NS_PER_S;
     pthread_mutex_unlock(&health.lock);
 
+    const report_shape *shape = &shapes[(size_t)o.shape < ARRAY_LEN(shapes) ? o.shape : 0];
     bool with_checks = kind == HEALTH_READY || o.health_has_checks;
+    bool bare = shape->bare_live && !with_checks;
     bool good = with_checks ? checks_collect(views, &count) : true;
-    bool flat = o.shape == SONDE_HEALTH_FLAT;
     json_writer w = json_write(out);
     json_begin_object(&w);
-    str word = flat ? str_c(good ? "healthy" : "unhealthy") : str_c(good ? "ok" : "failed");
-    JSON_PUT(&w, str, "status", word);
-    if (with_checks && !flat) {
+    JSON_PUT(&w, str, "status", str_c(good ? shape->good : shape->bad));
+    if (with_checks && shape->nested) {
         json_key(&w, STR("checks"));
         json_begin_object(&w);
     }
     for (size_t i = 0; i < count; i++)
-        write_check(&w, &views[i], o.shape);
-    if (with_checks && !flat)
+        write_check(&w, &views[i], shape);
+    if (with_checks && shape->nested)
         json_end_object(&w);
-    if (version[0] && !flat)
+    if (version[0] && shape->version && !bare)
         JSON_PUT(&w, str, "version", str_c(version));
-    JSON_PUT(&w, i64, "uptime_seconds", uptime_s);
+    if (shape->uptime)
+        JSON_PUT(&w, i64, "uptime_seconds", uptime_s);
     json_end_object(&w);
     buf_char(out, '\n');
     return good || kind == HEALTH_LIVE || o.ready_always_200 ? 200 : 503;

@@ -46,7 +46,7 @@ static inline bool choose_ids(writer *w, const uint8_t trace[16], const uint8_t 
     ids->span = ids_next_span(span_ids);
     if (ids->trace[0] | ids->trace[1]) {
         memcpy(&ids->parent, parent, 8);
-        if (LIKELY(state_one.sampler.parent_based))
+        if (LIKELY(state_one.sampler.parent_based && !(flags & CONTEXT_DEFERRED)))
             return flags & CONTEXT_SAMPLED;
     } else {
         ids->parent = 0;
@@ -58,8 +58,8 @@ static inline bool choose_ids(writer *w, const uint8_t trace[16], const uint8_t 
 /* Ids of our own are random in every bit. */
 static inline uint32_t flags_below(const span_ids *ids, uint32_t parent, bool sampled)
 {
-    uint32_t random = ids->parent ? parent & CONTEXT_RANDOM : CONTEXT_RANDOM;
-    return random | (sampled ? CONTEXT_SAMPLED : 0);
+    uint32_t kept = ids->parent ? parent & (CONTEXT_RANDOM | CONTEXT_DEBUG) : CONTEXT_RANDOM;
+    return kept | (sampled ? CONTEXT_SAMPLED : 0);
 }
 
 static void add_options(span_stream *s, const sonde_span_options *o)
@@ -138,7 +138,8 @@ static inline void fill_span(writer *w, recorder_span *span, span_start *start, 
     memcpy(span->trace_id, ids, sizeof(*ids));
     memset(&span->bytes, 0, 8);
     span->end_seq = 0;
-    memset(&span->end_ring, 0, 8);
+    uint64_t begun = w->ring->id + 1u; /* end_ring, and next */
+    memcpy(&span->end_ring, &begun, sizeof(begun));
     span->chain = 0;
     span->start_ticks = tsc_now();
     fill_stream(w, span, start);
@@ -413,7 +414,7 @@ sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, i
     scope->span = NULL;
     scope->generation = generation;
     uint32_t flags = t->current.flags;
-    if (LIKELY((flags & CONTEXT_SAMPLED) || !context_has_trace(&t->current)) ||
+    if (LIKELY((flags & (CONTEXT_SAMPLED | CONTEXT_DEFERRED)) || !context_has_trace(&t->current)) ||
         UNLIKELY(!state_one.sampler.parent_based) || UNLIKELY(state_one.sampler.on_error))
         return enter_recorded(scope, site, kind, kvs, count);
     scope->slot = SLOT_QUIET;

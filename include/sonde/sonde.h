@@ -18,6 +18,7 @@
 
 #include <sonde/context.h>
 #include <sonde/db.h>
+#include <sonde/debug.h>
 #include <sonde/error.h>
 #include <sonde/health.h>
 #include <sonde/http.h>

@@ -110,6 +110,23 @@ static void the_flat_shape_is_the_guides(void **state UNUSED)
     sonde_health_check_free(b);
 }
 
+static void the_shape_of_words_says_what_is_wrong(void **state UNUSED)
+{
+    configure((sonde_health_options){ .shape = SONDE_HEALTH_WORDS });
+    probe db = PROBE(.good = true), s3 = PROBE(.good = false);
+    sonde_health_check *a = sonde_health_check_new("database", run_probe, &db, 0);
+    assert_string_equal(report(HEALTH_LIVE, 200), "{\"status\":\"ok\"}\n");
+    assert_string_equal(report(HEALTH_READY, 200),
+                        "{\"status\":\"ok\",\"checks\":{\"database\":\"ok\"},"
+                        "\"version\":\"1.4.0\"}\n");
+    sonde_health_check *b = sonde_health_check_new("s3", run_probe, &s3, 0);
+    assert_string_equal(report(HEALTH_READY, 503),
+                        "{\"status\":\"degraded\",\"checks\":{\"database\":\"ok\","
+                        "\"s3\":\"no route\"},\"version\":\"1.4.0\"}\n");
+    sonde_health_check_free(a);
+    sonde_health_check_free(b);
+}
+
 static void not_ready_can_answer_200(void **state UNUSED)
 {
     configure((sonde_health_options){ .ready_always_200 = true });
@@ -166,6 +183,7 @@ int main(void)
         cmocka_unit_test(without_checks_the_process_is_ready),
         cmocka_unit_test(a_failed_check_makes_not_ready_but_stays_alive),
         cmocka_unit_test(the_flat_shape_is_the_guides),
+        cmocka_unit_test(the_shape_of_words_says_what_is_wrong),
         cmocka_unit_test(not_ready_can_answer_200),
         cmocka_unit_test(a_result_is_used_again_for_a_while),
         cmocka_unit_test(hanging_checks_cost_one_time_limit_and_one_thread),
