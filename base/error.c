@@ -54,9 +54,11 @@ status fail_errno(error *err, int errnum, const char *format, ...)
         write_message(err, code, format, args);
         va_end(args);
         size_t n = strlen(err->message);
-        char text[96];
-        snprintf(err->message + n, sizeof(err->message) - n, ": %s",
-                 strerror_r(errnum, text, sizeof(text)));
+        const char *text = errno_text(errnum);
+        if (text)
+            snprintf(err->message + n, sizeof(err->message) - n, ": %s", text);
+        else
+            snprintf(err->message + n, sizeof(err->message) - n, ": error %d", errnum);
     }
     return code;
 }

@@ -39,4 +39,9 @@ status fail(error *err, status code, const char *format, ...) PRINTF_LIKE(3, 4);
 status fail_errno(error *err, int errnum, const char *format, ...) PRINTF_LIKE(3, 4);
 const char *status_name(status code);
 
+/* "ENOENT" and "No such file or directory"; NULL for numbers that mean nothing. Safe in signal
+ * handlers. */
+const char *errno_name(int errnum);
+const char *errno_text(int errnum);
+
 #endif

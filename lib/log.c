@@ -350,7 +350,7 @@ sonde_attr sonde_kv_fmt_(const char *key, char *buffer, size_t size, const char 
 
 sonde_attr sonde_kv_errno_(char *buffer, size_t size, int errnum)
 {
-    const char *name = strerrorname_np(errnum), *text = strerrordesc_np(errnum);
+    const char *name = errno_name(errnum), *text = errno_text(errnum);
     str parts[] = { str_c(name ? name : "unknown error"), STR(": "), str_c(text) };
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(parts) && (i == 0 || text); i++) {

@@ -10,8 +10,9 @@
 #include <dlfcn.h>
 #include <ucontext.h>
 
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
-#define HAVE_TABLES 1
+/* In two steps: other C libraries do not have the macro. */
+#if defined(__GLIBC__)
+#define HAVE_TABLES __GLIBC_PREREQ(2, 35)
 #else
 #define HAVE_TABLES 0
 #endif
