@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DEFAULT_BYTES MiB(16)
+#define DEFAULT_BYTES    MiB(16)
+#define FULL_WAIT_MAX_MS 10000u
 
 static size_t wanted_bytes(size_t bytes)
 {
@@ -106,7 +107,7 @@ status recorder_open(recorder **ret, const recorder_options *options, error *err
     }
     r->rings = rings;
     r->fd = -1;
-    r->full_wait_ms = options->full_wait_ms;
+    r->full_wait_ms = MIN(options->full_wait_ms, FULL_WAIT_MAX_MS);
     random_seed(&r->id, sizeof(r->id));
     if (err)
         *err = (error){ .code = STATUS_OK };
