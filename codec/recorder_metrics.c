@@ -232,8 +232,6 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
             return false;
         if (m->secret[i] && s.len)
             s = STR(REDACTED);
-        if (m->secret[i] && s.len)
-            s = STR(REDACTED);
         if (redact_text(recorder_redact_rules(x->r), a, s, &s) && !s.ptr) {
             x->full = true;
             return false;
