@@ -77,6 +77,28 @@ bool context_put_hidden(sonde_context *c, context_hidden kind, str key, str text
     return true;
 }
 
+void context_remove_hidden(sonde_context *c, context_hidden kind)
+{
+    size_t at = SONDE_CONTEXT_BYTES - c->hidden;
+    while (at < SONDE_CONTEXT_BYTES) {
+        uint16_t rest;
+        memcpy(&rest, c->bytes + at, 2);
+        size_t n = 2u + rest, begin = SONDE_CONTEXT_BYTES - c->hidden;
+        if (c->bytes[at + 2] == (uint8_t)kind) {
+            memmove(c->bytes + begin + n, c->bytes + begin, at - begin);
+            c->hidden = (uint16_t)(c->hidden - n);
+        }
+        at += n;
+    }
+}
+
+void context_count_lost(uint64_t lost)
+{
+    recorder *r = lost ? state_recorder() : NULL;
+    if (r)
+        recorder_count_drop(r, SIGNAL_LOGS, RECORDER_DROP_CONTEXT, lost);
+}
+
 bool context_hidden_at(const sonde_context *c, size_t n, context_hidden *ret_kind, str *ret_key,
                        str *ret_value)
 {
@@ -164,9 +186,7 @@ sonde_context_scope *sonde_context_enter_(sonde_context_scope *scope, const sond
     uint64_t lost = 0;
     for (size_t i = 0; i < count; i++)
         lost += !context_put(&scope->bag, &kvs[i]);
-    recorder *r = lost ? state_recorder() : NULL;
-    if (r)
-        recorder_count_drop(r, SIGNAL_LOGS, RECORDER_DROP_CONTEXT, lost);
+    context_count_lost(lost);
     COMPILER_BARRIER();
     t->current.bag = &scope->bag;
     return scope;
@@ -197,6 +217,36 @@ void sonde_with_leave_(sonde_with_scope *scope)
     thread_self *t = thread_context();
     if (scope->saved.generation == t->fork_id)
         t->current = scope->saved;
+}
+
+void sonde_context_attach(sonde_attachment *ret, const sonde_context *context)
+{
+    static const sonde_context empty;
+    if (ret)
+        sonde_with_enter_(ret, context ? context : &empty);
+}
+
+void sonde_context_detach(sonde_attachment *attachment)
+{
+    if (attachment)
+        sonde_with_leave_(attachment);
+}
+
+bool sonde_context_set(sonde_context *context, const sonde_attr *attribute)
+{
+    return context && attribute && context_put(context, attribute);
+}
+
+sonde_context sonde_context_of_ids(const uint8_t trace_id[16], const uint8_t span_id[8],
+                                   bool sampled)
+{
+    sonde_context c = { .flags = CONTEXT_REMOTE | (sampled ? CONTEXT_SAMPLED : 0) };
+    static const uint8_t zero[16];
+    if (!trace_id || !span_id || memcmp(trace_id, zero, 16) == 0 || memcmp(span_id, zero, 8) == 0)
+        return (sonde_context){ 0 };
+    memcpy(c.trace_id, trace_id, 16);
+    memcpy(c.span_id, span_id, 8);
+    return c;
 }
 
 bool sonde_trace_id(char ret[33])

@@ -11,16 +11,22 @@
 #include "base/str.h"
 #include "sonde/context.h"
 
-#define CONTEXT_SAMPLED 1u
-#define CONTEXT_REMOTE  2u
-#define CONTEXT_SHARED  4u /* the current span's handle was given out */
-#define CONTEXT_RANDOM  8u /* the trace id's last 7 bytes are random (W3C level 2) */
+#define CONTEXT_SAMPLED  1u
+#define CONTEXT_REMOTE   2u
+#define CONTEXT_SHARED   4u  /* the current span's handle was given out */
+#define CONTEXT_RANDOM   8u  /* the trace id's last 7 bytes are random (W3C level 2) */
+#define CONTEXT_DEFERRED 16u /* the sender left the decision whether it is sampled to us */
+#define CONTEXT_DEBUG    32u /* sampled, by all means (B3, Jaeger) */
 
 typedef enum { CONTEXT_BAGGAGE = 1, CONTEXT_TRACESTATE = 2 } context_hidden;
 
 /* Adds or replaces. False (and counted by the caller, if it wants) when there is no room. */
 bool context_put(sonde_context *c, const sonde_attr *attribute);
 bool context_put_hidden(sonde_context *c, context_hidden kind, str key, str value);
+/* All entries of a kind. */
+void context_remove_hidden(sonde_context *c, context_hidden kind);
+/* Counts values that a context had no room for. */
+void context_count_lost(uint64_t lost);
 /* The n-th hidden entry, newest first; false when there is none. */
 bool context_hidden_at(const sonde_context *c, size_t n, context_hidden *ret_kind, str *ret_key,
                        str *ret_value);

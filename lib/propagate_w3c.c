@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* W3C Trace Context, level 1 with the flags of level 2: https://www.w3.org/TR/trace-context/.
+/* W3C Trace Context, level 1 with the flags of level 2: https://www.w3.org/TR/trace-context-2/.
  * A wrong traceparent voids everything; a wrong tracestate voids only itself. */
 #include "lib/propagate_w3c.h"
 
@@ -39,7 +39,7 @@ bool w3c_parse_traceparent(str text, w3c_parent *ret)
         !from_lower_hex(str_slice(text, 36, 52), p.span.bytes, 8) || !span_id_is_set(p.span) ||
         !from_lower_hex(str_slice(text, 53, 55), &flags, 1))
         return false;
-    p.flags = flags & W3C_FLAG_SAMPLED;
+    p.flags = flags & (W3C_FLAG_SAMPLED | W3C_FLAG_RANDOM);
     *ret = p;
     return true;
 }
@@ -88,6 +88,19 @@ static bool member_is_good(str member)
     return v.len > 0 && v.len <= 256;
 }
 
+static str key_of(str member)
+{
+    return str_slice(member, 0, str_find_char(member, '='));
+}
+
+static bool has_key(const str *members, size_t count, str key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(key_of(members[i]), key))
+            return true;
+    return false;
+}
+
 size_t w3c_tracestate(str text, char *out)
 {
     str members[MEMBERS_MAX];
@@ -96,7 +109,8 @@ size_t w3c_tracestate(str text, char *out)
         str member = trim_ows(str_cut(text, ',', &text));
         if (member.len == 0)
             continue;
-        if (count == MEMBERS_MAX || !member_is_good(member))
+        if (count == MEMBERS_MAX || !member_is_good(member) ||
+            has_key(members, count, key_of(member)))
             return 0;
         members[count++] = member;
         total += member.len + 1;

@@ -9,10 +9,10 @@
 
 #define W3C_TRACEPARENT_SIZE 56 /* with the terminator */
 #define W3C_TRACESTATE_MAX   512
-#define W3C_BAGGAGE_MAX      8192
 #define REQUEST_ID_MAX       128
 
 #define W3C_FLAG_SAMPLED 1u
+#define W3C_FLAG_RANDOM  2u /* level 2 */
 
 typedef struct {
     trace_id trace;
@@ -28,7 +28,7 @@ void w3c_format_traceparent(const w3c_parent *parent, char ret[W3C_TRACEPARENT_S
 /* The part of a tracestate that is handed on: all of it up to 512 bytes; of a longer one, first the
  * members over 128 bytes go, then the last ones. Writes to `out`, which has
  * W3C_TRACESTATE_MAX bytes, and returns the length: 0 when the syntax is wrong (then none of it may
- * be used). At most 32 members. */
+ * be used). At most 32 members, no key twice. */
 size_t w3c_tracestate(str text, char *out);
 
 /* 1 to 128 visible ASCII characters without quotes, commas and semicolons: safe in a header, a

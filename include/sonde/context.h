@@ -43,6 +43,20 @@ typedef struct {
     uint8_t bytes[SONDE_CONTEXT_BYTES];
 } sonde_context;
 
+/* What a thread has current; scopes save and restore it. */
+typedef struct {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint32_t flags;
+    uint32_t generation;
+    sonde_span *span;
+    const sonde_context *bag; /* NULL: no attributes */
+} sonde_current_;
+
+typedef struct {
+    sonde_current_ saved;
+} sonde_with_scope;
+
 /* A copy of this thread's context. Safe in signal handlers. */
 sonde_context sonde_context_capture(void);
 
@@ -52,6 +66,21 @@ sonde_context sonde_context_capture(void);
 /* SONDE_WITH(saved) { … }: makes a captured context this thread's, instead of its own. `saved` is
  * an lvalue that stays unchanged until the scope ends. */
 #define SONDE_WITH(saved) SONDE_WITH_(__COUNTER__, saved)
+
+/* The same without a scope, for event loops and callbacks: attach when work on something begins or
+ * goes on, detach before it yields, in reverse order and on the same thread. `context` stays
+ * unchanged until then; NULL is the empty one. An attachment needs no cleanup when it is forgotten,
+ * but the context stays current then. */
+typedef sonde_with_scope sonde_attachment;
+void sonde_context_attach(sonde_attachment *ret, const sonde_context *context);
+void sonde_context_detach(sonde_attachment *attachment);
+
+/* Adds or replaces an attribute in a context by value. False when there is no room. */
+bool sonde_context_set(sonde_context *context, const sonde_attr *attribute);
+/* The context inside of a span of another process whose ids came by a way of your own: as the
+ * parent or a link of a span. The empty context when an id is zero or NULL. */
+sonde_context sonde_context_of_ids(const uint8_t trace_id[16], const uint8_t span_id[8],
+                                   bool sampled);
 
 /* Lower-case hexadecimal and a terminator; "" and false when there is no current trace. */
 bool sonde_trace_id(char ret[33]);
@@ -66,20 +95,6 @@ sonde_str sonde_request_id(void);
 
 #define SONDE_NAME2_(a, b) a##b
 #define SONDE_NAME_(a, b)  SONDE_NAME2_(a, b)
-
-/* What a thread has current; scopes save and restore it. */
-typedef struct {
-    uint8_t trace_id[16];
-    uint8_t span_id[8];
-    uint32_t flags;
-    uint32_t generation;
-    sonde_span *span;
-    const sonde_context *bag; /* NULL: no attributes */
-} sonde_current_;
-
-typedef struct {
-    sonde_current_ saved;
-} sonde_with_scope;
 
 typedef struct {
     const sonde_context *saved_bag;

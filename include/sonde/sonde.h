@@ -16,6 +16,7 @@
 #ifndef SONDE_SONDE_H
 #define SONDE_SONDE_H
 
+#include <sonde/baggage.h>
 #include <sonde/context.h>
 #include <sonde/db.h>
 #include <sonde/debug.h>
