@@ -13,7 +13,6 @@ struct database {
     const database_engine *engine;
     void *connection;
     pthread_mutex_t lock;
-    sonde_histogram *duration;
 };
 
 database *database_open(const char *url, const char *path)
@@ -30,10 +29,6 @@ database *database_open(const char *url, const char *path)
         return NULL;
     }
     pthread_mutex_init(&d->lock, NULL);
-    d->duration =
-        sonde_histogram_new("db_client_operation_duration_seconds", "Time of database statements.",
-                            SONDE_LABELS("db_system_name", "db_operation_name"),
-                            .bounds = SONDE_BOUNDS(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10));
     return d;
 }
 
@@ -42,7 +37,6 @@ void database_close(database *d)
     if (!d)
         return;
     d->engine->close(d->connection);
-    sonde_histogram_free(d->duration);
     pthread_mutex_destroy(&d->lock);
     free(d);
 }
@@ -56,25 +50,20 @@ bool database_run(database *d, statement_name name, const char *sql, int count,
                   const char *const *parameters, row_handler *row, void *user, long *ret_changed)
 {
     char error[512] = "", code[16] = "";
-    bool good = false;
-    SONDE_SPAN_KIND(SONDE_CLIENT, "database", sonde_kv("db.system.name", d->engine->system),
-                    sonde_kv("db.operation.name", name.operation),
-                    sonde_kv("db.collection.name", name.table), sonde_kv("db.query.text", sql))
-    {
-        sonde_span_rename(name.span);
-        SONDE_TIMER (d->duration, d->engine->system, name.operation) {
-            pthread_mutex_lock(&d->lock);
-            good = d->engine->run(d->connection, sql, count, parameters, row, user, ret_changed,
-                                  error, sizeof(error), code);
-            pthread_mutex_unlock(&d->lock);
-        }
-        if (!good) {
-            sonde_span_set(sonde_kv("db.response.status_code", code), sonde_kv("error.type", code));
-            sonde_span_fail(error);
-            sonde_error("Database statement failed", sonde_kv("db_operation", name.operation),
-                        sonde_kv("db_table", name.table), sonde_kv("error", error));
-        }
-    }
+    sonde_db_call call = sonde_db_begin(&(sonde_db_query){ .system = d->engine->system,
+                                                           .text = sql,
+                                                           .operation = name.operation,
+                                                           .collection = name.table,
+                                                           .span_name = name.span });
+    pthread_mutex_lock(&d->lock);
+    bool good = d->engine->run(d->connection, sql, count, parameters, row, user, ret_changed, error,
+                               sizeof(error), code);
+    pthread_mutex_unlock(&d->lock);
+    sonde_db_end(&call,
+                 &(sonde_db_result){ .failed = !good, .status_code = code, .message = error });
+    if (!good)
+        sonde_error("Database statement failed", sonde_kv("db_operation", name.operation),
+                    sonde_kv("db_table", name.table), sonde_kv("error", error));
     return good;
 }
 

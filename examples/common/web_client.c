@@ -2,8 +2,7 @@
 /* Observed requests by libcurl; see web_client.h. */
 #include "examples/common/web_client.h"
 
-#include <curl/curl.h>
-#include <sonde/sonde.h>
+#include <sonde/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,16 +53,28 @@ static void add_header(void *user, const char *name, const char *value)
         *list = curl_slist_append(*list, line);
 }
 
-/* scheme://host[:port]/path without query: signatures of presigned URLs are secrets. */
-static void describe_target(const char *url)
+/* Sets the handle up for one request; its headers to be freed by curl_slist_free_all. */
+static struct curl_slist *prepare(web_client *c, const char *method, const char *url,
+                                  const char *content_type, const void *body, size_t size,
+                                  long timeout_ms, web_response *r)
 {
-    char host[256] = "", plain[512];
-    int port = 0;
-    snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(url, "?"), url);
-    if (sscanf(url, "%*[^:]://%255[^:/]:%d", host, &port) < 2)
-        port = strncmp(url, "https:", 6) == 0 ? 443 : 80;
-    sonde_span_set(sonde_kv("url.full", (const char *)plain),
-                   sonde_kv("server.address", (const char *)host), sonde_kv("server.port", port));
+    struct curl_slist *headers = NULL;
+    if (content_type)
+        add_header(&headers, "Content-Type", content_type);
+    headers = curl_slist_append(headers, "Expect:");
+    curl_easy_reset(c->curl);
+    curl_easy_setopt(c->curl, CURLOPT_URL, url);
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, (void *)r);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, r->error);
+    if (body) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+    }
+    return headers;
 }
 
 web_response web_send_quietly(web_client *c, const char *method, const char *url,
@@ -71,24 +82,9 @@ web_response web_send_quietly(web_client *c, const char *method, const char *url
                               long timeout_ms)
 {
     web_response r = { 0 };
-    struct curl_slist *headers = NULL;
+    struct curl_slist *headers = prepare(c, method, url, content_type, body, size, timeout_ms, &r);
     sonde_inject(add_header, &headers);
-    if (content_type)
-        add_header(&headers, "Content-Type", content_type);
-    headers = curl_slist_append(headers, "Expect:");
-    curl_easy_reset(c->curl);
-    curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &r);
-    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, r.error);
-    if (body) {
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
-    }
     if (curl_easy_perform(c->curl) == CURLE_OK)
         curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r.status);
     curl_slist_free_all(headers);
@@ -99,18 +95,10 @@ web_response web_send(web_client *c, const char *method, const char *url, const 
                       const void *body, size_t size, long timeout_ms)
 {
     web_response r = { 0 };
-    SONDE_SPAN_KIND(SONDE_CLIENT, "HTTP", sonde_kv("http.request.method", method))
-    {
-        sonde_span_rename(method);
-        describe_target(url);
-        r = web_send_quietly(c, method, url, content_type, body, size, timeout_ms);
-        if (r.status)
-            sonde_span_set(sonde_kv("http.response.status_code", r.status));
-        if (!r.status)
-            sonde_span_fail(r.error, sonde_kv("error.type", "connection"));
-        else if (r.status >= 400)
-            sonde_span_fail(NULL, sonde_kv_fmt("error.type", "%ld", r.status));
-    }
+    struct curl_slist *headers = prepare(c, method, url, content_type, body, size, timeout_ms, &r);
+    if (sonde_curl_easy_perform(c->curl, headers) == CURLE_OK)
+        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r.status);
+    curl_slist_free_all(headers);
     return r;
 }
 

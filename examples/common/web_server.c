@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Observed HTTP server on libmicrohttpd; see web_server.h. A request's handler runs on one pool
- * thread from begin to end, so libsonde's three calls stand around it. */
+/* Observed HTTP server on libmicrohttpd; see web_server.h. libsonde's wrapper stands between
+ * libmicrohttpd and `handle`. */
 #include "examples/common/web_server.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
+#include <sonde/microhttpd.h>
 #include <sonde/sonde.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@ enum { MAX_BODY_BYTES = 1 << 20 };
 
 struct web_server {
     struct MHD_Daemon *daemon;
+    sonde_MHD_handler observed;
     const web_route *routes;
     size_t route_count;
     void *user;
@@ -24,7 +26,6 @@ struct web_request {
     char *body;
     size_t size;
     char segment[128];
-    char request_id[160];
     int status;
     struct MHD_Response *response;
 };
@@ -44,36 +45,27 @@ json_t *web_body(const web_request *r)
     return r->body ? json_loadb(r->body, r->size, 0, NULL) : NULL;
 }
 
-void web_answer(web_request *r, int status, json_t *body)
+/* Takes the text; NULL is an empty one. */
+static void answer_text(web_request *r, int status, char *text)
 {
-    char *text = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
     r->status = status;
     r->response = text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
                        : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
 }
 
+void web_answer(web_request *r, int status, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    answer_text(r, status, text);
+}
+
 void web_fail(web_request *r, int status, const char *code, const char *message)
 {
-    char trace[33];
-    sonde_trace_id(trace);
-    web_answer(r, status,
-               json_pack("{s{ssssssss}}", "error", "code", code, "message", message, "request_id",
-                         r->request_id, "trace_id", trace));
-}
-
-static const char *header_of(void *user, const char *name)
-{
-    return web_header(user, name);
-}
-
-/* Only X-Request-ID is ever sent back. */
-static void keep_header(void *user, const char *name, const char *value)
-{
-    (void)name;
-    web_request *r = user;
-    snprintf(r->request_id, sizeof(r->request_id), "%s", value);
+    char *text =
+        sonde_error_envelope(&(sonde_error){ .code = code, .message = message, .status = status });
+    answer_text(r, status, text);
 }
 
 /* Whether the path fits the route; what stood for {…} goes to `segment`. */
@@ -109,29 +101,6 @@ static void dispatch(web_server *s, web_request *r, const char *method, const ch
         web_fail(r, 404, "NOT_FOUND", "there is no such path");
 }
 
-/* Paths of libsonde itself: no span, no log line. */
-static bool serve_own(web_request *r, const sonde_http_request *request)
-{
-    sonde_http_response own;
-    if (!sonde_http_handle(request, &own))
-        return false;
-    r->status = own.status;
-    r->response = MHD_create_response_from_buffer(own.body_len, own.body, MHD_RESPMEM_MUST_COPY);
-    MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, own.content_type);
-    sonde_http_response_free(&own);
-    return true;
-}
-
-static enum MHD_Result send_answer(web_request *r)
-{
-    if (r->request_id[0])
-        MHD_add_response_header(r->response, "X-Request-ID", r->request_id);
-    enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->status, r->response);
-    MHD_destroy_response(r->response);
-    r->response = NULL;
-    return result;
-}
-
 static enum MHD_Result take_body(web_request *r, const char *data, size_t *size)
 {
     char *more = r->size + *size <= MAX_BODY_BYTES ? realloc(r->body, r->size + *size) : NULL;
@@ -150,6 +119,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
 {
     web_server *s = user;
     web_request *r = *state;
+    (void)version;
     if (!r) { /* the first call brings the headers only */
         *state = calloc(1, sizeof(web_request));
         return *state ? MHD_YES : MHD_NO;
@@ -157,19 +127,11 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     if (*size)
         return take_body(r, data, size);
     r->connection = connection;
-    sonde_http_request request = { .method = method,
-                                   .path = path,
-                                   .protocol_version =
-                                       strncmp(version, "HTTP/", 5) ? NULL : version + 5,
-                                   .header = header_of,
-                                   .set_header = keep_header,
-                                   .user = r };
-    if (!serve_own(r, &request)) {
-        sonde_http_begin(&request);
-        dispatch(s, r, method, path);
-        sonde_http_end(r->status);
-    }
-    return send_answer(r);
+    dispatch(s, r, method, path);
+    enum MHD_Result result = sonde_MHD_queue_response(connection, (unsigned)r->status, r->response);
+    MHD_destroy_response(r->response);
+    r->response = NULL;
+    return result;
 }
 
 static void completed(void *user, struct MHD_Connection *c, void **state,
@@ -192,12 +154,15 @@ web_server *web_server_start(uint16_t port, unsigned threads, const web_route *r
     web_server *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
-    *s = (web_server){ .routes = routes, .route_count = count, .user = user };
-    s->daemon =
-        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, port, NULL, NULL, handle,
-                         s, MHD_OPTION_SOCK_ADDR, &address, MHD_OPTION_THREAD_POOL_SIZE, threads,
-                         MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
-                         MHD_OPTION_CONNECTION_TIMEOUT, 75u, MHD_OPTION_END);
+    *s = (web_server){ .observed = { .handler = handle, .user = s, .completed = completed },
+                       .routes = routes,
+                       .route_count = count,
+                       .user = user };
+    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, port, NULL, NULL,
+                                 sonde_MHD_handle, &s->observed, MHD_OPTION_SOCK_ADDR, &address,
+                                 MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_NOTIFY_COMPLETED,
+                                 sonde_MHD_completed, &s->observed, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 75u, MHD_OPTION_END);
     if (!s->daemon) {
         fprintf(stderr, "cannot listen on 127.0.0.1:%u\n", port);
         free(s);

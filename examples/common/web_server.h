@@ -37,7 +37,7 @@ json_t *web_body(const web_request *r);
 
 /* Answers with JSON; takes the reference. Every handler answers once. */
 void web_answer(web_request *r, int status, json_t *body);
-/* The error envelope: {"error":{"code","message","request_id","trace_id"}}. */
+/* The error envelope (sonde/error.h): {"error":{"code","message","request_id","trace_id",…}}. */
 void web_fail(web_request *r, int status, const char *code, const char *message);
 
 #endif
