@@ -158,7 +158,7 @@ NO_STACK_PROTECTOR void sonde_log_(sonde_site *site, const sonde_attr *kvs, size
     COMPILER_BARRIER();
     ring *g = t->ring;
     const sonde_context *bag = t->current.bag;
-    char *start = g->at, *limit = g->end - (bag ? bag->used : 0), *p = start;
+    char *start = g->at, *limit = start ? g->end - (bag ? bag->used : 0) : NULL, *p = start;
     if (UNLIKELY(!start || limit - start < (ptrdiff_t)FIXED_BYTES))
         goto slow;
     limit = MIN(limit, start + FIXED_BYTES + BODY_MAX);
