@@ -10,12 +10,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
-from harness import BUILD, ROOT
-from native import library_build
+from harness import BUILD, ROOT, SONDE
+from native import ENVIRONMENT, library_build
 
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # The C library, whose parts these are, and the loader.
@@ -178,6 +179,46 @@ def test_without_export_and_admin_port_libc_is_enough(minimal):
     check_line(static)
     flags = minimal.pkg_config("--static", "--libs")
     assert not {"-lcurl", "-lz", "-lmicrohttpd"} & set(flags), flags
+
+
+def check_survivor(program, lib=None):
+    """What a program recorded before it killed itself is there."""
+    recorders = program.parent / (program.name + "-recorders")
+    env = dict(ENVIRONMENT, SONDE_RECORDER_DIR=str(recorders), **({"LD_LIBRARY_PATH": str(lib)} if lib else {}))
+    done = subprocess.run([str(program)], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == -signal.SIGKILL, done
+    rows = [json.loads(line) for line in run(SONDE, "recover", recorders, "-o", "json").splitlines()]
+    log, = [r for r in rows if r["type"] == "log"]
+    assert log["message"] == "failed" and log["request_id"] == "r-1" and log["detail"] == "row 7"
+    assert log["error"] == "ENOENT: No such file or directory"
+    spans = {r["name"]: r for r in rows if r["type"] == "span"}
+    assert spans.keys() == {"inner", "outer"} and "died" in spans["outer"]["status_message"]
+    assert log["span_id"] == spans["inner"]["span_id"] and log["trace_id"] == spans["outer"]["trace_id"]
+    metrics = {r["name"]: r for r in rows if r["type"] == "metric"}
+    assert metrics["orders_total"]["value"] == 3 and metrics["orders_total"]["attributes"] == {"currency": "EUR"}
+    assert metrics["sizes"]["count"] == 1 and metrics["sizes"]["sum"] == 7.5
+
+
+SURVIVOR = os.path.join(ROOT, "tests/packaging/survivor.c")
+
+
+def test_what_the_minimal_library_recorded_is_recovered(minimal):
+    libs = minimal.pkg_config("--libs")
+    check_survivor(minimal.compile("survivor", "cc -std=gnu11", SURVIVOR, libs), minimal.lib)
+
+
+def test_the_minimal_library_builds_and_works_with_musl(tmp_path):
+    if not shutil.which("musl-gcc"):
+        pytest.skip("musl-gcc is not installed (musl-tools)")
+    build = library_build("musl", "-DSONDE_EXPORT=OFF", "-DSONDE_ADMIN=OFF", "-DCMAKE_C_COMPILER=musl-gcc",
+                          "-DSONDE_WERROR=ON")
+    assert needed(os.path.join(build, "libsonde.so")) <= {"libc.so", "libgcc_s.so.1"}
+    compiler = ["musl-gcc", "-std=gnu11", *WARNINGS, "-I", os.path.join(ROOT, "include"), SURVIVOR]
+    run(*compiler, "-L", build, "-lsonde", "-o", tmp_path / "shared")
+    check_survivor(tmp_path / "shared", build)
+    run(*compiler, "-static", os.path.join(build, "libsonde.a"), "-o", tmp_path / "static")
+    assert needed(tmp_path / "static") == set()
+    check_survivor(tmp_path / "static")
 
 
 def test_the_snippets_of_the_guide_compile(package):
