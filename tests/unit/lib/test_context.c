@@ -113,6 +113,80 @@ static void a_captured_context_carries_everything_to_another_thread(void **state
     assert_null(attrs_get(&f->logs.logs.attributes[2], STR("request_id")));
 }
 
+/* A queue of contexts by value between two threads: what a callback or a job gets. */
+typedef struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    sonde_context items[4];
+    int put, taken;
+} queue;
+
+enum { JOBS = 40 };
+
+static void *consume(void *argument)
+{
+    queue *q = argument;
+    for (int i = 0; i < JOBS; i++) {
+        pthread_mutex_lock(&q->lock);
+        while (q->put == q->taken)
+            pthread_cond_wait(&q->changed, &q->lock);
+        sonde_context job = q->items[q->taken++ % 4];
+        pthread_cond_signal(&q->changed);
+        pthread_mutex_unlock(&q->lock);
+        sonde_attachment attachment;
+        sonde_context_attach(&attachment, &job);
+        sonde_info("job");
+        sonde_context_detach(&attachment);
+        assert_false(sonde_trace_id((char[33]){ 0 }));
+    }
+    return NULL;
+}
+
+static void contexts_travel_through_a_queue(void **state)
+{
+    fixture *f = *state;
+    queue q = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, consume, &q), 0);
+    for (int i = 0; i < JOBS; i++) {
+        SONDE_CONTEXT (sonde_kv("job_id", i)) {
+            SONDE_SPAN ("produce") {
+                pthread_mutex_lock(&q.lock);
+                while (q.put - q.taken == 4)
+                    pthread_cond_wait(&q.changed, &q.lock);
+                q.items[q.put++ % 4] = sonde_context_capture();
+                pthread_cond_signal(&q.changed);
+                pthread_mutex_unlock(&q.lock);
+            }
+        }
+    }
+    pthread_join(thread, NULL);
+    fixture_poll(f);
+    assert_int_equal(f->logs.logs.count, JOBS);
+    for (uint32_t i = 0; i < JOBS; i++) {
+        const attrs *a = &f->logs.logs.attributes[i];
+        assert_int_equal(attrs_get(a, STR("job_id"))->i64, i);
+        assert_memory_equal(&f->logs.logs.span[i], &f->spans.spans.span[i], 8);
+    }
+}
+
+static void contexts_are_built_from_ids_and_attributes(void **state UNUSED)
+{
+    uint8_t trace[16] = { 1 }, span[8] = { 2 }, zero[16] = { 0 };
+    sonde_context c = sonde_context_of_ids(trace, span, true);
+    sonde_attr user = sonde_kv("user_id", "ann");
+    assert_true(sonde_context_set(&c, &user));
+    SONDE_WITH (c) {
+        char text[33];
+        assert_true(sonde_trace_id(text));
+        assert_string_equal(text, "01000000000000000000000000000000");
+        sonde_str id = sonde_context_get("user_id");
+        assert_text(str_n(id.ptr, id.len), "ann");
+    }
+    c = sonde_context_of_ids(zero, span, true);
+    assert_int_equal(c.flags, 0);
+}
+
 static void hidden_entries_travel_and_are_not_logged(void **state)
 {
     fixture *f = *state;
@@ -145,6 +219,8 @@ int main(void)
         FIXTURE_TEST(getters_tell_the_current_values),
         FIXTURE_TEST(what_does_not_fit_is_left_out_and_counted),
         FIXTURE_TEST(a_captured_context_carries_everything_to_another_thread),
+        FIXTURE_TEST(contexts_travel_through_a_queue),
+        FIXTURE_TEST(contexts_are_built_from_ids_and_attributes),
         FIXTURE_TEST(hidden_entries_travel_and_are_not_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

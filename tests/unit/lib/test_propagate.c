@@ -106,6 +106,31 @@ static void json_payloads_carry_it_too(void **state UNUSED)
     assert_memory_equal(&back, &c, sizeof(c));
 }
 
+static void one_id_may_travel_under_another_name(void **state UNUSED)
+{
+    const sonde_json_options lite = { .request_id_member = "trace_id", .request_id_only = true };
+    const char *in[] = { "traceparent", PARENT, "baggage", "a=1", "x-request-id", "r1", NULL };
+    sonde_context c = sonde_extract_pairs(in), back, none;
+    char members[1024], json[1100];
+    SONDE_WITH (c) {
+        assert_true(sonde_inject_json_as(members, sizeof(members), &lite) > 0);
+    }
+    assert_string_equal(members, "\"trace_id\":\"r1\"");
+    int n = snprintf(json, sizeof(json), "{\"type\":\"mail\",%s,\"traceparent\":\"" PARENT "\"}",
+                     members);
+    back = sonde_extract_json_as(json, (size_t)n, &lite);
+    SONDE_WITH (back) {
+        sonde_str id = sonde_request_id(), trace = sonde_context_get("trace_id");
+        assert_true(str_is(str_n(id.ptr, id.len), "r1"));
+        assert_true(str_is(str_n(trace.ptr, trace.len), "r1"));
+        assert_false(sonde_trace_id((char[33]){ 0 }));
+    }
+    assert_string_equal(sonde_trace_presence(&back), "present");
+    none = sonde_extract_json_as("{\"type\":\"mail\"}", 15, &lite);
+    assert_string_equal(sonde_trace_presence(&none), "missing");
+    assert_string_equal(sonde_trace_presence(NULL), "missing");
+}
+
 static void payloads_that_are_no_objects_give_the_empty_context(void **state UNUSED)
 {
     static const char *const bad[] = { "",
@@ -150,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup(a_wrong_traceparent_voids_the_trace_but_not_the_request_id, both_on),
         cmocka_unit_test_setup(ill_formed_request_ids_and_baggage_are_not_taken, both_on),
         cmocka_unit_test_setup(json_payloads_carry_it_too, both_on),
+        cmocka_unit_test_setup(one_id_may_travel_under_another_name, both_on),
         cmocka_unit_test_setup(payloads_that_are_no_objects_give_the_empty_context, both_on),
         cmocka_unit_test_setup(propagators_can_be_turned_off, both_on),
     };
