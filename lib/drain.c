@@ -69,6 +69,26 @@ static void limit_list(attrs *a, uint32_t count_max, uint32_t length_max)
     a->count = kept;
 }
 
+/* Events and links beyond the limits go, the last ones first, and the attributes of the others are
+ * limited like a span's. */
+static void limit_events(const settings *s, span_events *e, uint32_t length_max)
+{
+    uint32_t kept = MIN(e->count, s->span_event_max);
+    e->dropped += e->count - kept;
+    e->count = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        limit_list(&e->items[i].attributes, s->event_attribute_max, length_max);
+}
+
+static void limit_links(const settings *s, span_links *l, uint32_t length_max)
+{
+    uint32_t kept = MIN(l->count, s->span_link_max);
+    l->dropped += l->count - kept;
+    l->count = kept;
+    for (uint32_t i = 0; i < kept; i++)
+        limit_list(&l->items[i].attributes, s->link_attribute_max, length_max);
+}
+
 void drain_limit_attributes(const settings *s, batch *b)
 {
     uint32_t count_max = s->attribute_count_max[b->signal];
@@ -78,6 +98,10 @@ void drain_limit_attributes(const settings *s, batch *b)
     for (uint32_t i = 0; i < rows; i++)
         if (lists[i].count > count_max || length_max != UINT32_MAX)
             limit_list(&lists[i], count_max, length_max);
+    for (uint32_t i = 0; b->signal == SIGNAL_TRACES && i < rows; i++) {
+        limit_events(s, &b->spans.events[i], length_max);
+        limit_links(s, &b->spans.links[i], length_max);
+    }
 }
 
 /* ---- the loop ---- */
