@@ -10,7 +10,14 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { WAIT_MIN_MS = 1, WAIT_MAX_MS = 100, WAIT_BUSY_MS = 5, GRACE_MS = 500, ADOPTIONS_MAX = 256, ADOPT_EVERY_MS = 10000 };
+enum {
+    WAIT_MIN_MS = 1,
+    WAIT_MAX_MS = 100,
+    WAIT_BUSY_MS = 5,
+    GRACE_MS = 500,
+    ADOPTIONS_MAX = 256,
+    ADOPT_EVERY_MS = 10000
+};
 
 /* ---- shared by the feeds ---- */
 
@@ -140,8 +147,8 @@ static void adopt(drainer *d)
     error err;
     unsigned found = 0;
     if (recorder_directory(d->settings->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK)
-        found = source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder),
-                             &d->plan);
+        found =
+            source_adopt(&d->dead, dir, d->settings->service, recorder_path(d->recorder), &d->plan);
     d->adoptions_left = found ? d->adoptions_left - 1 : 0;
 }
 
@@ -158,6 +165,43 @@ static void adopt_later(drainer *d)
         recorder_directory(d->settings->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK)
         source_adopt_later(&d->dead, dir, d->settings->service, recorder_path(d->recorder),
                            &d->plan);
+}
+
+enum { REPORT_EVERY_MS = 50 };
+
+static void publish_report(drainer *d)
+{
+    drain_report r = { .lines_used = d->plan.in_use[FEED_LINES],
+                       .lines_waiting = d->lines.pending.len > 0,
+                       .spooling = d->spool != NULL,
+                       .spool = spool_state(d->spool) };
+    int64_t now = clock_mono_ns();
+    if (now < d->report_due_ns)
+        return;
+    d->report_due_ns = now + REPORT_EVERY_MS * NS_PER_MS;
+    recorder_reader *reader = d->own->reader;
+    if (d->own->cursor[FEED_LINES])
+        r.lines_behind = recorder_cursor_behind_extents(reader, d->own->cursor[FEED_LINES]);
+    for (lane_id i = 0; i < LANE_COUNT; i++) {
+        feed f = drain_feed_of(i);
+        r.lane_used[i] = lane_wanted(d->settings, i);
+        if (f != FEED_COUNT && d->own->cursor[f])
+            r.lane_behind[i] = recorder_cursor_behind_extents(reader, d->own->cursor[f]);
+    }
+    for (const source *s = d->dead; s; s = s->next)
+        r.dead++;
+    pthread_mutex_lock(&d->lock);
+    d->report = r;
+    pthread_mutex_unlock(&d->lock);
+}
+
+void drainer_report(drainer *d, drain_report *ret)
+{
+    pthread_mutex_lock(&d->lock);
+    *ret = d->report;
+    pthread_mutex_unlock(&d->lock);
+    for (lane_id i = 0; i < LANE_COUNT && d->exporter; i++)
+        exporter_report(d->exporter, i, &ret->lane[i]);
 }
 
 /* What other threads asked for, and what they get told. Returns true when the loop ends. */
@@ -215,6 +259,7 @@ static void *drain_run(void *arg)
         moved = drain_lanes_step(d, &more) || moved;
         finish_dead(d);
         recorder_reclaim(d->recorder);
+        publish_report(d);
         if (moved && more)
             continue;
         wait_ms = moved ? MAX(wait_ms / 2, WAIT_MIN_MS) : MIN(wait_ms * 2, WAIT_MAX_MS);
@@ -235,6 +280,7 @@ static void drainer_free(drainer *d)
     if (!d)
         return;
     exporter_free(d->exporter);
+    metric_delta_free(d->delta);
     spool_close(d->spool);
     while (d->dead) {
         source *next = d->dead->next;
@@ -264,6 +310,8 @@ static status open_sinks(drainer *d, error *err)
     if (!remote)
         return STATUS_OK;
     drain_spool_open(d);
+    if (s->signal[SIGNAL_METRICS].otlp)
+        d->delta = metric_delta_new(s->temporality);
     return exporter_new(&d->exporter, s, drain_lane_done, d, err);
 }
 

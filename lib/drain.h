@@ -9,7 +9,9 @@
 #define SONDE_LIB_DRAIN_H
 
 #include "lib/env.h"
+#include "lib/export.h"
 #include "lib/recorder.h"
+#include "lib/spool.h"
 
 typedef struct drainer drainer;
 
@@ -29,5 +31,18 @@ bool drainer_flush(drainer *d, uint32_t timeout_ms);
 /* After the writers were stopped. Sends what is left and the last metric values, at most for
  * timeout_ms, then ends the thread and frees the drainer (but see DRAIN_STUCK). */
 drain_end drainer_stop(drainer *d, uint32_t timeout_ms);
+
+/* What a person wants to know of the sinks, as of some 50 ms ago. */
+typedef struct {
+    bool lines_used, lines_waiting; /* waiting: the reader of the lines is slow */
+    uint64_t lines_behind;          /* bytes of whole extents in the recorder, not yet taken */
+    bool lane_used[LANE_COUNT];
+    uint64_t lane_behind[LANE_COUNT];
+    lane_report lane[LANE_COUNT];
+    bool spooling; /* there is a spool */
+    spool_report spool;
+    unsigned dead; /* recorders of dead processes being read */
+} drain_report;
+void drainer_report(drainer *d, drain_report *ret); /* any thread */
 
 #endif

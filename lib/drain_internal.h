@@ -9,6 +9,7 @@
 #include "lib/drain.h"
 #include "lib/drain_source.h"
 #include "lib/export.h"
+#include "lib/metric_delta.h"
 #include "lib/sink_lines.h"
 #include "lib/spool.h"
 
@@ -46,7 +47,9 @@ struct drainer {
     lane_work work[LANE_COUNT];
     spool *spool;            /* NULL: none */
     int64_t spool_warned_ns; /* monotonic */
+    int64_t report_due_ns;   /* monotonic */
     batch logs, spans, points;
+    metric_delta *delta; /* NULL: metrics are sent cumulative */
     buf body;
     int64_t metrics_due_ns;       /* monotonic */
     int64_t metrics_collected_ns; /* wall: the newest collection */
@@ -66,6 +69,7 @@ struct drainer {
     int64_t stop_deadline_ns; /* monotonic */
     bool finished;
     bool empty;
+    drain_report report; /* but for the lanes, which the exporter has */
 };
 
 /* Each returns true when it moved something. *ret_more is set when it should be called again at

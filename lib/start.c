@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sonde_start and sonde_stop: wiring of settings, recorder, metrics, drainer and admin port. There
  * is one instance in a process; the child of a fork gets a drainer of its own at its first call. */
-#include "sonde/start.h"
+#include "lib/start.h"
 
 #include "lib/admin.h"
 #include "lib/debug.h"
@@ -29,6 +29,7 @@ static struct {
     settings *settings;
     drainer *drainer; /* NULL: switched off, or it could not be started */
     drainer *parents; /* in the child of a fork */
+    bool elsewhere;   /* a server drains: nothing to wait for here */
 } lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Whether a server reads this recorder, so that the process needs no thread for it. Private memory
@@ -54,7 +55,8 @@ static void start_drainer(recorder *r, bool adopt)
     error err;
     lib.drainer = NULL;
     lib.pid = getpid();
-    if (server_drains(lib.settings, r))
+    lib.elsewhere = server_drains(lib.settings, r);
+    if (lib.elsewhere)
         return;
     if (drainer_start(&lib.drainer, lib.settings, r, adopt, &err) != STATUS_OK)
         lib_error("nothing is written out until the next start: %s", err.message);
@@ -217,6 +219,37 @@ bool sonde_flush(uint32_t timeout_ms)
     pthread_mutex_lock(&lib.lock);
     if (lib.drainer && lib.pid == getpid())
         done = drainer_flush(lib.drainer, timeout_ms);
+    else if (lib.running && lib.pid == getpid())
+        done = lib.elsewhere;
     pthread_mutex_unlock(&lib.lock);
     return done;
+}
+
+lib_state lib_hold(lib_parts *ret)
+{
+    enum { PATIENCE_NS = 250 * 1000 * 1000 };
+    struct timespec until;
+    *ret = (lib_parts){ 0 };
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += PATIENCE_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    if (pthread_mutex_timedlock(&lib.lock, &until) != 0)
+        return LIB_BUSY;
+    if (!lib.running || lib.pid != getpid()) {
+        pthread_mutex_unlock(&lib.lock);
+        return LIB_OFF;
+    }
+    *ret = (lib_parts){ .settings = lib.settings,
+                        .drainer = lib.drainer,
+                        .recorder = state_recorder(),
+                        .elsewhere = lib.elsewhere };
+    return lib.settings->disabled ? LIB_DISABLED : LIB_RUNNING;
+}
+
+void lib_release(void)
+{
+    pthread_mutex_unlock(&lib.lock);
 }

@@ -151,6 +151,14 @@ void sonde_stop(void);
  * False when the time ran out (or the library is off). */
 bool sonde_flush(uint32_t timeout_ms);
 
+/* Writes for people what the library is doing, to a file descriptor (2: stderr): whether it runs,
+ * the recorder, each sink with its state (what it has taken, what failed last and since when it
+ * waits), what was recorded and what was dropped for which reason, and every setting with the place
+ * that it comes from. Secrets are redacted. The first thing to look at when no logs appear, metrics
+ * do not change or traces do not show. Takes at most a quarter of a second, and the time to write.
+ * Thread-safe, also before sonde_start and after sonde_stop; not for signal handlers. */
+void sonde_describe(int fd);
+
 /* The port that the admin server listens on (for an address with port 0); 0: there is none. */
 uint16_t sonde_admin_port(void);
 
