@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import SONDE, Server, wait_for
+from harness import SONDE, Server, free_ports, get, wait_for
 from native import ENVIRONMENT, compile_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -109,6 +109,14 @@ def test_a_program_with_a_thread_of_its_own_is_left_alone(program, tmp_path):
         wait_for("the file of the dead process to be read", lambda: not files(recorders))
         assert sum(numbers(server).values()) == 10
         assert spans(server)[("open", None)] == 1
+
+
+def test_the_admin_port_answers_without_a_drainer(program, tmp_path):
+    recorders, port = tmp_path / "recorders", free_ports(1)[0]
+    process, _ = start(program, recorders, 7, "wait", SONDE_DRAIN="server", SONDE_ADMIN_ADDR=str(port))
+    page = wait_for("the page", lambda: get("http://127.0.0.1:%d/metrics" % port)).decode()
+    assert "\ncounted_total 7\n" in page, page
+    kill(process)
 
 
 def test_two_servers_do_not_read_one_directory(tmp_path):

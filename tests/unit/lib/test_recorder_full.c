@@ -7,6 +7,7 @@
 #include "tests/unit/lib/recorder_fixture.h"
 
 #include "lib/recorder_internal.h"
+#include "lib/tsc.h"
 #include "sonde/redact.h"
 
 #include <pthread.h>
@@ -148,6 +149,30 @@ static void what_was_written_is_counted_drained_or_not(void **state)
     fixture_stop(f);
 }
 
+static void a_reader_keeps_the_clock_of_a_process_without_drainer(void **state)
+{
+    (void)state;
+    fixture *f = fixture_start(0);
+    recorder_reader *r;
+    error err;
+    uint64_t before = f->recorder->header->clock_count;
+    assert_ok(recorder_reader_open(&r, recorder_path(f->recorder), NULL, &err));
+    bool calibrated = !tsc_usable;
+    for (int64_t end = clock_mono_ns() + 5 * NS_PER_S; !calibrated && clock_mono_ns() < end;) {
+        assert_true(recorder_reader_info(r).alive);
+        assert_ok(recorder_reader_calibrate(r, &err));
+        calibrated = f->recorder->header->clock_count >= before + 3;
+        usleep(1000);
+    }
+    assert_true(calibrated);
+    assert_true(recorder_reader_info(r).alive);
+    int64_t now_ns = clock_now_ns();
+    int64_t read_ns = recorder_ticks_to_ns(r, recorder_ticks());
+    assert_true(read_ns - now_ns < 5 * NS_PER_MS && now_ns - read_ns < 5 * NS_PER_MS);
+    recorder_reader_close(r);
+    fixture_stop(f);
+}
+
 static void texts_are_redacted_by_the_reader_and_keys_at_the_call(void **state)
 {
     (void)state;
@@ -201,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_call_waits_for_room_as_long_as_it_was_told_to),
         cmocka_unit_test(a_waiting_call_goes_on_when_there_is_room),
         cmocka_unit_test(what_was_written_is_counted_drained_or_not),
+        cmocka_unit_test(a_reader_keeps_the_clock_of_a_process_without_drainer),
         cmocka_unit_test(texts_are_redacted_by_the_reader_and_keys_at_the_call),
         cmocka_unit_test(a_program_can_redact_texts_of_its_own),
     };
