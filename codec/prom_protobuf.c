@@ -10,6 +10,9 @@
 
 #define SCHEMA_MAX 8
 #define SCHEMA_MIN (-4)
+/* Above 0 it says that a histogram is native, also when it is empty; Prometheus takes this one for
+ * OTLP, too. */
+#define LEAST_ZERO_THRESHOLD 1e-128
 /* A gap of more empty buckets than that begins another span. */
 #define GAP_MAX 2
 
@@ -225,7 +228,8 @@ static bool put_native(writer *w, uint32_t row)
         pb_put_double(w->out, HISTOGRAM_SUM, h->sum);
     if (ok) {
         pb_put_sint(w->out, HISTOGRAM_SCHEMA, schema);
-        pb_put_double(w->out, HISTOGRAM_ZERO_THRESHOLD, h->zero_threshold);
+        pb_put_double(w->out, HISTOGRAM_ZERO_THRESHOLD,
+                      h->zero_threshold > 0 ? h->zero_threshold : LEAST_ZERO_THRESHOLD);
         pb_put_varint(w->out, HISTOGRAM_ZERO_COUNT, h->zero_count);
         put_buckets(w->out, &negative, HISTOGRAM_NEGATIVE_SPAN, HISTOGRAM_NEGATIVE_DELTA);
         put_buckets(w->out, &positive, HISTOGRAM_POSITIVE_SPAN, HISTOGRAM_POSITIVE_DELTA);

@@ -137,6 +137,8 @@ bool metric_is_attached(void);
 
 /* A counter's whole value, for one that is read from elsewhere. One thread at a time. */
 void metric_set_total(sonde_counter *c, double total);
+/* The same for a counter with one label, in whole numbers. */
+void metric_set_whole(sonde_counter *c, const char *label, uint64_t total);
 
 typedef enum { METRIC_DROP_INVALID, METRIC_DROP_FULL, METRIC_DROP_SERIES } metric_drop;
 void metric_count_dropped(metric_drop reason);

@@ -100,6 +100,14 @@ void metric_set_total(sonde_counter *c, double total)
         __atomic_store_n(&cell[1], as_bits(total), __ATOMIC_RELAXED);
 }
 
+void metric_set_whole(sonde_counter *c, const char *label, uint64_t total)
+{
+    metric_series *s = metric_lookup((metric *)c, &label, 1);
+    uint64_t *cell = s ? metric_cell_shared(s) : NULL;
+    if (cell)
+        __atomic_store_n(&cell[0], total, __ATOMIC_RELAXED);
+}
+
 /* ---- gauges ---- */
 
 static inline uint64_t *gauge_cell(metric_series *s)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the process says about itself, under Prometheus's usual names, read from /proc at each
  * collection. The callback of one gauge sets them all. */
+#include "lib/library_metrics.h"
 #include "lib/metric.h"
 
 #include <dirent.h>
@@ -93,6 +94,7 @@ static void read_process(sonde_gauge *resident, void *user)
 
 void process_metrics_register(void)
 {
+    library_metrics_register();
     process.boot_time = read_boot_time();
     process.cpu = sonde_counter_new("process_cpu_seconds_total",
                                     "Total user and system CPU time spent in seconds.",
