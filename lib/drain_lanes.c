@@ -8,6 +8,7 @@
 #include "codec/recorder_metrics.h"
 #include "codec/span_json.h"
 #include "lib/debug.h"
+#include "lib/library_metrics.h"
 #include "lib/metric.h"
 
 /* A lane that has this much waiting does not wait for its schedule. */
@@ -61,6 +62,7 @@ void drain_lane_done(void *user, lane_id lane, const export_result *result)
     lane_work *w = &d->work[lane];
     source *s = w->owner;
     w->owner = NULL;
+    library_metrics_exported(lane_signal(lane), result->rows - result->rejected, !result->taken);
     if (w->spooled) {
         w->spooled = false;
         spool_done(d->spool, lane);
@@ -72,6 +74,8 @@ void drain_lane_done(void *user, lane_id lane, const export_result *result)
     drain_count_drop(s, lane_signal(lane), RECORDER_DROP_EXPORT, result->rejected);
     if (lane == LANE_METRICS) {
         s->metrics_sent = true;
+        if (s == d->own && result->taken)
+            metric_delta_commit(d->delta);
         if (s == d->own)
             d->metrics_sent_ns = d->metrics_collected_ns;
     } else if (!w->live) {
@@ -161,6 +165,8 @@ static void send_metrics(drainer *d, source *s)
     if (st != STATUS_OK)
         lib_warn("metrics cannot be read: %s", err.message);
     points_to_console(d);
+    if (s == d->own)
+        metric_delta_apply(d->delta, &d->points);
     d->work[LANE_METRICS].owner = s;
     if (st == STATUS_OK && d->points.points.count && d->settings->signal[SIGNAL_METRICS].otlp)
         send_batch(d, LANE_METRICS, s, &d->points);
