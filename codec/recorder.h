@@ -13,7 +13,7 @@
 typedef struct recorder_reader recorder_reader;
 
 typedef struct {
-    bool read_only;       /* commits are refused; the file is not changed */
+    bool read_only; /* commits are refused; the file is not changed */
     /* Log rows and spans, or log rows alone, carry code.file.path, code.line.number,
      * code.function.name. */
     bool code_attributes, code_on_logs;

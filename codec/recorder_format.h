@@ -133,7 +133,7 @@ typedef struct {
     int32_t tid;    /* of the last owner */
     char thread[16];
     uint64_t reserved[2];
-    uint64_t counted_index; /* atomic; `written` counts what stands before this extent; ~0: not now */
+    uint64_t counted_index; /* atomic; `written` counts what is before this extent; ~0: not now */
     uint64_t written[2];    /* atomic; records of the ring so far: logs, spans */
     uint64_t cursor[RECORDER_SINKS]; /* atomic; sequence from which the sink has not read */
 } recorder_ring_row;

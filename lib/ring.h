@@ -20,7 +20,7 @@ typedef struct ring {
     uint32_t next_index; /* of the next extent */
     _Atomic uint32_t owned;
     uint64_t taken_ticks;
-    uint64_t retry_ticks; /* the recorder was full: not before this */
+    uint64_t retry_ticks;        /* the recorder was full: not before this */
     _Atomic uint64_t written[2]; /* records so far: logs, spans */
 } ring;
 

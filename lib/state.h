@@ -27,7 +27,7 @@ typedef struct {
     uint64_t reject_below;
     bool parent_based; /* a span with a parent does what the parent does */
     bool on_error;     /* unsampled spans are kept until their local root ends, for when it fails */
-    uint64_t interval_ns; /* between two roots that are sampled, on average; 0: any number of them */
+    uint64_t interval_ns; /* between two roots that are sampled, on average; 0: no limit */
     uint64_t burst_ns;    /* so much of it may be saved up */
 } state_sampler;
 

@@ -54,6 +54,27 @@ static status listen_all(serve *s, error *err)
     return STATUS_OK;
 }
 
+static void report_recorder(recorder_news news, const char *path, const char *detail)
+{
+    switch (news) {
+    case RECORDER_SAYS_FOUND:
+        sonde_info("recorder_found", sonde_kv("path", path));
+        break;
+    case RECORDER_SAYS_FINISHED:
+        sonde_info("recorder_finished", sonde_kv("path", path), sonde_kv("detail", detail));
+        break;
+    case RECORDER_SAYS_PUT_OFF:
+        sonde_warn("recorder_put_off", sonde_kv("path", path), sonde_kv("detail", detail));
+        break;
+    case RECORDER_SAYS_REFUSED:
+        sonde_error("recorder_rows_refused", sonde_kv("path", path), sonde_kv("detail", detail));
+        break;
+    case RECORDER_SAYS_NOT_READ:
+        sonde_warn("recorder_not_read", sonde_kv("path", path), sonde_kv("detail", detail));
+        break;
+    }
+}
+
 static status serve_open(serve *s, error *err)
 {
     store_options store_opts = { .dir = s->options.data,
@@ -72,6 +93,8 @@ static status serve_open(serve *s, error *err)
     s->self.server = s->server;
     s->self.receiver = s->receiver;
     st = listen_all(s, err);
+    if (st == STATUS_OK && s->options.recorders.dir_count)
+        s->options.recorders.report = report_recorder;
     if (st == STATUS_OK && s->options.recorders.dir_count)
         st = recorder_receiver_new(&s->self.recorders, s->store, &s->options.recorders, err);
     return st == STATUS_OK ? http_server_start(s->server, err) : st;

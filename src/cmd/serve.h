@@ -36,7 +36,7 @@ typedef struct {
     http_server *server;
     otlp_receiver *receiver;
     recorder_receiver *recorders; /* NULL: no --recorder */
-    atomic_bool stopping; /* not ready any more */
+    atomic_bool stopping;         /* not ready any more */
 } serve_self;
 
 const http_route *serve_self_routes(size_t *ret_count); /* /metrics, /healthz, /readyz, /-/… */

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sonde/sonde.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +39,7 @@ struct recorder_receiver {
     int locks[RECORDER_DIRS_MAX];
     unsigned dir_count;
     int64_t interval_ns;
+    recorder_report *report;
     source *sources;
     unsigned source_count;
     batch logs, spans, points;
@@ -52,6 +52,12 @@ struct recorder_receiver {
 
     atomic_uint_fast64_t files, received[SIGNAL_COUNT], refused[SIGNAL_COUNT], failed, finished;
 };
+
+static void say(const recorder_receiver *r, recorder_news news, const source *s, const char *detail)
+{
+    if (r->report)
+        r->report(news, s->path, detail);
+}
 
 /* ---- finding recorders ---- */
 
@@ -108,13 +114,11 @@ static void add_source(recorder_receiver *r, const char *path)
     r->source_count++;
     if (open_source(s, &err) != STATUS_OK) {
         if (err.code == STATUS_UNSUPPORTED)
-            sonde_warn("recorder_not_read", sonde_kv("detail", (const char *)err.message));
+            say(r, RECORDER_SAYS_NOT_READ, s, err.message);
         source_close(r, s);
         return;
     }
-    recorder_info info = recorder_reader_info(s->reader);
-    sonde_info("recorder_found", sonde_kv("path", path), sonde_kv("pid", (int64_t)info.pid),
-               sonde_kv("alive", info.alive));
+    say(r, RECORDER_SAYS_FOUND, s, "");
     s->next = r->sources;
     r->sources = s;
     atomic_store(&r->files, r->source_count);
@@ -146,8 +150,7 @@ static status give(recorder_receiver *r, source *s, const batch *b, error *err)
         return STATUS_OK;
     status st = store_ingest(r->store, b, STR_EMPTY, &result, err);
     if (st == STATUS_INVALID || st == STATUS_LIMIT || st == STATUS_UNSUPPORTED) {
-        sonde_error("recorder_rows_refused", sonde_kv("path", (const char *)s->path),
-                    sonde_kv("rows", rows), sonde_kv("detail", (const char *)err->message));
+        say(r, RECORDER_SAYS_REFUSED, s, err->message);
         result.rejected = rows;
         st = STATUS_OK;
     }
@@ -231,18 +234,20 @@ static void put_off(recorder_receiver *r, source *s, const error *err)
     atomic_fetch_add(&r->failed, 1);
     s->retry_ns = clock_mono_ns() + RETRY_MS * NS_PER_MS;
     if (!s->warned)
-        sonde_warn("recorder_put_off", sonde_kv("path", (const char *)s->path),
-                   sonde_kv("detail", (const char *)err->message));
+        say(r, RECORDER_SAYS_PUT_OFF, s, err->message);
     s->warned = true;
 }
 
 /* The name goes first, while the lock is held: nobody else can begin to read it again. */
 static void finish(recorder_receiver *r, source *s)
 {
-    sonde_info("recorder_finished", sonde_kv("path", (const char *)s->path));
-    if (unlink(s->path) != 0)
-        sonde_warn("recorder_not_removed", sonde_kv("path", (const char *)s->path),
-                   sonde_kv_errno(errno));
+    error err;
+    if (unlink(s->path) == 0) {
+        say(r, RECORDER_SAYS_FINISHED, s, "");
+    } else {
+        (void)fail_errno(&err, errno, "the file cannot be removed");
+        say(r, RECORDER_SAYS_FINISHED, s, err.message);
+    }
     atomic_fetch_add(&r->finished, 1);
     source_close(r, s);
 }
@@ -353,6 +358,7 @@ status recorder_receiver_new(recorder_receiver **ret, store *s,
     if (!r)
         return fail(err, STATUS_NO_MEMORY, "no memory for the recorder receiver");
     r->store = s;
+    r->report = options->report;
     r->interval_ns =
         options->metric_interval_ns ? options->metric_interval_ns : INTERVAL_S * NS_PER_S;
     batch_init(&r->logs, SIGNAL_LOGS, BATCH_BYTES);

@@ -15,7 +15,19 @@ enum { RECORDER_DIRS_MAX = 16 };
 
 typedef struct recorder_receiver recorder_receiver;
 
+typedef enum {
+    RECORDER_SAYS_FOUND,    /* a file that is read from now on */
+    RECORDER_SAYS_FINISHED, /* that of a dead process was read to its end */
+    RECORDER_SAYS_PUT_OFF,  /* the store or the file did not let it go on; tried again */
+    RECORDER_SAYS_REFUSED,  /* the store will never take some rows: they are counted as dropped */
+    RECORDER_SAYS_NOT_READ  /* the file's version is not known */
+} recorder_news;
+
+/* What happens, for the server's log; on the receiver's thread. `detail` may be empty. */
+typedef void recorder_report(recorder_news news, const char *path, const char *detail);
+
 typedef struct {
+    recorder_report *report; /* NULL: nobody wants to know */
     const char *dirs[RECORDER_DIRS_MAX];
     unsigned dir_count;
     int64_t metric_interval_ns; /* between two readings of a process's metrics; 0: 15 s */

@@ -24,7 +24,7 @@ static int threads(void)
 
 int main(int argc, char **argv)
 {
-    int items = argc > 1 ? atoi(argv[1]) : 10;
+    int items = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 10;
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (sonde_start(&(sonde_options){ .service = "drained", .log_output = "none" }) != 0)
         return 1;
