@@ -4,6 +4,7 @@ trace across them, the attributes of the conventions, errors recorded, no value 
 headers compile as C11 and C++17."""
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -157,4 +158,33 @@ def test_a_header_compiles_alone(header, compiler, tmp_path):
     done = subprocess.run([*compiler.split(), "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I",
                            os.path.join(ROOT, "include"), *pkg_config("--cflags", HEADERS[header]),
                            str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# What the snippets take for granted: the program around them.
+AROUND = """
+#include <sonde/sonde.h>
+struct request { const char *method, *path, *client, *body; size_t body_len; };
+const char *request_header(struct request *r, const char *name);
+void answer_header(struct request *r, const char *name, const char *value);
+void add_header(struct request *r, const char *name, const char *value);
+int answer(struct request *r);
+int send_request(struct request *r);
+const char *my_query(void *connection, const char *sql);
+"""
+
+
+@pytest.mark.parametrize("guide, language", [("http", "c"), ("errors", "c"), ("errors", "cpp"),
+                                             ("jobs", "c"), ("instrumentation", "c")])
+def test_the_snippets_of_the_guides_compile(guide, language, tmp_path):
+    with open(os.path.join(ROOT, "docs", guide + ".md")) as f:
+        snippets = re.findall(r"```%s\n(.*?)```" % language, f.read(), re.S)
+    assert snippets
+    source = tmp_path / ("guide." + language)
+    source.write_text(AROUND + "\n".join(snippets))
+    compiler = "cc -std=gnu11" if language == "c" else "c++ -std=c++17"
+    done = subprocess.run([*compiler.split(), "-Wall", "-Wextra", "-Werror", "-fsyntax-only",
+                           "-Wno-unused-function", "-I", os.path.join(ROOT, "include"),
+                           *pkg_config("--cflags", *LIBRARIES), str(source)],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
