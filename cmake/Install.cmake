@@ -9,7 +9,7 @@ if(TARGET sonde_heap)
 endif()
 install(DIRECTORY include/sonde DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT sonde NAMESPACE sonde:: DESTINATION ${cmake_dir} FILE sonde-targets.cmake)
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/sonde-config-version.cmake
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/sonde-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 
 # What a program needs beside libsonde.a. Named one by one, not as packages: those would bring along all
@@ -22,8 +22,8 @@ if(SONDE_ADMIN)
   list(APPEND static_needs microhttpd)
 endif()
 list(APPEND static_needs pthread m)
-configure_file(cmake/sonde-config.cmake.in ${CMAKE_BINARY_DIR}/sonde-config.cmake @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/sonde-config.cmake ${CMAKE_BINARY_DIR}/sonde-config-version.cmake
+configure_file(cmake/sonde-config.cmake.in ${PROJECT_BINARY_DIR}/sonde-config.cmake @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/sonde-config.cmake ${PROJECT_BINARY_DIR}/sonde-config-version.cmake
   DESTINATION ${cmake_dir})
 
 set(pc_libs_private "")
@@ -41,5 +41,5 @@ else()
   set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
   set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
-configure_file(cmake/sonde.pc.in ${CMAKE_BINARY_DIR}/sonde.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/sonde.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+configure_file(cmake/sonde.pc.in ${PROJECT_BINARY_DIR}/sonde.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/sonde.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,5 +1,5 @@
 # libsonde: lib/ with base/ and codec/ inside. Only sonde_* symbols leave it.
-file(GLOB_RECURSE lib_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/lib/*.c)
+file(GLOB_RECURSE lib_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/*.c)
 list(FILTER lib_sources EXCLUDE REGEX "/lib/heap/")
 if(NOT lib_sources)
   return()
@@ -29,31 +29,31 @@ endif()
 
 # sonde_lib: the objects, for the server and the unit tests, with all symbols reachable.
 add_library(sonde_lib STATIC ${lib_sources})
-target_include_directories(sonde_lib PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
+target_include_directories(sonde_lib PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(sonde_lib PUBLIC ${lib_definitions})
 target_link_libraries(sonde_lib PUBLIC sonde_flags sonde_codec sonde_base ${lib_packages} Threads::Threads m)
 
 # sonde_shared: libsonde.so, what users link.
-add_library(sonde_shared SHARED ${CMAKE_SOURCE_DIR}/cmake/empty.c)
+add_library(sonde_shared SHARED ${PROJECT_SOURCE_DIR}/cmake/empty.c)
 target_link_libraries(sonde_shared PRIVATE sonde_flags
   -Wl,--whole-archive sonde_lib sonde_codec sonde_base -Wl,--no-whole-archive ${lib_packages})
 target_link_options(sonde_shared PRIVATE
-  -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/libsonde.map -Wl,-z,nodelete -Wl,--gc-sections)
+  -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libsonde.map -Wl,-z,nodelete -Wl,--gc-sections)
 target_include_directories(sonde_shared PUBLIC
-  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
 set_target_properties(sonde_shared PROPERTIES OUTPUT_NAME sonde VERSION ${PROJECT_VERSION}
   SOVERSION 0 EXPORT_NAME sonde)
 add_library(sonde::sonde ALIAS sonde_shared)
 
 # libsonde.a: one relocatable object in which all but sonde_* is local, so that no name of ours can
 # meet one of the program's.
-set(static_lib ${CMAKE_BINARY_DIR}/libsonde.a)
+set(static_lib ${PROJECT_BINARY_DIR}/libsonde.a)
 add_custom_command(OUTPUT ${static_lib}
-  COMMAND ${CMAKE_LINKER} -r -o ${CMAKE_BINARY_DIR}/sonde_all.o --whole-archive
+  COMMAND ${CMAKE_LINKER} -r -o ${PROJECT_BINARY_DIR}/sonde_all.o --whole-archive
           $<TARGET_FILE:sonde_lib> $<TARGET_FILE:sonde_codec> $<TARGET_FILE:sonde_base>
-  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=sonde_* ${CMAKE_BINARY_DIR}/sonde_all.o
+  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=sonde_* ${PROJECT_BINARY_DIR}/sonde_all.o
   COMMAND ${CMAKE_COMMAND} -E rm -f ${static_lib}
-  COMMAND ${CMAKE_AR} rcs ${static_lib} ${CMAKE_BINARY_DIR}/sonde_all.o
+  COMMAND ${CMAKE_AR} rcs ${static_lib} ${PROJECT_BINARY_DIR}/sonde_all.o
   DEPENDS sonde_lib sonde_codec sonde_base
   COMMENT "libsonde.a"
   VERBATIM)
@@ -64,8 +64,8 @@ add_custom_target(sonde_static ALL DEPENDS ${static_lib})
 include(CheckSymbolExists)
 check_symbol_exists(__GLIBC__ features.h SONDE_HAS_GLIBC)
 if(SONDE_HAS_GLIBC)
-  add_library(sonde_heap SHARED ${CMAKE_SOURCE_DIR}/lib/heap/heap.c ${CMAKE_SOURCE_DIR}/lib/pprof_unwind.c)
-  target_include_directories(sonde_heap PRIVATE ${CMAKE_SOURCE_DIR})
+  add_library(sonde_heap SHARED ${PROJECT_SOURCE_DIR}/lib/heap/heap.c ${PROJECT_SOURCE_DIR}/lib/pprof_unwind.c)
+  target_include_directories(sonde_heap PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(sonde_heap PRIVATE _GNU_SOURCE)
   target_compile_options(sonde_heap PRIVATE -O2 -Wall -Wextra -fvisibility=hidden
     -fno-omit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc -ftls-model=initial-exec)

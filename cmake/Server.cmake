@@ -21,7 +21,7 @@ sonde_layer(sonde_api src/api sonde_query sonde_pipeline sonde_store sonde_net s
 # The web UI is compiled by Vite and embedded as bytes; without Node the build says how to get it.
 include(Web)
 
-file(GLOB cmd_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cmd/*.c)
+file(GLOB cmd_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/cmd/*.c)
 if(TARGET sonde_api AND TARGET sonde_lib AND cmd_sources)
   add_executable(sonde ${cmd_sources})
   target_link_libraries(sonde PRIVATE sonde_api sonde_query sonde_pipeline sonde_store sonde_net

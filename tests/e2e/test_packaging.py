@@ -128,6 +128,66 @@ def test_find_package_builds_it_shared_static_and_as_cxx(package):
         check_line(build / name)
 
 
+def test_fetch_content_takes_it_into_a_users_build(package, tmp_path):
+    shutil.copy(os.path.join(ROOT, "tests/packaging/fetch/CMakeLists.txt"), tmp_path)
+    shutil.copy(package.c, tmp_path)
+    options = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", "-G", "Ninja", "-DSONDE_SOURCE=" + ROOT,
+        "-DCMAKE_BUILD_TYPE=Release", "-DSONDE_EXPORT=OFF", "-DSONDE_ADMIN=OFF", *options)
+    run("cmake", "--build", tmp_path / "build", "--target", "shop")
+    check_line(tmp_path / "build" / "shop")
+
+
+def test_the_library_is_small(package, tmp_path):
+    """400 kB without symbols; and a program with logs, spans, metrics and a thread that drains takes 3 MB, the
+    recorder's pages included (proportional set size)."""
+    run("strip", "-o", tmp_path / "stripped.so", package.shared)
+    size = os.path.getsize(tmp_path / "stripped.so")
+    source = tmp_path / "rest.c"
+    source.write_text(REST)
+    program = package.compile("rest", "cc -std=gnu11", source, package.pkg_config("--libs"))
+    env = dict(ENVIRONMENT, LD_LIBRARY_PATH=str(package.lib), SONDE_RECORDER_DIR=str(tmp_path / "recorders"))
+    kib = int(run(program, env=env).split()[-1])
+    print("libsonde.so, stripped: %d bytes; at rest: %d KiB" % (size, kib))
+    assert size <= 400000
+    assert kib <= 3 * 1024
+
+
+REST = r"""
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long pss(void)
+{
+    char line[256];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/smaps_rollup", "r");
+    while (f && fgets(line, sizeof(line), f))
+        if (strncmp(line, "Pss:", 4) == 0)
+            kib = strtol(line + 4, NULL, 10);
+    fclose(f);
+    return kib;
+}
+
+int main(void)
+{
+    long before = pss();
+    sonde_start(&(sonde_options){ .service = "rest", .log_output = "none" });
+    sonde_counter *c = sonde_counter_new("c_total", "", SONDE_LABELS());
+    SONDE_SPAN ("one") {
+        sonde_info("hello", sonde_kv("n", 1));
+        sonde_counter_add(c, 1);
+    }
+    sonde_flush(5000);
+    printf("%ld\n", pss() - before);
+    sonde_stop();
+    return 0;
+}
+"""
+
+
 def test_only_names_of_ours_leave_the_libraries_and_the_reference_has_them(package, minimal):
     with open(os.path.join(ROOT, "docs/reference/library.md")) as f:
         reference = f.read()
