@@ -28,6 +28,7 @@ typedef struct {
     bool alive;     /* the process runs and holds the recorder (asked at the call) */
     bool ended;     /* it stopped cleanly: nothing was open */
     bool same_boot; /* written since this machine booted */
+    bool external;  /* the process leaves reading to a server, also while it lives */
     uint64_t capacity_bytes, reserved_bytes, used_bytes;
 } recorder_info;
 

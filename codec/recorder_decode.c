@@ -453,6 +453,7 @@ static bool take_link(decoder *d, span_parts *parts, bool full)
     if (full)
         good = take_text(d, &link.trace_state) && take_u16(d, &count) &&
                take_attrs(d, count, &link.attributes, &capacity);
+    link.trace_state = clean(d, link.trace_state);
     span_link *items =
         more_room(d, parts->links.items, parts->links.count, &parts->link_capacity, sizeof(link));
     if (items) {

@@ -28,8 +28,9 @@
 #define RECORDER_LIVE_BLOCKS_MAX 512u /* 16,384 spans at once */
 #define RECORDER_SITE_BLOCKS_MAX 1024u
 #define RECORDER_REASONS         16u
-#define RECORDER_LOCK_ALIVE      0 /* byte of the OFD lock that the living process holds */
-#define RECORDER_LOCK_DRAINER    1 /* byte of the OFD lock that the one drainer holds */
+#define RECORDER_EXTERNAL        1u /* no drainer: a server may read it while the process lives */
+#define RECORDER_LOCK_ALIVE      0  /* byte of the OFD lock that the living process holds */
+#define RECORDER_LOCK_DRAINER    1  /* byte of the OFD lock that the one drainer holds */
 
 /* reason, label value of sonde_dropped_total, meaning */
 #define RECORDER_DROP_REASONS(X) \
@@ -94,7 +95,7 @@ typedef struct {
     uint64_t id;            /* random */
     uint8_t boot_id[16];
     int32_t pid;
-    uint32_t flags;
+    uint32_t flags;     /* RECORDER_EXTERNAL */
     uint64_t pid_start; /* field 22 of /proc/PID/stat, clock ticks after boot */
     uint64_t pid_namespace;
     int64_t start_ns;     /* wall clock */

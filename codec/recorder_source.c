@@ -255,6 +255,7 @@ recorder_info recorder_reader_info(recorder_reader *r)
                            .pid = h->pid,
                            .start_ns = h->start_ns };
     info.same_boot = r->same_boot;
+    info.external = h->flags & RECORDER_EXTERNAL;
     if (recorder_refresh(r, NULL) == STATUS_OK)
         info.ended = h->ended != 0;
     info.alive = !info.ended && is_alive(r);

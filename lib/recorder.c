@@ -169,6 +169,11 @@ int recorder_fd(const recorder *r)
     return r->fd;
 }
 
+bool recorder_is_external(const recorder *r)
+{
+    return r->header->flags & RECORDER_EXTERNAL;
+}
+
 uint64_t recorder_id(const recorder *r)
 {
     return r->id;

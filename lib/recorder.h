@@ -22,6 +22,7 @@ typedef struct {
     size_t bytes;         /* 0: 16 MiB; at least 256 KiB, at most 1 GiB */
     const attr *resource; /* process.pid and service.instance.id are added where missing */
     size_t resource_count;
+    bool external; /* a server reads it; the process has no drainer */
     /* How long a call that meets a full recorder waits for room; 0: it drops its record. */
     uint32_t full_wait_ms;
     str redact_values; /* rules that readers apply to values, as redact_rules_init takes them */
@@ -44,6 +45,8 @@ MUST_USE status recorder_directory(str dir, char *ret, size_t size, error *err);
 const char *recorder_path(const recorder *r); /* "" in private memory */
 int recorder_fd(const recorder *r);           /* -1 in private memory */
 uint64_t recorder_id(const recorder *r);
+/* Left to a server; false in private memory, whatever the options said. */
+bool recorder_is_external(const recorder *r);
 /* A reader on this process's own recorder, by its descriptor or memory. */
 MUST_USE status recorder_open_reader(recorder *r, recorder_reader **ret,
                                      const recorder_reader_options *options, error *err);

@@ -203,4 +203,6 @@ void recorder_header_fill(recorder *r, const recorder_options *options)
     h->heartbeat = tsc_now();
     fill_resource(h, options);
     fill_redact(h, options);
+    if (options->external && r->fd >= 0)
+        h->flags |= RECORDER_EXTERNAL;
 }

@@ -32,21 +32,14 @@ static struct {
     bool elsewhere;   /* a server drains: nothing to wait for here */
 } lib = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Whether a server reads this recorder, so that the process needs no thread for it. Private memory
- * can be read by nobody else. */
-static bool server_drains(const settings *s, const recorder *r)
+/* Whether a server reads the recorder, so that the process needs no thread for it. */
+static bool server_drains(const settings *s)
 {
     char dir[4096];
     error err;
-    if (s->drain == DRAIN_THREAD)
-        return false;
-    if (recorder_path(r)[0] == '\0') {
-        if (s->drain == DRAIN_SERVER)
-            lib_warn("no server can read the memory of this process: it has a drainer thread");
-        return false;
-    }
     return s->drain == DRAIN_SERVER ||
-           (recorder_directory(s->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK &&
+           (s->drain == DRAIN_AUTO &&
+            recorder_directory(s->recorder_dir, dir, sizeof(dir), &err) == STATUS_OK &&
             recorder_server_reads(dir));
 }
 
@@ -55,7 +48,7 @@ static void start_drainer(recorder *r, bool adopt)
     error err;
     lib.drainer = NULL;
     lib.pid = getpid();
-    lib.elsewhere = server_drains(lib.settings, r);
+    lib.elsewhere = recorder_is_external(r);
     if (lib.elsewhere)
         return;
     if (drainer_start(&lib.drainer, lib.settings, r, adopt, &err) != STATUS_OK)
@@ -101,6 +94,7 @@ static status open_recorder(const settings *s, error *err)
                                  .bytes = s->recorder_bytes,
                                  .resource = s->resource.items,
                                  .resource_count = s->resource.count,
+                                 .external = server_drains(s),
                                  .full_wait_ms = s->full_wait_ms,
                                  .redact_values = s->redact_values,
                                  .redact_keys = s->redact_keys };
@@ -109,7 +103,9 @@ static status open_recorder(const settings *s, error *err)
     if (st != STATUS_OK)
         return fail(err, st, "%s", why.message);
     if (recorder_path(r)[0] == '\0')
-        lib_warn("what is recorded will not survive a crash of this process: %s", why.message);
+        lib_warn("what is recorded will not survive a crash of this process%s: %s",
+                 options.external ? ", and no server can read it, so that a thread does" : "",
+                 why.message);
     st = state_enable(r, &options, (sonde_level)s->log_severity, sampler_from(s), err);
     if (st != STATUS_OK) {
         recorder_close(r, true);

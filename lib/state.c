@@ -85,6 +85,7 @@ static bool copy_options(const recorder_options *from)
                               .bytes = from->bytes,
                               .resource = resource,
                               .resource_count = from->resource_count,
+                              .external = from->external,
                               .full_wait_ms = from->full_wait_ms,
                               .redact_values = arena_str(a, from->redact_values),
                               .redact_keys = arena_str(a, from->redact_keys) };

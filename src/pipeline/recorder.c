@@ -95,8 +95,13 @@ static void source_close(recorder_receiver *r, source *s)
 static status open_source(source *s, error *err)
 {
     status st = recorder_reader_open(&s->reader, s->path, NULL, err);
-    if (st == STATUS_OK)
-        st = recorder_reader_lock(s->reader, err);
+    if (st != STATUS_OK)
+        return st;
+    /* A process that is just starting may be about to take the lock for its own drainer. */
+    recorder_info info = recorder_reader_info(s->reader);
+    if (info.alive && !info.external)
+        return fail(err, STATUS_BUSY, "%s: its process reads it", s->path);
+    st = recorder_reader_lock(s->reader, err);
     /* It may have been finished by another reader between opening and locking. */
     if (st == STATUS_OK && access(s->path, F_OK) != 0)
         st = fail(err, STATUS_BUSY, "%s is gone", s->path);
