@@ -21,10 +21,11 @@
 
 /* What a lane of the exporter is sending. */
 typedef struct {
-    source *owner;   /* NULL: nothing */
-    bool live;       /* open spans of a dead process, which no cursor covers */
-    bool spooled;    /* a body from the spool; then there is no owner */
-    bool given_back; /* it is being given up, and its rows will be read again */
+    source *owner; /* NULL: nothing */
+    bool live;     /* open spans of a dead process, which no cursor covers */
+    bool spooled;  /* a body from the spool; then there is no owner */
+    bool released; /* its rows are in no recorder any more; then there is no owner */
+    uint32_t rows;
     int64_t sent_ns; /* monotonic: when the body was given to the exporter */
     int64_t due_ns;  /* monotonic: next poll, if no flush comes before */
 } lane_work;

@@ -50,7 +50,7 @@ bool drain_reached(const drainer *d, int64_t wall_ns)
             return false;
     for (lane_id i = 0; i < LANE_COUNT; i++)
         if (i != LANE_METRICS && d->plan.in_use[drain_feed_of(i)] &&
-            (d->work[i].spooled || spool_has(d->spool, i)))
+            (d->work[i].spooled || d->work[i].released || spool_has(d->spool, i)))
             return false;
     return d->lines_owner != d->own && d->lines.pending.len == 0 &&
            (!metrics_wanted(d) || d->metrics_sent_ns >= d->pass_since_ns);
@@ -63,13 +63,14 @@ void drain_lane_done(void *user, lane_id lane, const export_result *result)
     source *s = w->owner;
     w->owner = NULL;
     library_metrics_exported(lane_signal(lane), result->rows - result->rejected, !result->taken);
-    if (w->spooled) {
-        w->spooled = false;
+    if (w->spooled)
         spool_done(d->spool, lane);
+    if (w->spooled || w->released) {
+        w->spooled = w->released = false;
         drain_count_drop(d->own, lane_signal(lane), RECORDER_DROP_EXPORT, result->rejected);
         return;
     }
-    if (!s || w->given_back)
+    if (!s)
         return;
     drain_count_drop(s, lane_signal(lane), RECORDER_DROP_EXPORT, result->rejected);
     if (lane == LANE_METRICS) {
@@ -91,6 +92,7 @@ static void send_batch(drainer *d, lane_id lane, source *s, const batch *b)
     status st = exporter_encode(d->exporter, lane, b, &d->body, &err);
     d->work[lane].owner = s;
     d->work[lane].sent_ns = clock_mono_ns();
+    d->work[lane].rows = batch_row_count(b);
     if (st == STATUS_OK)
         st = exporter_send(d->exporter, lane, buf_view(&d->body), batch_row_count(b), &err);
     if (st != STATUS_OK) {
@@ -117,7 +119,7 @@ static bool rows_step(drainer *d, lane_id lane, bool *ret_more)
     feed f = drain_feed_of(lane);
     lane_work *w = &d->work[lane];
     const signal_settings *how = &d->settings->signal[lane_signal(lane)];
-    if (!d->plan.in_use[f] || w->owner || w->spooled ||
+    if (!d->plan.in_use[f] || w->owner || w->spooled || w->released ||
         exporter_state(d->exporter, lane) != LANE_IDLE)
         return false;
     if (spool_has(d->spool, lane))

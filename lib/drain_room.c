@@ -10,7 +10,7 @@
 /* What a record is taken to be where a limit is in records and the recorder counts bytes. */
 #define QUEUE_RECORD_BYTES 256u
 #define ROOM_CHECK_MS      20
-/* A request that is under way this long no longer keeps its rows in a recorder that needs room. */
+/* A request that is under way this long is like one that failed. */
 #define PATIENCE_NS NS_PER_S
 
 static void on_dropped(void *user, lane_id lane, uint64_t rows)
@@ -90,50 +90,58 @@ static uint64_t queue_bytes(const drainer *d, lane_id lane, bool tight)
     return tight ? capacity / 2 : 0;
 }
 
-/* A lane that waits, or, in a recorder that needs room, whose request just hangs. */
+/* A lane whose receiver does not keep up: any that is busy, when the recorder needs room. */
 static bool is_away(const drainer *d, lane_id lane, bool tight)
 {
     lane_state state = exporter_state(d->exporter, lane);
-    return state == LANE_WAITING || (state == LANE_SENDING && tight &&
-                                     clock_mono_ns() - d->work[lane].sent_ns > PATIENCE_NS);
+    return state == LANE_WAITING ||
+           (state == LANE_SENDING &&
+            (tight || clock_mono_ns() - d->work[lane].sent_ns > PATIENCE_NS));
 }
 
-/* Gives up the body under way whose rows are in a recorder: the cursor goes back to them. */
-static void give_back(drainer *d, lane_id lane)
+/* False, with a warning, when it cannot be kept. */
+static bool to_spool(drainer *d, lane_id lane, batch *b)
 {
-    lane_work *w = &d->work[lane];
-    source *s = w->owner;
-    feed f = drain_feed_of(lane);
-    if (!s)
-        return;
-    w->given_back = true;
-    exporter_abandon(d->exporter, lane);
-    w->given_back = false;
-    recorder_cursor_rewind(s->reader, s->cursor[f]);
-    if (w->live)
-        s->live_sent[f] = false;
-}
-
-static void to_spool_or_nowhere(drainer *d, lane_id lane, batch *b)
-{
-    error err = { 0 };
+    error err;
     uint32_t rows = batch_row_count(b);
-    status st = STATUS_NOT_FOUND;
-    if (rows && d->spool) {
-        drain_limit_attributes(d->settings, b);
-        buf_clear(&d->body);
-        st = otlp_encode(b, &d->body, &err);
-        if (st == STATUS_OK)
-            st = spool_add(d->spool, lane, buf_view(&d->body), rows, &err);
-    }
-    if (st == STATUS_OK || rows == 0)
-        return;
-    drain_count_drop(d->own, lane_signal(lane), RECORDER_DROP_SPOOL, rows);
+    if (!d->spool)
+        return false;
+    drain_limit_attributes(d->settings, b);
+    buf_clear(&d->body);
+    status st = otlp_encode(b, &d->body, &err);
+    if (st == STATUS_OK)
+        st = spool_add(d->spool, lane, buf_view(&d->body), rows, &err);
     int64_t now = clock_mono_ns();
-    if (d->spool && (!d->spool_warned_ns || now - d->spool_warned_ns > 60 * NS_PER_S)) {
+    if (st != STATUS_OK && (!d->spool_warned_ns || now - d->spool_warned_ns > 60 * NS_PER_S)) {
         d->spool_warned_ns = now;
         lib_warn("%u %s cannot be spooled and are dropped: %s", rows, lane_name(lane), err.message);
     }
+    return st == STATUS_OK;
+}
+
+/* The rows that the lane is sending leave the recorder: to the spool, whose oldest entry for the
+ * lane they become, or else they live only in the body that is being sent. Reading the same number
+ * of rows from the same place gives the same rows. */
+static void take_over(drainer *d, lane_id lane)
+{
+    error err;
+    bool live, more;
+    uint32_t rows;
+    lane_work *w = &d->work[lane];
+    source *s = w->owner;
+    feed f = drain_feed_of(lane);
+    recorder_cursor_rewind(s->reader, s->cursor[f]);
+    batch *b = drain_batch_of(d, lane);
+    if (drain_poll_lane(d, lane, s, w->rows, &live, &more, &err) != STATUS_OK ||
+        batch_row_count(b) != w->rows)
+        lib_warn("%s: other rows than before were read", lane_name(lane));
+    w->owner = NULL;
+    w->spooled = to_spool(d, lane, b);
+    w->released = !w->spooled;
+    buf_clear(&d->body);
+    if (w->spooled && spool_peek(d->spool, lane, &d->body, &rows, &err) != STATUS_OK)
+        w->spooled = !(w->released = true);
+    drain_commit(s, f);
 }
 
 /* Takes what the lane has not sent out of the recorder until half of the limit is left. */
@@ -148,11 +156,13 @@ static void give_way(drainer *d, lane_id lane, bool tight)
         recorder_cursor_behind_extents(s->reader, s->cursor[f]) < limit)
         return;
     if (d->work[lane].owner == s)
-        give_back(d, lane);
+        take_over(d, lane);
     while (more && recorder_cursor_behind_extents(s->reader, s->cursor[f]) > limit / 2) {
         if (drain_poll_lane(d, lane, s, LINES_ROWS_MAX, &live, &more, &err) != STATUS_OK)
             break;
-        to_spool_or_nowhere(d, lane, drain_batch_of(d, lane));
+        batch *b = drain_batch_of(d, lane);
+        if (batch_row_count(b) && !to_spool(d, lane, b))
+            drain_count_drop(s, lane_signal(lane), RECORDER_DROP_SPOOL, batch_row_count(b));
         if (!drain_commit(s, f))
             break;
     }

@@ -147,8 +147,7 @@ class HttpReceiver(Receiver):
                     return self.reply(answer[0], b"", answer[1])
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                outer.take(signal, json.loads(body) if signal == "zipkin"
-                           else REQUESTS[signal].FromString(body))
+                outer.take(signal, outer.decode(signal, body))
                 self.reply(202 if signal == "zipkin" else 200, b"", {})
 
             def reply(self, status, body, headers):
@@ -177,6 +176,9 @@ class HttpReceiver(Receiver):
         self.endpoint = "%s://localhost:%d" % ("https" if context else "http", self.port)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
+
+    def decode(self, signal, body):
+        return json.loads(body) if signal == "zipkin" else REQUESTS[signal].FromString(body)
 
     def stop(self):
         self.server.shutdown()
