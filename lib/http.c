@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "lib/propagate_w3c.h"
+#include "lib/state_thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,6 +19,13 @@
 enum { UUID_SIZE = 37, CLIENT_GONE = 499, ATTRIBUTES = 32 };
 
 static _Thread_local sonde_http *current;
+
+/* This thread's request; NULL in the child of a fork that was made within one: it is the parent's.
+ */
+static sonde_http *own_request(void)
+{
+    return current && current->fork_id == thread_context()->fork_id ? current : NULL;
+}
 
 static const char *const context_keys[3] = { "session_id", "user_id", "team_id" };
 
@@ -266,6 +274,7 @@ void sonde_http_begin(const sonde_http_request *request)
     settle_request_id(c, x, request);
     http_keep(c, x, request);
     x->saved = *context_current();
+    x->fork_id = thread_context()->fork_id;
     x->outer = current;
     current = x;
     sonde_with_enter_(&scope, own_context(x));
@@ -281,7 +290,7 @@ void sonde_http_begin(const sonde_http_request *request)
 
 void sonde_http_route(const char *route)
 {
-    sonde_http *x = current;
+    sonde_http *x = own_request();
     char name[METHOD_SIZE + ROUTE_SIZE];
     if (!x || !route)
         return;
@@ -293,13 +302,14 @@ void sonde_http_route(const char *route)
 
 void sonde_http_body(const void *bytes, size_t len)
 {
-    if (current && bytes)
-        http_keep_body(http_config_now(), current, bytes, len);
+    sonde_http *x = own_request();
+    if (x && bytes)
+        http_keep_body(http_config_now(), x, bytes, len);
 }
 
 void sonde_http_set_(const sonde_attr *attrs, size_t count)
 {
-    sonde_http *x = current;
+    sonde_http *x = own_request();
     if (!x)
         return;
     /* Built beside the one in use, which a signal handler may be reading. */
@@ -319,13 +329,14 @@ void sonde_http_set_(const sonde_attr *attrs, size_t count)
 
 void sonde_http_status(int status)
 {
-    if (current)
-        current->status = status;
+    sonde_http *x = own_request();
+    if (x)
+        x->status = status;
 }
 
 bool http_note_error(void)
 {
-    sonde_http *x = current;
+    sonde_http *x = own_request();
     bool first = !x || !x->is_error;
     if (x)
         x->is_error = true;
@@ -372,7 +383,7 @@ static void leave(sonde_http *x)
 
 void sonde_http_end(int status)
 {
-    sonde_http *x = current;
+    sonde_http *x = own_request();
     const http_config *c = http_config_now();
     sonde_with_scope scope;
     if (!x)
@@ -395,7 +406,7 @@ void sonde_http_end(int status)
 
 sonde_http *sonde_http_suspend(void)
 {
-    sonde_http *x = current;
+    sonde_http *x = own_request();
     if (!x)
         return NULL;
     context_set_current(&x->saved);
@@ -407,7 +418,7 @@ sonde_http *sonde_http_suspend(void)
 void sonde_http_resume(sonde_http *request)
 {
     sonde_with_scope scope;
-    if (!request)
+    if (!request || request->fork_id != thread_context()->fork_id)
         return;
     request->saved = *context_current();
     request->outer = current;

@@ -54,6 +54,7 @@ struct sonde_http {
     sonde_current_ saved;     /* what the thread had before */
     sonde_context context[2]; /* the request's own is context[active] */
     unsigned active;
+    uint32_t fork_id; /* of the process it belongs to */
     bool is_error, path_cut, query_cut, headers_cut;
     sonde_span *span;
     int64_t start_ns; /* monotonic */

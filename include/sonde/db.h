@@ -13,7 +13,8 @@
  * text; what is recorded of a text is its form: each literal is a '?'.
  *
  * The span is not made current: calls may overlap on one thread, and end on another. Thread-safe;
- * not for signal handlers; works after fork, where a call of the parent is ignored. */
+ * not for signal handlers; works after fork: a span of the parent is ignored then, the
+ * metric counts where the call ends. */
 #ifndef SONDE_DB_H
 #define SONDE_DB_H
 

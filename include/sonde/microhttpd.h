@@ -16,7 +16,8 @@
  *     }
  *
  * `handle` is an MHD_AccessHandlerCallback as ever, called as libmicrohttpd calls it, its own
- * `con_cls` included. /metrics and the health paths are answered before it. Include this where
+ * `con_cls` included. /metrics, the
+ * health paths and /debug (http.h) are answered before it. Include this where
  * <microhttpd.h> is to be had; libsonde itself does not need it. Works in every threading mode of
  * libmicrohttpd; a connection that was suspended is answered, as always, in the handler's next
  * call.
@@ -42,7 +43,7 @@ typedef struct {
     void *user;                             /* given to it */
     MHD_RequestCompletedCallback completed; /* may be NULL; as MHD_OPTION_NOTIFY_COMPLETED */
     const char *scheme;                     /* NULL: "http" */
-    bool no_own_paths;                      /* /metrics and the health paths are the handler's */
+    bool no_own_paths; /* /metrics, the health paths and /debug are the handler's */
 } sonde_MHD_handler;
 
 /* A request between libmicrohttpd's calls; not for programs. */
@@ -50,9 +51,11 @@ typedef struct {
     sonde_http *request;
     void *user_state; /* the handler's con_cls */
     bool own;         /* answered by the library: not observed */
+    bool own_waits;   /* for the body */
     char request_id[132];
     char query[1024];
-    size_t query_len;
+    char own_body[1024];
+    size_t query_len, own_body_len;
     struct MHD_Connection *connection;
 } sonde_MHD_request_;
 
@@ -116,52 +119,112 @@ static inline const char *sonde_MHD_client_(struct MHD_Connection *c, char *ret,
     return NULL;
 }
 
-/* The library's own paths; false when it is none. */
-static inline bool sonde_MHD_own_(sonde_MHD_request_ *r, const sonde_http_request *request,
-                                  enum MHD_Result *ret)
+static inline enum MHD_Result sonde_MHD_send_own_(struct MHD_Connection *connection,
+                                                  const sonde_http_response *page)
 {
-    sonde_http_response page;
-    if (!sonde_http_handle(request, &page))
-        return false;
+    enum MHD_Result result;
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(page.body_len, page.body, MHD_RESPMEM_MUST_COPY);
-    if (response) {
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page.content_type);
-        *ret = MHD_queue_response(r->connection, (unsigned)page.status, response);
-        MHD_destroy_response(response);
-    } else {
-        *ret = MHD_NO;
-    }
-    r->own = true;
-    sonde_http_response_free(&page);
-    return true;
+        MHD_create_response_from_buffer(page->body_len, page->body, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, page->content_type);
+    for (int i = 0; i < SONDE_HTTP_HEADERS && page->headers[i].name; i++)
+        MHD_add_response_header(response, page->headers[i].name, page->headers[i].value);
+    result = MHD_queue_response(connection, (unsigned)page->status, response);
+    MHD_destroy_response(response);
+    return result;
 }
 
-static inline sonde_MHD_request_ *sonde_MHD_begin_(const sonde_MHD_handler *h,
-                                                   struct MHD_Connection *connection,
-                                                   const char *url, const char *method,
-                                                   const char *version, enum MHD_Result *ret)
+/* The library's own paths; r->own becomes false when it is none. */
+static inline enum MHD_Result sonde_MHD_own_(sonde_MHD_request_ *r, sonde_http_request *request)
 {
-    char client[64];
-    sonde_MHD_request_ *r = (sonde_MHD_request_ *)calloc(1, sizeof(*r));
-    if (!r)
-        return NULL;
+    sonde_http_response page;
+    r->own_waits = false;
+    request->body = r->own_body_len ? r->own_body : NULL;
+    request->body_len = r->own_body_len;
+    r->own = sonde_http_handle(request, &page);
+    request->body = NULL;
+    request->body_len = 0;
+    if (!r->own)
+        return MHD_YES;
+    enum MHD_Result result = sonde_MHD_send_own_(r->connection, &page);
+    sonde_http_response_free(&page);
+    return result;
+}
+
+/* Of the library's own paths this one alone takes a body: it is answered when that is there. */
+static inline bool sonde_MHD_own_waits_(const sonde_MHD_handler *h, const char *method,
+                                        const char *url)
+{
+    return !h->no_own_paths && strcmp(method, "POST") == 0 && strcmp(url, "/debug/log-level") == 0;
+}
+
+static inline sonde_http_request sonde_MHD_describe_(sonde_MHD_request_ *r,
+                                                     const sonde_MHD_handler *h, const char *url,
+                                                     const char *method, const char *version,
+                                                     char client[64])
+{
     sonde_http_request request;
     memset(&request, 0, sizeof(request));
-    r->connection = connection;
-    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, sonde_MHD_query_, r);
     request.method = method;
     request.path = url;
     request.query = r->query_len ? r->query : NULL;
     request.scheme = h->scheme;
-    request.client_address = sonde_MHD_client_(connection, client, sizeof(client));
+    request.client_address = sonde_MHD_client_(r->connection, client, 64);
     request.protocol_version = strncmp(version, "HTTP/", 5) == 0 ? version + 5 : NULL;
     request.header = sonde_MHD_header_;
     request.set_header = sonde_MHD_keep_id_;
     request.user = r;
-    if (h->no_own_paths || !sonde_MHD_own_(r, &request, ret))
+    return request;
+}
+
+static inline enum MHD_Result sonde_MHD_begin_(sonde_MHD_request_ *r, const sonde_MHD_handler *h,
+                                               const char *url, const char *method,
+                                               const char *version)
+{
+    char client[64];
+    enum MHD_Result result = MHD_YES;
+    MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, sonde_MHD_query_, r);
+    r->own_waits = sonde_MHD_own_waits_(h, method, url);
+    r->own = r->own_waits;
+    if (r->own)
+        return MHD_YES;
+    sonde_http_request request = sonde_MHD_describe_(r, h, url, method, version, client);
+    if (!h->no_own_paths)
+        result = sonde_MHD_own_(r, &request);
+    if (!r->own)
         sonde_http_begin(&request);
-    return r;
+    return result;
+}
+
+/* A later call for one of the library's own paths. */
+static inline enum MHD_Result sonde_MHD_go_on_(sonde_MHD_request_ *r, const sonde_MHD_handler *h,
+                                               const char *url, const char *method,
+                                               const char *version, const char *data, size_t *size)
+{
+    static const char none[] = "there is no such path\n";
+    char client[64];
+    size_t room = sizeof(r->own_body) - r->own_body_len, n = *size < room ? *size : room;
+    if (*size) {
+        memcpy(r->own_body + r->own_body_len, data, n);
+        r->own_body_len += n;
+        *size = 0;
+        return MHD_YES;
+    }
+    if (!r->own_waits)
+        return MHD_YES;
+    sonde_http_request request = sonde_MHD_describe_(r, h, url, method, version, client);
+    enum MHD_Result result = sonde_MHD_own_(r, &request);
+    if (r->own)
+        return result;
+    sonde_http_response page; /* hidden in production */
+    memset(&page, 0, sizeof(page));
+    page.status = 404;
+    page.content_type = "text/plain; charset=utf-8";
+    page.body = (char *)(uintptr_t)none;
+    page.body_len = sizeof(none) - 1;
+    r->own = true;
+    return sonde_MHD_send_own_(r->connection, &page);
 }
 
 /* The MHD_AccessHandlerCallback; `cls` is the sonde_MHD_handler. */
@@ -173,17 +236,19 @@ static inline enum MHD_Result sonde_MHD_handle(void *cls, struct MHD_Connection 
     const sonde_MHD_handler *h = (const sonde_MHD_handler *)cls;
     sonde_MHD_request_ *r = (sonde_MHD_request_ *)*con_cls;
     enum MHD_Result result = MHD_YES;
-    if (!r) {
-        r = sonde_MHD_begin_(h, connection, url, method, version, &result);
+    if (r && r->own)
+        return sonde_MHD_go_on_(r, h, url, method, version, upload_data, upload_data_size);
+    if (r) {
+        sonde_http_resume(r->request);
+    } else {
+        r = (sonde_MHD_request_ *)calloc(1, sizeof(*r));
         *con_cls = r;
         if (!r)
             return MHD_NO;
-    } else if (!r->own) {
-        sonde_http_resume(r->request);
-    }
-    if (r->own) {
-        *upload_data_size = 0;
-        return result;
+        r->connection = connection;
+        result = sonde_MHD_begin_(r, h, url, method, version);
+        if (r->own)
+            return result;
     }
     if (*upload_data_size)
         sonde_http_body(upload_data, *upload_data_size);

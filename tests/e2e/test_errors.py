@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BUILD, ROOT, SONDE, Server, free_ports, post, wait_for
+from harness import ROOT, SONDE, Server, free_ports, get, get_json, post, wait_for
 from native import ENVIRONMENT, compile_program
 
 LIBRARIES = ["libmicrohttpd", "libcurl", "libpq", "hiredis", "sqlite3"]
@@ -104,3 +104,16 @@ def test_wrong_usage_is_said():
     done = subprocess.run([SONDE, "trace", "abc", "--curl", "-o", "json"], capture_output=True,
                           text=True, timeout=30)
     assert done.returncode == 2 and "--curl" in done.stderr
+
+
+def test_the_library_answers_its_own_paths_in_the_programs_server(service):
+    assert b"http_requests_total" in get(service + "/metrics")
+    assert json.loads(get(service + "/health"))["status"]
+    assert get_json(service + "/debug/status")
+    status, _, text = post(service + "/debug/log-level", b'{"level":"warn"}')
+    assert status == 200, text
+    status, _, text = post(service + "/debug/log-level", b"{" * 5000)
+    assert status == 400, text
+    status, _, text = post(service + "/debug/log-level", b'{"level":"info"}',
+                           headers={"X-Forwarded-For": "192.0.2.7"})
+    assert status == 403, text

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <strings.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -147,6 +148,26 @@ static void a_request_can_move_to_another_thread(void **state UNUSED)
     assert_int_equal(live_count("\"message\":\"http_request\""), 1);
 }
 
+static void a_child_of_fork_does_not_go_on_with_it(void **state UNUSED)
+{
+    exchange x = { .headers = { "x-request-id", "parents" } };
+    int status;
+    start();
+    begin(&x, "GET", "/");
+    pid_t child = fork();
+    if (child == 0) {
+        sonde_http_route("/childs");
+        sonde_http_end(500);
+        _exit(sonde_flush(5000) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    sonde_http_end(200);
+    sonde_stop();
+    assert_int_equal(live_count("\"message\":\"http_request\""), 1);
+    assert_int_equal(live_count("/childs"), 0);
+}
+
 static void without_start_nothing_breaks(void **state UNUSED)
 {
     exchange x = { .headers = { "x-request-id", "early" } };
@@ -198,6 +219,7 @@ int main(void)
         LIVE(ids_are_made_when_absent_or_ill_formed),
         LIVE(a_5xx_fails_the_span_and_unknown_methods_make_no_series),
         LIVE(a_request_can_move_to_another_thread),
+        LIVE(a_child_of_fork_does_not_go_on_with_it),
         LIVE(the_paths_of_the_library_are_answered_and_no_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
