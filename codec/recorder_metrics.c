@@ -226,7 +226,10 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
     if (!text || !read_at(x, offset + sizeof(*row), text, row->text_bytes))
         return false;
     str rest = str_n(text, row->text_bytes);
-    for (uint32_t i = 0; i < m->row.label_count; i++) {
+    capacity = m->row.label_count;
+    ret->items = arena_alloc(a, MAX(capacity, 1) * sizeof(ret->items[0]));
+    x->full = x->full || !ret->items;
+    for (uint32_t i = 0; !x->full && i < m->row.label_count; i++) {
         str s;
         if (!next_text(x, &rest, &s))
             return false;
@@ -241,7 +244,7 @@ static bool read_labels(reading *x, const metric_head *m, uint64_t offset,
             return false;
         }
     }
-    return true;
+    return !x->full;
 }
 
 /* The value of a series; false when it has none, or the batch is full. */
@@ -342,6 +345,7 @@ static void read_metric(reading *x, uint64_t offset)
     if (!read_at(x, offset, &m.row, sizeof(m.row)) || (m.row.flags & RECORDER_METRIC_FREED) ||
         !read_head(x, offset, &m) || !gather_series(x, m.row.series, &series))
         return;
+    x->full = !batch_reserve(x->b, series.count);
     for (uint32_t i = series.count; i > 0 && !x->full; i--)
         read_series(x, &m, series.items[i - 1]);
 }

@@ -41,11 +41,19 @@ static recorder_exemplar *make(metric_series *s)
     return made;
 }
 
-static bool is_due(const recorder_exemplar *e, const sonde_current_ *current, uint64_t *ret_ticks)
+static inline uint64_t span_of(const uint8_t *id)
 {
-    static const uint8_t none[8];
-    if (memcmp(current->span_id, none, sizeof(none)) != 0) {
-        if (memcmp(e->span_id, current->span_id, sizeof(e->span_id)) == 0)
+    uint64_t v;
+    memcpy(&v, id, sizeof(v));
+    return v;
+}
+
+static inline bool is_due(const recorder_exemplar *e, const sonde_current_ *current,
+                          uint64_t *ret_ticks)
+{
+    uint64_t span = span_of(current->span_id);
+    if (LIKELY(span != 0)) {
+        if (span == span_of(e->span_id))
             return false;
         *ret_ticks = recorder_ticks();
         return true;

@@ -88,17 +88,6 @@ static uint64_t room_locked(recorder_exp_cell *c, uint32_t size, int scale, int3
     return change_scale(c, state, size, now - common, low_then);
 }
 
-uint64_t metric_exp_room(recorder_exp_cell *c, uint32_t size, int scale, int32_t index)
-{
-    if (__atomic_exchange_n(&c->lock, 1, __ATOMIC_ACQUIRE)) {
-        metric_count_dropped(METRIC_DROP_FULL);
-        return 0;
-    }
-    uint64_t state = room_locked(c, size, scale, index);
-    unlock_cell(c);
-    return state;
-}
-
 /* ---- records that take longer ---- */
 
 /* Adds n to a bucket; the lock is held, or the thread is the cell's only writer. */
@@ -141,11 +130,10 @@ static recorder_exp_cell *negative_cell(metric_series *s, recorder_exp_cell *c)
     return made;
 }
 
-void metric_exp_record_slow(metric_series *s, recorder_exp_cell *c, double v, bool owned)
+void metric_exp_record_locked(metric_series *s, recorder_exp_cell *c, double v)
 {
     uint32_t size = s->bounds_padded;
     recorder_exp_cell *to = c;
-    (void)owned;
     if (v < 0 && !(to = negative_cell(s, c))) {
         metric_count_dropped(METRIC_DROP_FULL);
         return;

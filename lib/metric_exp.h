@@ -9,12 +9,9 @@
 
 #include "codec/exp_histogram.h"
 
-/* Everything but the common case: cells under a lock, values that are not above 0, a first value.
- */
-void metric_exp_record_slow(metric_series *s, recorder_exp_cell *c, double v, bool owned);
-/* Makes room for `index` at `scale` and returns the state that holds then; 0, counted as dropped,
- * when a signal handler of the thread came while it did so. */
-uint64_t metric_exp_room(recorder_exp_cell *c, uint32_t size, int scale, int32_t index);
+/* Records under the cell's lock: cells that others write, values that are not above 0 or not
+ * finite, a first value, one that needs another scale. */
+void metric_exp_record_locked(metric_series *s, recorder_exp_cell *c, double v);
 /* Moves what is in a cell of private memory to one that readers see. Registry locked. */
 void metric_exp_move(recorder_exp_cell *to, recorder_exp_cell *from, const metric *m);
 /* Whether anything was recorded. */
@@ -43,26 +40,32 @@ static inline void exp_set_extremes(recorder_exp_cell *c, double v)
         __atomic_store_n(&c->max, as_bits(v) ^ RECORDER_EXP_MOST_BITS, __ATOMIC_RELAXED);
 }
 
-/* v is finite. */
-static inline void exp_record(metric_series *s, uint64_t *cell, double v, bool owned)
+/* For v above 0, whose bits are ordered like it, and are above those of all values below 0. */
+static inline void exp_set_extremes_above(recorder_exp_cell *c, uint64_t bits)
+{
+    if (UNLIKELY((int64_t)bits < (int64_t)(c->min ^ RECORDER_EXP_LEAST_BITS)))
+        __atomic_store_n(&c->min, bits ^ RECORDER_EXP_LEAST_BITS, __ATOMIC_RELAXED);
+    if (UNLIKELY((int64_t)bits > (int64_t)(c->max ^ RECORDER_EXP_MOST_BITS)))
+        __atomic_store_n(&c->max, bits ^ RECORDER_EXP_MOST_BITS, __ATOMIC_RELAXED);
+}
+
+/* Records into a cell that only this thread writes. False, and nothing done, when that takes more
+ * than the common case. */
+static inline bool exp_record(metric_series *s, uint64_t *cell, double v)
 {
     recorder_exp_cell *c = (recorder_exp_cell *)cell;
     uint32_t size = s->bounds_padded;
-    uint64_t state = c->state;
-    if (UNLIKELY(!owned || c->is_shared || !state || !(v > 0))) {
-        metric_exp_record_slow(s, c, v, owned);
-        return;
-    }
+    uint64_t state = c->state, bits = as_bits(v);
+    bool is_plain = bits - 1 < RECORDER_EXP_LEAST_BITS - 1; /* finite and above 0 */
+    if (UNLIKELY(!is_plain || c->is_shared || !state))
+        return false;
     int32_t index = exp_index(v, RECORDER_EXP_SCALE(state));
-    while (UNLIKELY((uint32_t)(index - RECORDER_EXP_START(state)) >= size)) {
-        state = metric_exp_room(c, size, RECORDER_EXP_SCALE(state), index);
-        if (!state)
-            return;
-        index = exp_index(v, RECORDER_EXP_SCALE(state));
-    }
+    if (UNLIKELY((uint32_t)(index - RECORDER_EXP_START(state)) >= size))
+        return false;
     add_u64(exp_count_at(c, state, size, index), 1, true);
     add_f64(&c->sum, v, true);
-    exp_set_extremes(c, v);
+    exp_set_extremes_above(c, bits);
+    return true;
 }
 
 #endif

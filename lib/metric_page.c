@@ -4,6 +4,7 @@
 #include "lib/metric_page.h"
 
 #include "lib/metric.h"
+#include "lib/recorder_internal.h"
 #include "lib/state.h"
 
 #include "codec/prom_text.h"
@@ -12,9 +13,12 @@
 #include <pthread.h>
 
 enum { PAGE_MAX = 64 << 20 };
+/* What is kept from page to page: asking the kernel for it anew costs more than filling it. */
+enum { KEPT_MAX = 8 << 20 };
 
 /* Held while metrics are read, so that the recorder is not closed meanwhile. */
 static pthread_mutex_t reading = PTHREAD_MUTEX_INITIALIZER;
+static batch points; /* empty between pages */
 
 void metric_page_release(void)
 {
@@ -25,6 +29,7 @@ void metric_page_release(void)
 void metric_page_forked(void)
 {
     reading = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    points = (batch){ 0 }; /* another thread of the parent may have been at it */
 }
 
 /* The batch's resource lives in the reader, which therefore stays open until the page is written.
@@ -36,8 +41,10 @@ static status write_page(batch *b, const prom_choice *choice, buf *out, error *e
     status st = STATUS_OK;
     metric_collect();
     recorder *r = state_recorder();
+    /* The mapping itself: a system call for each cell would cost more than all the rest. */
     if (r)
-        st = recorder_open_reader(r, &reader, &(recorder_reader_options){ .read_only = true }, err);
+        st = recorder_reader_open_memory(&reader, r->base, r->bytes,
+                                         &(recorder_reader_options){ .read_only = true }, err);
     if (st == STATUS_OK && reader)
         st = recorder_metrics_read(reader, b, err);
     if (st == STATUS_OK)
@@ -49,13 +56,16 @@ static status write_page(batch *b, const prom_choice *choice, buf *out, error *e
 int metric_page(const char *accept, buf *out, const char **ret_type)
 {
     prom_choice choice = prom_choose(str_c(accept));
-    batch b;
     error err;
-    batch_init(&b, SIGNAL_METRICS, PAGE_MAX);
     pthread_mutex_lock(&reading);
-    status st = write_page(&b, &choice, out, &err);
+    if (points.arena.limit == 0)
+        batch_init(&points, SIGNAL_METRICS, PAGE_MAX);
+    status st = write_page(&points, &choice, out, &err);
+    if (points.arena.used > KEPT_MAX)
+        batch_done(&points);
+    else
+        batch_clear(&points);
     pthread_mutex_unlock(&reading);
-    batch_done(&b);
     *ret_type = prom_choice_type(&choice);
     if (st == STATUS_OK)
         return 200;

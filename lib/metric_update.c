@@ -19,19 +19,40 @@ static inline metric_series *series_of(metric *m, const char *const *labels, siz
 
 /* ---- counters ---- */
 
-static inline void counter_add_i64(metric_series *s, int64_t n)
+/* What the common case leaves out: a first update, shards of several threads, exemplars. Apart from
+ * it, so that the common case needs no frame of its own. */
+static __attribute__((noinline)) void counter_add_slow(metric_series *s, int64_t n)
 {
     bool owned;
-    if (UNLIKELY(n < 0) && !s->falls) {
+    if (!s)
+        return;
+    if (n < 0 && !s->falls) {
         metric_count_dropped(METRIC_DROP_INVALID);
         return;
     }
     uint64_t *cell = cell_of(s, &owned);
-    if (UNLIKELY(!cell))
+    if (!cell)
         return;
     add_u64(&cell[0], (uint64_t)n, owned);
-    if (UNLIKELY(exemplar_wanted()))
+    if (exemplar_wanted())
         metric_exemplar_put(s, 0, (uint64_t)n, true);
+}
+
+/* The cell, when it is the thread's own and nothing more is to be done with the update. */
+static inline uint64_t *cell_at_hand(metric_series *s)
+{
+    uint32_t shard = metric_shard();
+    uint64_t *cell = atomic_load_explicit(&s->cell[shard], memory_order_acquire);
+    return LIKELY(is_owned(shard) && !exemplar_wanted()) ? cell : NULL;
+}
+
+static inline void counter_add_i64(metric_series *s, int64_t n)
+{
+    uint64_t *cell;
+    if (LIKELY(s && n >= 0 && (cell = cell_at_hand(s))))
+        add_u64(&cell[0], (uint64_t)n, true);
+    else
+        counter_add_slow(s, n);
 }
 
 static void mark_floating(metric *m)
@@ -64,8 +85,7 @@ static inline void counter_add_f64(metric_series *s, double n)
 
 void sonde_bound_counter_add_i64(sonde_bound_counter *c, int64_t n)
 {
-    if (LIKELY(c))
-        counter_add_i64((metric_series *)c, n);
+    counter_add_i64((metric_series *)c, n);
 }
 
 void sonde_bound_counter_add_f64(sonde_bound_counter *c, double n)
@@ -195,36 +215,57 @@ static inline uint32_t exemplar_place(const metric_series *s, uint32_t bucket)
     return bucket * m->exemplar_count / (m->bound_count + 1);
 }
 
-static inline void histogram_record(metric_series *s, double v)
+static void histogram_exemplar(metric_series *s, double v)
+{
+    uint32_t place = 0;
+    if (s->bounds)
+        place = exemplar_place(s, bucket_of(s->bounds, s->bounds_padded, v));
+    else if (v > 0)
+        place = (uint32_t)exp_index(v, 1) % s->metric->exemplar_count;
+    metric_exemplar_put(s, place, as_bits(v), false);
+}
+
+static __attribute__((noinline)) void histogram_record_slow(metric_series *s, double v)
 {
     bool owned;
-    const double *bounds = s->bounds;
-    if (UNLIKELY(bounds ? v != v : !isfinite(v))) {
+    if (!s)
+        return;
+    if (s->bounds ? v != v : !isfinite(v)) {
         metric_count_dropped(METRIC_DROP_INVALID);
         return;
     }
     uint64_t *cell = cell_of(s, &owned);
-    if (UNLIKELY(!cell))
+    if (!cell)
         return;
-    if (!bounds) {
-        exp_record(s, cell, v, owned);
-        if (UNLIKELY(exemplar_wanted()))
-            metric_exemplar_put(s,
-                                (uint32_t)(v > 0 ? exp_index(v, 1) : 0) % s->metric->exemplar_count,
-                                as_bits(v), false);
-        return;
+    if (s->bounds) {
+        add_u64(&cell[1 + bucket_of(s->bounds, s->bounds_padded, v)], 1, owned);
+        add_f64(&cell[0], v, owned);
+    } else if (!owned || !exp_record(s, cell, v)) {
+        metric_exp_record_locked(s, (recorder_exp_cell *)cell, v);
     }
-    uint32_t bucket = bucket_of(bounds, s->bounds_padded, v);
-    add_u64(&cell[1 + bucket], 1, owned);
-    add_f64(&cell[0], v, owned);
-    if (UNLIKELY(exemplar_wanted()))
-        metric_exemplar_put(s, exemplar_place(s, bucket), as_bits(v), false);
+    if (exemplar_wanted())
+        histogram_exemplar(s, v);
+}
+
+static inline void histogram_record(metric_series *s, double v)
+{
+    uint64_t *cell;
+    if (LIKELY(s && v == v && (cell = cell_at_hand(s)))) {
+        const double *bounds = s->bounds;
+        if (bounds) {
+            add_u64(&cell[1 + bucket_of(bounds, s->bounds_padded, v)], 1, true);
+            add_f64(&cell[0], v, true);
+            return;
+        }
+        if (LIKELY(exp_record(s, cell, v)))
+            return;
+    }
+    histogram_record_slow(s, v);
 }
 
 void sonde_bound_histogram_record_f64(sonde_bound_histogram *h, double v)
 {
-    if (LIKELY(h))
-        histogram_record((metric_series *)h, v);
+    histogram_record((metric_series *)h, v);
 }
 
 void sonde_histogram_record_f64(sonde_histogram *h, double v, const char *const *labels,
