@@ -27,14 +27,20 @@ static inline uint64_t random_next(random_state *r)
     return (mixed << 7 | mixed >> 57) * 9;
 }
 
+#define RANDOM_SPLIT_STEP UINT64_C(0x9e3779b97f4a7c15)
+
 /* splitmix64 (Steele, Lea, Flood 2014): one addition per number, so that each of 2^64 comes once.
  * One thread per state. */
-static inline uint64_t random_split(uint64_t *state)
+static inline uint64_t random_mix(uint64_t z)
 {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
+}
+
+static inline uint64_t random_split(uint64_t *state)
+{
+    return random_mix(*state += RANDOM_SPLIT_STEP);
 }
 
 /* Same time for every content of the same length. */

@@ -394,7 +394,10 @@ static NOINLINE sonde_span_scope *enter_recorded(sonde_span_scope *scope, sonde_
                                                  int kind, const sonde_attr *kvs, size_t count)
 {
     thread_self *t = thread_get();
+    if (UNLIKELY(t->busy))
+        return enter_slowly(scope, site, kind, kvs, count);
     scope->slot = 0;
+    scope->span = NULL;
     save_current(scope, t);
     t->busy = 1;
     COMPILER_BARRIER();
@@ -408,24 +411,19 @@ sonde_span_scope *sonde_span_enter_(sonde_span_scope *scope, sonde_site *site, i
                                     const sonde_attr *kvs, size_t count)
 {
     thread_self *t = thread_get();
-    uint32_t generation = t->generation;
-    if (UNLIKELY(generation != state_shared_page->generation) || UNLIKELY(t->busy))
+    uint32_t generation = t->generation, flags = t->current.flags;
+    if (UNLIKELY(generation != state_shared_page->generation))
         return enter_slowly(scope, site, kind, kvs, count);
-    scope->span = NULL;
     scope->generation = generation;
-    uint32_t flags = t->current.flags;
     if (LIKELY((flags & (CONTEXT_SAMPLED | CONTEXT_DEFERRED)) || !context_has_trace(&t->current)) ||
         UNLIKELY(!state_one.sampler.parent_based) || UNLIKELY(state_one.sampler.on_error))
         return enter_recorded(scope, site, kind, kvs, count);
     scope->slot = SLOT_QUIET;
+    scope->span = NULL;
     copy_words(scope->saved.span_id, t->current.span_id, 1);
     set_word(&scope->saved.flags, flags | (uint64_t)t->fork_id << 32);
     scope->saved.span = t->current.span;
-    t->busy = 1;
-    COMPILER_BARRIER();
     set_word(t->current.span_id, ids_next_quiet(&t->span_ids));
-    COMPILER_BARRIER();
-    t->busy = 0;
     set_word(&t->current.flags, flags & CONTEXT_RANDOM);
     t->current.span = NULL;
     return scope;
@@ -456,10 +454,18 @@ static NOINLINE void leave_slowly(sonde_span_scope *scope)
     thread_leave(&w);
 }
 
-static NOINLINE void leave_recorded(sonde_span_scope *scope, bool shared)
+static NOINLINE void leave_recorded(sonde_span_scope *scope)
 {
     recorder_span *span = (recorder_span *)scope->span;
     thread_self *t = thread_get();
+    if (UNLIKELY(t->busy)) {
+        leave_slowly(scope);
+        return;
+    }
+    bool shared = t->current.span != scope->span || (t->current.flags & CONTEXT_SHARED);
+    restore_current(t, scope);
+    if (UNLIKELY(!span))
+        return;
     t->busy = 1;
     COMPILER_BARRIER();
     writer w = { t, t->ring, t->recorder, t->generation, false };
@@ -475,15 +481,13 @@ static NOINLINE void leave_recorded(sonde_span_scope *scope, bool shared)
 void sonde_span_leave_(sonde_span_scope *scope)
 {
     thread_self *t = thread_get();
-    if (UNLIKELY(scope->generation != t->generation) || UNLIKELY(t->busy) ||
-        UNLIKELY(t->generation != state_shared_page->generation)) {
+    if (UNLIKELY(scope->generation != t->generation) ||
+        UNLIKELY(t->generation != state_shared_page->generation))
         leave_slowly(scope);
-        return;
-    }
-    bool shared = t->current.span != scope->span || (t->current.flags & CONTEXT_SHARED);
-    restore_current(t, scope);
-    if (scope->span)
-        leave_recorded(scope, shared);
+    else if (LIKELY(scope->slot != SLOT_QUIET))
+        leave_recorded(scope);
+    else
+        restore_current(t, scope);
 }
 
 _Static_assert(sizeof(void *) == 8 && offsetof(sonde_current_, span) == 32,
