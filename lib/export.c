@@ -9,6 +9,7 @@
 #include "base/random.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,8 +259,22 @@ static void lane_finished(exporter *e, lane *l, CURLcode code)
 
 /* ---- the exporter ---- */
 
+/* OpenSSL's exit handler frees what the drainer's thread may still be using: a call that does not
+ * come back in time (a slow disk under the file with the authorities) must not crash the end of the
+ * program. Where somebody else prepared OpenSSL before, it has no effect. */
+static void keep_openssl_to_the_end(void)
+{
+    typedef int init_function(uint64_t options, const void *settings);
+    const uint64_t no_atexit = 0x00080000;
+    init_function *init;
+    *(void **)&init = dlsym(RTLD_DEFAULT, "OPENSSL_init_crypto");
+    if (init)
+        init(no_atexit, NULL);
+}
+
 void export_prepare(void)
 {
+    keep_openssl_to_the_end();
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
