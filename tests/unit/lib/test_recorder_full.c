@@ -204,6 +204,34 @@ static void texts_are_redacted_by_the_reader_and_keys_at_the_call(void **state)
     fixture_stop(f);
 }
 
+/* What a new reader makes of a text, with `list` in the recorder's header. */
+static bool is_redacted(fixture *f, str list, uint32_t check)
+{
+    error err;
+    recorder_reader *r;
+    recorder_header *h = f->recorder->header;
+    memcpy(h->redact, list.ptr, list.len);
+    h->redact_values_bytes = (uint16_t)list.len;
+    h->redact_check = check;
+    assert_ok(recorder_open_reader(f->recorder, &r, NULL, &err));
+    size_t begin, end;
+    bool found = redact_find(recorder_redact_rules(r), STR("Bearer abc123"), 0, &begin, &end);
+    recorder_reader_close(r);
+    return found;
+}
+
+static void damage_never_turns_rules_off(void **state)
+{
+    (void)state;
+    fixture *f = fixture_start(0);
+    assert_false(is_redacted(f, STR("none"), recorder_redact_check(4, 0)));
+    assert_false(is_redacted(f, STR("card"), recorder_redact_check(4, 0)));
+    assert_true(is_redacted(f, STR("none"), 0));
+    assert_true(is_redacted(f, STR("nonf"), recorder_redact_check(4, 0)));
+    assert_true(is_redacted(f, STR("non"), recorder_redact_check(4, 0)));
+    fixture_stop(f);
+}
+
 static void a_program_can_redact_texts_of_its_own(void **state)
 {
     (void)state;
@@ -228,6 +256,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_counted_drained_or_not),
         cmocka_unit_test(a_reader_keeps_the_clock_of_a_process_without_drainer),
         cmocka_unit_test(texts_are_redacted_by_the_reader_and_keys_at_the_call),
+        cmocka_unit_test(damage_never_turns_rules_off),
         cmocka_unit_test(a_program_can_redact_texts_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
