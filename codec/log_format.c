@@ -28,7 +28,7 @@ static const struct {
     const char *changes; /* to json */
 } presets[] = {
     { "json", "" },
-    { "console", "" },
+    { "console", "time_digits=3" },
     { "debug-server", "" },
     { "framecast", "time_digits=3,environment=environment,data=nested,"
                    "order=time:level:request_id:trace:span:service:environment:user_id:team_id:"

@@ -32,7 +32,7 @@ static void choose_format(drainer *d)
     error err;
     str spec = s->log_format;
     if (!spec.len && s->log_output == LOG_TO_STDOUT && isatty(STDOUT_FILENO))
-        spec = STR("console,time_digits=3");
+        spec = STR("console");
     if (log_format_parse(&d->format, spec, &err) != STATUS_OK)
         lib_warn("%s; json is used", err.message);
     d->colour = d->format.console && wants_colour(s->log_output);
