@@ -155,6 +155,25 @@ def check_reference():
         problem("docs/reference/library.md", 1, "not what the headers say; run tools/reference.py")
 
 
+def check_named_tests():
+    """Tests that docs/otel-compliance.md names in the last column of its tables exist."""
+    sources = ""
+    for path in tracked("tests/*.c", "tests/*.cc", "tests/*.py"):
+        with open(path, encoding="utf-8", errors="replace") as f:
+            sources += f.read()
+    known = set(re.findall(r"\b(?:def|static void) (\w+)\(", sources))
+    with open("docs/otel-compliance.md", encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            cells = line.strip().strip("|").split("|")
+            if not line.startswith("|") or cells[-1].strip() in ("tests", "---"):
+                continue
+            if len(cells) != 4 or cells[1].strip() not in ("yes", "no", "partly", "by design"):
+                problem("docs/otel-compliance.md", number, "a row is: feature, yes|no|partly|by design, how, tests")
+            for name in re.findall(r"`(\w+)`", cells[-1]):
+                if name not in known:
+                    problem("docs/otel-compliance.md", number, "there is no test %s" % name)
+
+
 def main():
     paths = [p for p in tracked("*.c", "*.h") if not p.startswith("web/")]
     if "--fix" in sys.argv:
@@ -171,6 +190,7 @@ def main():
     check_copies(sources)
     check_format(paths)
     check_reference()
+    check_named_tests()
     for line in sorted(problems):
         print(line)
     print("check: %d files, %d problems" % (len(paths), len(problems)))
