@@ -47,7 +47,7 @@ static inline str str_slice(str s, size_t from, size_t to)
 {
     to = MIN(to, s.len);
     from = MIN(from, to);
-    return (str){ s.ptr + from, to - from };
+    return (str){ from ? s.ptr + from : s.ptr, to - from }; /* nothing is added to NULL */
 }
 
 int str_cmp(str a, str b);        /* byte order, like memcmp; shorter first */
