@@ -263,16 +263,36 @@ static metric_series *make(metric *m, uint64_t hash, const char *const *labels,
     return s;
 }
 
-metric_series *metric_lookup(metric *m, const char *const *labels, size_t count)
+/* What a thread found last, by the addresses of metric and labels: those of literals are the same
+ * at each call. They only choose the place; whether it is the series is told by the texts. */
+enum { RECENT = 16 };
+static _Thread_local metric_series *recent[RECENT] __attribute__((tls_model("initial-exec")));
+
+static inline metric_series **recent_place(const metric *m, const char *const *labels, size_t count)
 {
-    if (UNLIKELY(!m))
-        return NULL;
-    if (UNLIKELY(count != m->label_count)) {
-        metric_count_dropped(METRIC_DROP_INVALID);
-        return NULL;
+    uint64_t h = (uintptr_t)m;
+    for (size_t i = 0; i < count; i++)
+        h = (h ^ (uintptr_t)labels[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return &recent[h >> 60];
+}
+
+/* As same_labels, without asking for the labels' lengths first. */
+static inline bool has_labels(const metric_series *s, const char *const *labels, size_t count)
+{
+    const char *at = s->text;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t n;
+        memcpy(&n, at, sizeof(n));
+        if (UNLIKELY(!labels[i]) || strncmp(labels[i], at + 2, n) != 0 ||
+            (n < RECORDER_METRIC_VALUE_MAX && labels[i][n]))
+            return false;
+        at += 2 + n;
     }
-    if (count == 0)
-        return atomic_load_explicit(&m->only, memory_order_acquire);
+    return true;
+}
+
+static metric_series *lookup(metric *m, const char *const *labels, size_t count)
+{
     uint16_t lengths[RECORDER_METRIC_LABELS_MAX];
     uint64_t hash = 0;
     for (size_t i = 0; i < count; i++) {
@@ -287,6 +307,25 @@ metric_series *metric_lookup(metric *m, const char *const *labels, size_t count)
         return overflow_series(m);
     s = make(m, hash, labels, lengths, count);
     return s || !is_full(m) ? s : overflow_series(m);
+}
+
+metric_series *metric_lookup(metric *m, const char *const *labels, size_t count)
+{
+    if (UNLIKELY(!m))
+        return NULL;
+    if (UNLIKELY(count != m->label_count)) {
+        metric_count_dropped(METRIC_DROP_INVALID);
+        return NULL;
+    }
+    if (count == 0)
+        return atomic_load_explicit(&m->only, memory_order_acquire);
+    metric_series **place = recent_place(m, labels, count), *s = *place;
+    if (LIKELY(s && s->metric == m && has_labels(s, labels, count)))
+        return s;
+    s = lookup(m, labels, count);
+    if (s && !s->overflow)
+        *place = s;
+    return s;
 }
 
 /* ---- cells ---- */
