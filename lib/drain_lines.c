@@ -43,7 +43,10 @@ status drain_lines_open(drainer *d, error *err)
     const settings *s = d->settings;
     error why;
     choose_format(d);
-    line_sink_options options = { .kind = s->log_output,
+    /* The console exporter needs a place where the log lines have none. */
+    bool console = s->signal[SIGNAL_TRACES].console || s->signal[SIGNAL_METRICS].console;
+    bool borrowed = s->log_output == LOG_TO_NONE && console;
+    line_sink_options options = { .kind = borrowed ? LOG_TO_STDOUT : s->log_output,
                                   .path = s->log_path,
                                   .rotate_bytes = s->log_rotate_bytes,
                                   .rotate_age_s = s->log_rotate_age_s,
@@ -79,7 +82,7 @@ static void render(drainer *d)
     const log_json_options options = { .schema = &d->format.schema };
     drain_limit_attributes(d->settings, &d->logs);
     debug_logs_keep(&d->logs);
-    uint32_t rows = d->lines.kind != LOG_TO_NONE ? d->logs.logs.count : 0;
+    uint32_t rows = d->settings->log_output != LOG_TO_NONE ? d->logs.logs.count : 0;
     for (uint32_t i = 0; i < rows; i++) {
         if (d->format.console)
             log_console_row(&d->logs, i, options.schema->time_digits, d->colour, &d->lines.pending);

@@ -355,5 +355,8 @@ void env_exporters_load(settings *s, bool environment)
         one->console = chosen >> TO_CONSOLE & 1;
         if (chosen >> TO_PROMETHEUS & 1)
             prometheus_load(s);
+        /* The console exporter of logs is the log lines. */
+        if (i == SIGNAL_LOGS && one->console && s->log_output == LOG_TO_NONE)
+            s->log_output = LOG_TO_STDOUT;
     }
 }

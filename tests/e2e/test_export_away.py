@@ -164,6 +164,17 @@ def test_at_the_limit_what_is_lost_is_counted_exactly(programs, tmp_path):
             load.stop()
 
 
+@pytest.mark.parametrize("size,some", [("", False), ("500", True)])
+def test_a_queue_size_limits_what_waits(programs, tmp_path, size, some):
+    with Load(programs, tmp_path, 1, SONDE_SPOOL_DIR="", SONDE_RECORDER_BYTES="16MiB",
+              OTEL_BLRP_MAX_QUEUE_SIZE=size) as load:
+        load.log(0, LINES)
+        if some:
+            wait_for("the limit", lambda: load.drops()["spool_full"] > 0)
+        assert load.drops()["spool_full"] < LINES if some else sum(load.drops().values()) == 0
+        load.process.kill()
+
+
 def test_a_receiver_that_hangs_takes_no_room_from_the_lines(programs, tmp_path):
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         with Load(programs, tmp_path, silent.getsockname()[1]) as load:
