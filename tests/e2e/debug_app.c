@@ -239,7 +239,7 @@ static void *serve_one(void *arg)
         used += (size_t)n;
         char *end = strstr(m->text, "\r\n\r\n");
         const char *length = end ? header_of(m, "content-length") : NULL;
-        wanted = end ? (size_t)(end + 4 - m->text) + (length ? (size_t)atol(length) : 0) : used + 1;
+        wanted = end ? (size_t)(end + 4 - m->text) + (length ? strtoul(length, NULL, 10) : 0) : used + 1;
     }
     if (m && used >= wanted)
         answer(fd, m);
