@@ -3,6 +3,8 @@
 #include "lib/db.h"
 
 #include "base/clock.h"
+#include "lib/log_attr.h"
+#include "lib/redact.h"
 #include "sonde/metric.h"
 
 #include <pthread.h>
@@ -16,6 +18,7 @@ static struct {
     pthread_mutex_t lock;
     _Atomic(sonde_histogram *) duration, query;
     _Atomic bool old_names, no_query_text;
+    _Atomic bool plain_keys; /* no pattern of the user can be meant for our own keys */
 } db = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 #define DB_BOUNDS SONDE_BOUNDS(0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
@@ -24,6 +27,7 @@ void db_configure(const sonde_db_options *o, bool old_names)
 {
     pthread_mutex_lock(&db.lock);
     db.old_names = old_names;
+    db.plain_keys = redact_current()->keys.count == 0;
     db.no_query_text = o->no_query_text;
     /* Handles of an earlier start stay valid: the registry gives the same ones again. */
     if (!o->no_otel_metric)
@@ -141,7 +145,10 @@ static size_t span_attributes(const sonde_db_query *q, const sonde_db_call *call
         ret[n++] = sonde_kv_i64("server.port", call->port);
     if (q->batch_size > 1)
         ret[n++] = sonde_kv_i64("db.operation.batch.size", q->batch_size);
-    return db.old_names ? add_old_names(ret, n) : n;
+    n = db.old_names ? add_old_names(ret, n) : n;
+    for (size_t i = 0; i < n && db.plain_keys; i++)
+        ret[i].literal = ATTR_PLAIN_KEY;
+    return n;
 }
 
 sonde_db_call sonde_db_begin(const sonde_db_query *query)

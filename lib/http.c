@@ -5,6 +5,8 @@
 #include "lib/http_internal.h"
 
 #include "lib/context.h"
+#include "lib/log_attr.h"
+#include "lib/redact.h"
 #include "sonde/log.h"
 
 #include "base/clock.h"
@@ -60,6 +62,7 @@ void http_configure(const sonde_http_options *options, bool old_names)
     str_copy_c(c->request_id_prefix, sizeof(c->request_id_prefix),
                str_c(options->request_id_prefix));
     c->old_names = old_names;
+    c->plain_keys = redact_current()->keys.count == 0;
     c->url_query = options->url_query;
     http_access_parse(c, options);
     http_keep_parse(c, options);
@@ -131,6 +134,12 @@ size_t http_add_old_names(sonde_attr *attrs, size_t count, size_t room, bool cli
             attrs[total++].key_len = (uint16_t)strlen(old);
         }
     return total;
+}
+
+void http_plain_keys(const http_config *c, sonde_attr *attrs, size_t count)
+{
+    for (size_t i = 0; i < count && c->plain_keys; i++)
+        attrs[i].literal = ATTR_PLAIN_KEY;
 }
 
 /* ---- begin ---- */
@@ -240,6 +249,7 @@ static size_t span_attributes(const http_config *c, const sonde_http *x, const c
         if (x->host[0])
             ret[n++] = sonde_kv_str("http.host", x->host);
     }
+    http_plain_keys(c, ret, n);
     return n;
 }
 
@@ -264,9 +274,10 @@ void sonde_http_begin(const sonde_http_request *request)
     static const sonde_http_request none;
     const http_config *c = http_config_now();
     sonde_with_scope scope;
-    sonde_http *x = calloc(1, sizeof(*x));
+    sonde_http *x = malloc(sizeof(*x));
     if (!x)
         return;
+    memset(x, 0, offsetof(sonde_http, method));
     if (!request)
         request = &none;
     take_request(x, request);
@@ -297,7 +308,9 @@ void sonde_http_route(const char *route)
     str_copy_c(x->route, sizeof(x->route), str_c(route));
     snprintf(name, sizeof(name), "%s %s", method_name(x), x->route);
     sonde_span_rename_on(x->span, name);
-    sonde_span_set_on(x->span, sonde_kv_str("http.route", x->route));
+    sonde_attr attribute = sonde_kv_str("http.route", x->route);
+    http_plain_keys(http_config_now(), &attribute, 1);
+    sonde_span_set_on_(x->span, &attribute, 1);
 }
 
 void sonde_http_body(const void *bytes, size_t len)
@@ -364,6 +377,7 @@ static void finish_span(const http_config *c, const sonde_http *x, const http_ou
     if (answered) {
         attributes[n++] = sonde_kv_i64("http.response.status_code", end->status);
         n = c->old_names ? http_add_old_names(attributes, n, ARRAY_LEN(attributes), false) : n;
+        http_plain_keys(c, attributes, n);
         sonde_span_set_on_(x->span, attributes, n);
     }
     if (end->error_type) {

@@ -54,6 +54,7 @@ static void describe(sonde_http_call *call, const char *method, const char *url)
     }
     if (http_config_now()->old_names)
         n = http_add_old_names(attributes, n, CLIENT_ATTRIBUTES, true);
+    http_plain_keys(http_config_now(), attributes, n);
     if (n)
         sonde_span_set_on_(call->span, attributes, n);
     buf_done(&clean);
@@ -91,6 +92,7 @@ static void finish(sonde_http_call *call, const sonde_http_call_result *r, const
         attributes[n++] = sonde_kv_i64("http.request.resend_count", r->resend_count);
     if (http_config_now()->old_names)
         n = http_add_old_names(attributes, n, CLIENT_ATTRIBUTES, true);
+    http_plain_keys(http_config_now(), attributes, n);
     if (n)
         sonde_span_set_on_(call->span, attributes, n);
     if (error_type) {

@@ -35,6 +35,7 @@ typedef struct http_config {
     sonde_counter *requests;
     sonde_histogram *duration, *server_duration, *client_duration;
     bool duration_has_status, old_names, url_query, no_access_log, default_access, no_reproduce;
+    bool plain_keys; /* no pattern of the user can be meant for our own keys */
     sonde_level access_level;
     int reproduce_from;
     uint32_t body_most;
@@ -51,29 +52,30 @@ const http_config *http_config_now(void);
 
 struct sonde_http {
     sonde_http *outer;
-    sonde_current_ saved;     /* what the thread had before */
-    sonde_context context[2]; /* the request's own is context[active] */
-    unsigned active;
-    uint32_t fork_id; /* of the process it belongs to */
+    sonde_current_ saved; /* what the thread had before */
+    unsigned active;      /* the request's own context is context[active] */
+    uint32_t fork_id;     /* of the process it belongs to */
     bool is_error, path_cut, query_cut, headers_cut;
     sonde_span *span;
     int64_t start_ns; /* monotonic */
     int status;       /* by sonde_http_status */
     int port;         /* of `host`; 0: not given */
     const char *known_method;
-    char method[METHOD_SIZE]; /* as it came */
-    char scheme[8];
-    char version[8];
-    char route[ROUTE_SIZE];
-    char path[PATH_SIZE];
-    char client[CLIENT_SIZE];
-    char host[HOST_SIZE]; /* without port */
     /* For the reproduction of an error. */
     char *body; /* NULL: none, or not text */
     size_t body_len, body_total;
+    size_t headers_len; /* of `headers`: name, 0, value, 0, … */
     bool body_is_text;
-    size_t headers_len; /* name, 0, value, 0, … */
+    char route[ROUTE_SIZE];
+    /* From here on it is not zeroed, only filled. */
+    char method[METHOD_SIZE]; /* as it came */
+    char scheme[8];
+    char version[8];
+    char client[CLIENT_SIZE];
+    char host[HOST_SIZE]; /* without port */
+    char path[PATH_SIZE];
     char query[QUERY_SIZE];
+    sonde_context context[2];
     char headers[HEADERS_SIZE];
 };
 
@@ -86,6 +88,8 @@ typedef struct {
 
 /* A name of our own for the method; any unknown one is "_OTHER", so that senders make no series. */
 const char *http_known_method(const char *method);
+/* Spares the search for secrets in keys of our own; not for keys made of names from outside. */
+void http_plain_keys(const http_config *c, sonde_attr *attrs, size_t count);
 /* "shop.example:8080", "[::1]:80": the host to `ret`, the port or 0 returned. */
 int http_split_host(str text, char *ret, size_t size);
 /* Appends for each attribute that has an older name a copy under it; `room` is the array's size.

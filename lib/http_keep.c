@@ -41,8 +41,8 @@ static void keep_header(sonde_http *x, const char *name, const char *text)
         return;
     }
     char *at = x->headers + x->headers_len;
-    memcpy(at, n.ptr, n.len);
-    memcpy(at + n.len + 1, v.ptr, v.len); /* the terminators are there: all was zero */
+    str_copy_c(at, n.len + 1, n);
+    str_copy_c(at + n.len + 1, v.len + 1, v);
     x->headers_len += n.len + v.len + 2;
 }
 

@@ -91,18 +91,26 @@ static inline char *attr_encode(char *p, const sonde_attr *a, bool with_key, boo
     return p;
 }
 
+/* In sonde_attr.literal, for keys of the library's own: known to name no secret. */
+#define ATTR_PLAIN_KEY 2u
+
+static inline bool attr_is_secret(const sonde_attr *a)
+{
+    return a->literal != ATTR_PLAIN_KEY && site_key_is_secret(str_n(a->key, a->key_len));
+}
+
 /* A key that the site knows costs nothing; others are written and looked at for secrets. */
 static inline char *attr_encode_at(char *p, const sonde_site *site, size_t i, const sonde_attr *a,
                                    uint32_t longest)
 {
     if (LIKELY(i < site->key_count && a->literal && site->keys[i] == a->key))
         return attr_encode(p, a, false, site->redacted >> i & 1, longest);
-    return attr_encode(p, a, true, site_key_is_secret(str_n(a->key, a->key_len)), longest);
+    return attr_encode(p, a, true, attr_is_secret(a), longest);
 }
 
 static inline char *attr_encode_keyed(char *p, const sonde_attr *a, uint32_t longest)
 {
-    return attr_encode(p, a, true, site_key_is_secret(str_n(a->key, a->key_len)), longest);
+    return attr_encode(p, a, true, attr_is_secret(a), longest);
 }
 
 #endif

@@ -108,7 +108,7 @@ void span_stream_add(span_stream *s, const void *bytes, size_t n)
 /* Does not fit where the stream is: the value goes piece by piece. */
 static void attr_in_pieces(span_stream *s, const sonde_attr *a)
 {
-    bool secret = site_key_is_secret(str_n(a->key, a->key_len));
+    bool secret = attr_is_secret(a);
     bool text = a->type == SONDE_TYPE_STR || a->type == SONDE_TYPE_BYTES;
     size_t head_bytes = 4u + a->key_len;
     size_t left = RECORDER_STREAM_MAX - MIN(s->bytes, (size_t)RECORDER_STREAM_MAX);
