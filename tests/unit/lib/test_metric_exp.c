@@ -8,6 +8,8 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static const exp_histogram_value *exp_in(const batch *b, const char *name, const char *labels)
 {
@@ -333,6 +335,44 @@ static void every_kind_expires(void **state)
     batch_done(&b);
 }
 
+/* ---- damage ---- */
+
+/* Every byte that is not zero, of the metric area and all else, changed in two ways: whatever comes
+ * of it is a value or none, never a read outside of the file. */
+static void damaged_cells_and_exemplars_are_read_as_far_as_they_are_good(void **state)
+{
+    (void)state;
+    sonde_histogram *h =
+        sonde_histogram_new("hurt", "H.", SONDE_LABELS("k"), .exponential = true, .max_size = 4);
+    SONDE_SPAN ("work") {
+        sonde_histogram_record(h, 0.5, "v");
+        sonde_histogram_record(h, 900, "v");
+        sonde_histogram_record(h, -4, "v");
+    }
+    metric_collect();
+    size_t bytes = MiB(1);
+    unsigned char *copy = malloc(bytes);
+    assert_int_equal(pread(recorder_fd(test_recorder), copy, bytes, 0), bytes);
+    uint32_t whole = 0;
+    for (size_t at = KiB(12); at < bytes; at++) {
+        for (int how = 0; copy[at] && how < 2; how++) {
+            unsigned char good = copy[at];
+            copy[at] = how ? 0xff : (unsigned char)(good ^ 0x41);
+            recorder_reader *r;
+            batch b;
+            batch_init(&b, SIGNAL_METRICS, MiB(8));
+            if (recorder_reader_open_memory(&r, copy, bytes, NULL, &err) == STATUS_OK) {
+                whole += recorder_metrics_read(r, &b, &err) == STATUS_OK;
+                recorder_reader_close(r);
+            }
+            batch_done(&b);
+            copy[at] = good;
+        }
+    }
+    assert_true(whole > 100);
+    free(copy);
+}
+
 #define metric_test(f) cmocka_unit_test_setup_teardown(f, with_recorder, without_recorder)
 
 int main(void)
@@ -348,6 +388,7 @@ int main(void)
         metric_test(exemplars_come_by_the_filter),
         metric_test(an_idle_series_goes_and_comes_back_from_zero),
         metric_test(every_kind_expires),
+        metric_test(damaged_cells_and_exemplars_are_read_as_far_as_they_are_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
