@@ -90,8 +90,8 @@ static uint64_t queue_bytes(const drainer *d, lane_id lane, bool tight)
     return tight ? capacity / 2 : 0;
 }
 
-/* A lane whose receiver does not keep up: where there is a spool, any that is busy when the recorder
- * needs room. Without one the rows would be lost, so that a request gets its time. */
+/* A lane whose receiver does not keep up: where there is a spool, any that is busy when the
+ * recorder needs room. Without one the rows would be lost, so that a request gets its time. */
 static bool is_away(const drainer *d, lane_id lane, bool tight)
 {
     lane_state state = exporter_state(d->exporter, lane);
