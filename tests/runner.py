@@ -74,11 +74,11 @@ def venv():
     return path + "/bin/python"
 
 
-def run_ctest(results, pattern, suite, name=None):
-    out = os.path.join(BUILD, suite + ".xml")
+def run_ctest(results, pattern, suite, name=None, build_dir=BUILD):
+    out = os.path.join(build_dir, suite + ".xml")
     if os.path.exists(out):
         os.remove(out)
-    args = ["ctest", "--test-dir", BUILD, "-j", str(os.cpu_count()), "--output-junit", out,
+    args = ["ctest", "--test-dir", build_dir, "-j", str(os.cpu_count()), "--output-junit", out,
             "--output-on-failure", "--no-tests=error", "-R", pattern if name is None else name]
     done = subprocess.run(args, capture_output=True, text=True, env=environment())
     if done.returncode:
@@ -143,10 +143,25 @@ def suite_fresh(results, name, full):
     results.add_tap(done.stdout, "fresh")
 
 
+def suite_tsan(results, name, full):
+    """The library's and the network layer's unit tests under the thread sanitizer. end-to-end tests with threads
+    use its library, too (SONDE_TSAN_BUILD)."""
+    build_dir = os.path.join(ROOT, "build-tsan")
+    targets = ["unit_%s_%s" % (layer, os.path.basename(path)[5:-2]) for layer in ("lib", "net")
+               for path in sorted(glob.glob(os.path.join(ROOT, "tests/unit", layer, "test_*.c")))]
+    done = subprocess.run([os.path.join(ROOT, "tools/build"), "tsan", "sonde_shared", *targets])
+    if done.returncode:
+        results.failed.append("tsan: the build failed")
+        return
+    os.environ["SONDE_TSAN_BUILD"] = build_dir
+    run_ctest(results, "^unit_(lib|net)_", "tsan", name, build_dir)
+
+
 # name, function, only in `full`
 SUITES = [
     ("unit", suite_unit, False),
     ("fuzz", suite_fuzz, False),
+    ("tsan", suite_tsan, True),
     ("e2e", suite_e2e, False),
     ("interop", suite_interop, False),
     ("web", suite_web, False),

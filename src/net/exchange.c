@@ -380,7 +380,7 @@ arena *http_arena(http_exchange *x)
     return &x->work;
 }
 
-const volatile int *http_canceled(const http_exchange *x)
+const _Atomic int *http_canceled(const http_exchange *x)
 {
     return &x->canceled;
 }

@@ -72,7 +72,7 @@ struct http_exchange {
     bool upgrade; /* HTTP/1.1 asking for a WebSocket */
     bool refused; /* answered without a handler; the rest of the body is thrown away */
 
-    volatile int canceled; /* the client sends no more, or is gone */
+    _Atomic int canceled; /* the client sends no more, or is gone */
     atomic_bool gone;      /* nobody waits for the answer */
 
     /* the answer: the worker's until handed over */

@@ -42,7 +42,7 @@ str http_body(const http_exchange *x);
 /* Freed after the answer was sent. */
 arena *http_arena(http_exchange *x);
 /* Set to 1 when the client is gone: give it to query_control. */
-const volatile int *http_canceled(const http_exchange *x);
+const _Atomic int *http_canceled(const http_exchange *x);
 
 /* ---- the answer ---- */
 

@@ -28,7 +28,7 @@ struct http_exchange {
     unsigned flushes;
     int code;
     char content_type[64];
-    volatile int canceled;
+    _Atomic int canceled;
     bool gone; /* http_flush answers false */
 };
 
@@ -169,7 +169,7 @@ arena *http_arena(http_exchange *x)
     return &x->arena;
 }
 
-const volatile int *http_canceled(const http_exchange *x)
+const _Atomic int *http_canceled(const http_exchange *x)
 {
     return &x->canceled;
 }

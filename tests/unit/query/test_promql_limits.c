@@ -102,7 +102,7 @@ static void stops_at_the_deadline_and_when_canceled(void **state)
 {
     (void)state;
     error err;
-    volatile int canceled = 1;
+    _Atomic int canceled = 1;
     query_control late = { .deadline_mono_ns = 1 }, gone = { .canceled = &canceled };
     promql_options o = { .end_ms = 99000, .step_ms = 1000, .control = &late };
     assert_int_equal(ask("m + m", &o, &memory, &err), STATUS_CANCELED);

@@ -302,7 +302,7 @@ static void limits_of_a_query_are_kept(void **state)
     q.labels_only = true;
     assert_int_equal(store_series(e->s, &q, &a, &set, &err), STATUS_OK);
     assert_int_equal(set.count, 100);
-    volatile int canceled = 1;
+    _Atomic int canceled = 1;
     query_control c = { .canceled = &canceled };
     q.control = &c;
     assert_int_equal(store_series(e->s, &q, &a, &set, &err), STATUS_CANCELED);
