@@ -292,7 +292,9 @@ static void read_series(reading *x, metric_head *m, uint64_t offset)
 static bool gather_series(reading *x, uint64_t offset, offsets *ret)
 {
     recorder_series_row row;
-    while (offset != 0 && x->rows_left > 0 && read_at(x, offset, &row, sizeof(row)) &&
+    /* Without the cells: those are read with the values. */
+    while (offset != 0 && x->rows_left > 0 &&
+           read_at(x, offset, &row, offsetof(recorder_series_row, cells)) &&
            row.magic == RECORDER_SERIES_MAGIC &&
            row.text_bytes <= RECORDER_METRIC_LABELS_MAX * (2 + RECORDER_METRIC_VALUE_MAX)) {
         x->rows_left--;
