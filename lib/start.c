@@ -4,8 +4,8 @@
 #include "lib/start.h"
 
 #include "lib/admin.h"
-#include "lib/debug.h"
 #include "lib/db.h"
+#include "lib/debug.h"
 #include "lib/drain.h"
 #include "lib/export.h"
 #include "lib/health.h"
@@ -116,6 +116,20 @@ static status open_recorder(const settings *s, error *err)
     return STATUS_OK;
 }
 
+/* Without libcurl nothing is sent, and everything else goes on. */
+static void prepare_export(settings *s)
+{
+    error err;
+    bool wanted = false;
+    for (lane_id i = 0; i < LANE_COUNT; i++)
+        wanted = wanted || lane_wanted(s, i);
+    if (!wanted || export_prepare(&err) == STATUS_OK)
+        return;
+    lib_warn("nothing is sent: %s", err.message);
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        s->signal[i].otlp = s->signal[i].zipkin = false;
+}
+
 static status start_locked(const sonde_options *options, error *err)
 {
     static const sonde_options none;
@@ -139,9 +153,7 @@ static status start_locked(const sonde_options *options, error *err)
         state_off();
         return STATUS_OK;
     }
-    for (lane_id i = 0; i < LANE_COUNT; i++)
-        if (lane_wanted(s, i))
-            export_prepare();
+    prepare_export(s);
     register_once();
     metric_configure(s);
     process_metrics_register();

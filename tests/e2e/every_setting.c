@@ -29,7 +29,7 @@ static void rich_span(void)
 
 int main(int argc, char **argv)
 {
-    int spans = argc > 1 ? atoi(argv[1]) : 1;
+    int spans = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
     char line[16];
     setvbuf(stdout, NULL, _IOLBF, 0);
     sonde_start(&(sonde_options){ .service = "every", .stop_timeout_ms = 1000 });
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
             }
         }
     if (argc > 2 && argv[2][0] != '-')
-        printf("flushed %d\n", sonde_flush((unsigned)atoi(argv[2])));
+        printf("flushed %d\n", sonde_flush((unsigned)strtoul(argv[2], NULL, 10)));
     printf("port %d\n", sonde_admin_port());
     if (argc > 3 && !fgets(line, sizeof(line), stdin))
         return 1;

@@ -16,9 +16,9 @@ static long now_ms(void)
 
 int main(int argc, char **argv)
 {
-    int count = argc > 1 ? atoi(argv[1]) : 1;
-    unsigned flush_ms = argc > 2 ? (unsigned)atoi(argv[2]) : 20000;
-    unsigned stop_ms = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
+    int count = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
+    unsigned flush_ms = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 20000;
+    unsigned stop_ms = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
     sonde_start(&(sonde_options){ .service = "probe", .stop_timeout_ms = stop_ms });
     sonde_counter *counted = sonde_counter_new("counted_total", "Counts.", SONDE_LABELS());
     for (int i = 0; i < count; i++) {
