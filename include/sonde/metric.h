@@ -23,6 +23,9 @@
  * NaN, a full recorder. A metric has at most `series_limit` series (2,000); what comes after goes
  * to the series {otel.metric.overflow="true"}.
  *
+ * An update of a counter or histogram inside of a sampled span leaves an exemplar: the value with
+ * the trace and span id, one for each span.
+ *
  * In a signal handler: adding integers to a bound counter and setting a bound gauge are safe. After
  * fork: everything is; the child counts from zero in a recorder of its own. */
 #ifndef SONDE_METRIC_H
