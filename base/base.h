@@ -11,6 +11,12 @@
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define AUTO(cleanup_fn)  __attribute__((cleanup(cleanup_fn)))
 #define UNUSED            __attribute__((unused))
+/* A function that copies what other threads may be changing, by a protocol that tells the reader. */
+#ifdef __SANITIZE_THREAD__
+#define TSAN_BLIND __attribute__((noinline, no_sanitize("thread")))
+#else
+#define TSAN_BLIND
+#endif
 #define NOINLINE          __attribute__((noinline))
 #define LIKELY(x)         __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)       __builtin_expect(!!(x), 0)

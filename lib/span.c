@@ -213,8 +213,8 @@ static recorder_span *begin_handle(writer *w, const span_ids *ids)
 /* ---- the end ---- */
 
 /* Slots and records begin on multiples of 8. In steps of 16, so that up to 8 bytes more are read
- * and written: a slot has them, and the caller reserved them. */
-static inline void copy_record(char *to, const char *from, size_t bytes)
+ * and written: a slot has them, and the caller reserved them. The lock comes along, as it is. */
+TSAN_BLIND static inline void copy_record(char *to, const char *from, size_t bytes)
 {
     typedef uint64_t pair __attribute__((vector_size(16), aligned(8), may_alias));
     for (size_t i = 16; i < bytes; i += 16)

@@ -54,6 +54,7 @@ def environment():
     env = dict(os.environ)
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:allocator_may_return_null=1")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    env.setdefault("TSAN_OPTIONS", "die_after_fork=0")
     env.update(SONDE_BUILD=BUILD, SONDE_ROOT=ROOT)
     return env
 
