@@ -149,6 +149,22 @@ static void spans_have_the_attributes_of_both_conventions(void **state UNUSED)
     assert_int_equal(live_count("s3cret"), 0);
 }
 
+static void key_patterns_of_the_user_hold_for_our_own_keys_too(void **state UNUSED)
+{
+    sonde_options o = live_options();
+    exchange x = { 0 };
+    o.redact_keys = "url.path,db.namespace";
+    setenv("OTEL_TRACES_EXPORTER", "console", 1);
+    assert_int_equal(sonde_start(&o), 0);
+    begin(&x, "GET", "/hidden");
+    sonde_db_call call = sonde_db_begin(&(sonde_db_query){ .system = "x", .name_space = "hidden" });
+    sonde_db_end(&call, NULL);
+    sonde_http_end(200);
+    sonde_stop();
+    assert_lines_have(LIST("\"url.path\":\"[REDACTED]\"", "\"db.namespace\":\"[REDACTED]\""));
+    assert_int_equal(live_count("hidden"), 1); /* the access log's field is called path */
+}
+
 static void a_failed_request_is_kept_redacted(void **state UNUSED)
 {
     static const char body[] = "{\"item\":7,\"password\":\"s3cret\"}";
@@ -245,6 +261,7 @@ int main(void)
         LIVE(one_histogram_can_carry_the_status),
         LIVE(the_access_line_has_the_fields_it_is_given),
         LIVE(spans_have_the_attributes_of_both_conventions),
+        LIVE(key_patterns_of_the_user_hold_for_our_own_keys_too),
         LIVE(a_failed_request_is_kept_redacted),
         LIVE(only_the_start_of_a_text_body_is_kept),
         LIVE(a_request_without_an_answer_is_a_disconnect),
