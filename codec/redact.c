@@ -178,21 +178,34 @@ static bool find_told(const redact_rules *rules, str in, size_t from, redact_ran
     return false;
 }
 
-static bool find(const redact_rules *rules, str in, size_t from, redact_range *ret)
+/* Where a text was searched to, so that many cards before one other secret (or none) do not make
+ * the whole rest be searched again for each. */
+typedef struct {
+    bool looked;
+    redact_range told; /* begin is the text's length when there is none */
+} search;
+
+static bool find(const redact_rules *rules, str in, size_t from, search *s, redact_range *ret)
 {
     redact_range card;
-    bool found = rules->kinds & ~(1u << REDACT_CARD) && find_told(rules, in, from, ret);
-    if (has(rules, REDACT_CARD) && redact_find_card(in, from, found ? ret->begin : in.len, &card)) {
+    if (!s->looked || (s->told.begin < from && s->told.begin < in.len)) {
+        bool any = rules->kinds & ~(1u << REDACT_CARD) && find_told(rules, in, from, &s->told);
+        s->told = any ? s->told : (redact_range){ in.len, in.len };
+        s->looked = true;
+    }
+    if (has(rules, REDACT_CARD) && redact_find_card(in, from, s->told.begin, &card)) {
         *ret = card;
         return true;
     }
-    return found;
+    *ret = s->told;
+    return s->told.begin < in.len;
 }
 
 bool redact_find(const redact_rules *rules, str in, size_t from, size_t *ret_begin, size_t *ret_end)
 {
     redact_range range;
-    if (!rules->kinds || !find(rules, in, from, &range))
+    search s = { .looked = false };
+    if (!rules->kinds || !find(rules, in, from, &s, &range))
         return false;
     *ret_begin = range.begin;
     *ret_end = range.end;
@@ -204,19 +217,21 @@ bool redact_find(const redact_rules *rules, str in, size_t from, size_t *ret_beg
 bool redact_text(const redact_rules *rules, arena *a, str in, str *ret)
 {
     redact_range range = { 0, 0 };
+    search s = { .looked = false };
     *ret = in;
-    if (LIKELY(!rules->kinds || !find(rules, in, 0, &range)))
+    if (LIKELY(!rules->kinds || !find(rules, in, 0, &s, &range)))
         return false;
     size_t count = 0, n = 0;
-    for (bool more = true; more; more = find(rules, in, range.end, &range))
+    for (bool more = true; more; more = find(rules, in, range.end, &s, &range))
         count++;
+    s.looked = false;
     char *to = arena_alloc_aligned(a, in.len + count * sizeof(REDACTED), 1);
     *ret = str_n(to, 0);
     if (!to)
         return true;
     range.end = 0;
     for (size_t done = 0; done < in.len; done = range.end) {
-        if (!find(rules, in, done, &range))
+        if (!find(rules, in, done, &s, &range))
             range.begin = range.end = in.len;
         memcpy(to + n, in.ptr + done, range.begin - done);
         n += range.begin - done;
@@ -232,8 +247,9 @@ bool redact_text(const redact_rules *rules, arena *a, str in, str *ret)
 void redact_to_buf(const redact_rules *rules, str in, buf *out)
 {
     redact_range range;
+    search s = { .looked = false };
     size_t done = 0;
-    while (rules->kinds && done < in.len && find(rules, in, done, &range)) {
+    while (rules->kinds && done < in.len && find(rules, in, done, &s, &range)) {
         buf_add(out, in.ptr + done, range.begin - done);
         buf_lit(out, REDACTED);
         done = range.end;

@@ -106,10 +106,12 @@ static bool printed_card(str in, size_t begin, redact_range *ret)
     return false;
 }
 
-/* In a run of digits, spaces and dashes. */
-static bool card_in_run(str in, size_t from, size_t to, redact_range *ret)
+/* In the run of digits, spaces and dashes that begins at *at_run; passes over it when there is
+ * none. */
+static bool card_in_run(str in, size_t *at_run, size_t to, redact_range *ret)
 {
-    for (size_t i = from; i < to;) {
+    size_t i = *at_run;
+    while (i < to && redact_is(in.ptr[i], CLASS_CARD)) {
         size_t n = digits_from(in, i);
         if (n == 0) {
             i++;
@@ -127,6 +129,7 @@ static bool card_in_run(str in, size_t from, size_t to, redact_range *ret)
         while (i < to && redact_is_digit(in.ptr[i]))
             i++;
     }
+    *at_run = i;
     return false;
 }
 
@@ -141,10 +144,13 @@ bool redact_find_card(str in, size_t from, size_t to, redact_range *ret)
         size_t begin = i, end = i + 1;
         while (begin > from && redact_is(in.ptr[begin - 1], CLASS_CARD))
             begin--;
-        while (end < to && redact_is(in.ptr[end], CLASS_CARD))
+        while (end < to && end - begin < DIGITS_MIN && redact_is(in.ptr[end], CLASS_CARD))
             end++;
-        if (end - begin >= DIGITS_MIN && card_in_run(in, begin, end, ret))
-            return true;
+        if (end - begin >= DIGITS_MIN) {
+            end = begin;
+            if (card_in_run(in, &end, to, ret))
+                return true;
+        }
         i = end + DIGITS_MIN;
     }
     return false;

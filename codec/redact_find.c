@@ -270,7 +270,13 @@ static bool is_harmless(str text)
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_eq_nocase(text, str_c(words[i])))
             return true;
-    return str_starts(text, STR(REDACTED));
+    return false;
+}
+
+/* Asked before the value's end is looked for, which may be far away. */
+static bool is_redacted(str in, size_t begin)
+{
+    return text_at(in, begin, STR(REDACTED), false);
 }
 
 /* Past what stands between quotes that look like `quote`: a backslash before both or before none.
@@ -295,6 +301,8 @@ static str quote_at(str in, size_t i)
 
 static bool quoted_value(str in, size_t i, str quote, redact_range *ret)
 {
+    if (is_redacted(in, i + quote.len))
+        return false;
     size_t end = quoted_end(in, i + quote.len, quote);
     return !is_harmless(str_slice(in, i + quote.len, end)) && range_is(ret, i + quote.len, end);
 }
@@ -310,6 +318,8 @@ static size_t plain_end(str in, size_t i, const char *stops)
 /* Up to a space or one of `stops`; "Bearer x" is one value. */
 static bool plain_value(str in, size_t begin, const char *stops, redact_range *ret)
 {
+    if (is_redacted(in, begin))
+        return false;
     size_t end = plain_end(in, begin, stops);
     str word = str_slice(in, begin, end);
     if (str_eq_nocase(word, STR("bearer")) || str_eq_nocase(word, STR("basic")))
@@ -349,7 +359,7 @@ static bool header(const redact_rules *rules, str in, size_t from, size_t colon,
     static const char stops[] = "\r\n\"'";
     str key = key_before(in, from, colon);
     size_t begin = skip_spaces(in, colon + 1), end = begin;
-    if (key.len < 3 || !redact_key(&rules->keys, key))
+    if (key.len < 3 || is_redacted(in, begin) || !redact_key(&rules->keys, key))
         return false;
     bool is_header = memchr(key.ptr, '-', key.len) || str_eq_nocase(key, STR("authorization")) ||
                      str_eq_nocase(key, STR("cookie"));
