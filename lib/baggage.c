@@ -206,6 +206,7 @@ bool sonde_baggage_get(const char *key, char *ret, size_t size)
 {
     baggage_member m;
     str rest = current_baggage(), name = str_c(key);
+    size = ret ? size : 0;
     while (baggage_next(&rest, &m)) {
         if (!str_eq(m.key, name))
             continue;

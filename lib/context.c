@@ -223,13 +223,13 @@ void sonde_context_attach(sonde_attachment *ret, const sonde_context *context)
 {
     static const sonde_context empty;
     if (ret)
-        sonde_with_enter_(ret, context ? context : &empty);
+        sonde_with_enter_(&ret->scope, context ? context : &empty);
 }
 
 void sonde_context_detach(sonde_attachment *attachment)
 {
     if (attachment)
-        sonde_with_leave_(attachment);
+        sonde_with_leave_(&attachment->scope);
 }
 
 bool sonde_context_set(sonde_context *context, const sonde_attr *attribute)
@@ -237,16 +237,14 @@ bool sonde_context_set(sonde_context *context, const sonde_attr *attribute)
     return context && attribute && context_put(context, attribute);
 }
 
-sonde_context sonde_context_of_ids(const uint8_t trace_id[16], const uint8_t span_id[8],
-                                   bool sampled)
+sonde_context sonde_context_of_ids(const char *trace_id, const char *span_id, bool sampled)
 {
     sonde_context c = { .flags = CONTEXT_REMOTE | (sampled ? CONTEXT_SAMPLED : 0) };
     static const uint8_t zero[16];
-    if (!trace_id || !span_id || memcmp(trace_id, zero, 16) == 0 || memcmp(span_id, zero, 8) == 0)
-        return (sonde_context){ 0 };
-    memcpy(c.trace_id, trace_id, 16);
-    memcpy(c.span_id, span_id, 8);
-    return c;
+    bool good = str_from_hex(str_c(trace_id), c.trace_id, 16) &&
+                str_from_hex(str_c(span_id), c.span_id, 8) && memcmp(c.trace_id, zero, 16) != 0 &&
+                memcmp(c.span_id, zero, 8) != 0;
+    return good ? c : (sonde_context){ 0 };
 }
 
 bool sonde_trace_id(char ret[33])

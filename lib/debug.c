@@ -25,7 +25,8 @@ void debug_configure(const settings *s)
 {
     pthread_mutex_lock(&access_rules.lock);
     access_rules.token_len = MIN(s->admin_token.len, sizeof(access_rules.token));
-    memcpy(access_rules.token, s->admin_token.ptr, access_rules.token_len);
+    if (access_rules.token_len)
+        memcpy(access_rules.token, s->admin_token.ptr, access_rules.token_len);
     access_rules.production = str_eq_nocase(s->environment, STR("production")) ||
                               str_eq_nocase(s->environment, STR("prod"));
     pthread_mutex_unlock(&access_rules.lock);

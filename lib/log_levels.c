@@ -185,10 +185,11 @@ sonde_level sonde_logger_level(const char *name)
     return level;
 }
 
-void sonde_logger_each(void (*visit)(void *user, const char *name, sonde_level level, bool own),
-                       void *user)
+void sonde_logger_each(sonde_logger_visit *visit, void *user)
 {
     level_rule given[RULES_MAX];
+    if (!visit)
+        return;
     visit(user, "", sonde_log_level(), true);
     take_lock();
     uint32_t count = rule_count;

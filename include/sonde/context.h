@@ -71,16 +71,18 @@ sonde_context sonde_context_capture(void);
  * goes on, detach before it yields, in reverse order and on the same thread. `context` stays
  * unchanged until then; NULL is the empty one. An attachment needs no cleanup when it is forgotten,
  * but the context stays current then. */
-typedef sonde_with_scope sonde_attachment;
+typedef struct {
+    sonde_with_scope scope;
+} sonde_attachment;
 void sonde_context_attach(sonde_attachment *ret, const sonde_context *context);
 void sonde_context_detach(sonde_attachment *attachment);
 
 /* Adds or replaces an attribute in a context by value. False when there is no room. */
 bool sonde_context_set(sonde_context *context, const sonde_attr *attribute);
-/* The context inside of a span of another process whose ids came by a way of your own: as the
- * parent or a link of a span. The empty context when an id is zero or NULL. */
-sonde_context sonde_context_of_ids(const uint8_t trace_id[16], const uint8_t span_id[8],
-                                   bool sampled);
+/* The context inside of a span of another process whose ids came by a way of your own, as 32 and 16
+ * hexadecimal digits: as the parent or a link of a span. The empty context when that is not what
+ * they are, or one is zero. */
+sonde_context sonde_context_of_ids(const char *trace_id, const char *span_id, bool sampled);
 
 /* Lower-case hexadecimal and a terminator; "" and false when there is no current trace. */
 bool sonde_trace_id(char ret[33]);

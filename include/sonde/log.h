@@ -112,8 +112,8 @@ sonde_level sonde_logger_level(const char *name);
 /* Calls `visit` for the program's level (name ""), then for every name that was given a level, then
  * for the other loggers seen so far. `own`: it was given the level itself. The name is valid during
  * the call; visit may change levels. Not for signal handlers. */
-void sonde_logger_each(void (*visit)(void *user, const char *name, sonde_level level, bool own),
-                       void *user);
+typedef void sonde_logger_visit(void *user, const char *name, sonde_level level, bool own);
+void sonde_logger_each(sonde_logger_visit *visit, void *user);
 
 /* For arguments that are dear to compute: whether this file's logger keeps the level. */
 #define sonde_log_enabled(at) \

@@ -172,19 +172,20 @@ static void contexts_travel_through_a_queue(void **state)
 
 static void contexts_are_built_from_ids_and_attributes(void **state UNUSED)
 {
-    uint8_t trace[16] = { 1 }, span[8] = { 2 }, zero[16] = { 0 };
+    const char *trace = "01000000000000000000000000000000", *span = "00f067aa0ba902b7";
     sonde_context c = sonde_context_of_ids(trace, span, true);
     sonde_attr user = sonde_kv("user_id", "ann");
     assert_true(sonde_context_set(&c, &user));
     SONDE_WITH (c) {
         char text[33];
         assert_true(sonde_trace_id(text));
-        assert_string_equal(text, "01000000000000000000000000000000");
+        assert_string_equal(text, trace);
         sonde_str id = sonde_context_get("user_id");
         assert_text(str_n(id.ptr, id.len), "ann");
     }
-    c = sonde_context_of_ids(zero, span, true);
-    assert_int_equal(c.flags, 0);
+    assert_int_equal(sonde_context_of_ids(trace, "0000000000000000", true).flags, 0);
+    assert_int_equal(sonde_context_of_ids("01", span, true).flags, 0);
+    assert_int_equal(sonde_context_of_ids(NULL, NULL, true).flags, 0);
 }
 
 static void hidden_entries_travel_and_are_not_logged(void **state)
