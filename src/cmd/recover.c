@@ -96,11 +96,12 @@ static void text_point(const batch *b, uint32_t row, buf *out)
     const batch_metric *m = &b->metrics[p->metric[row]];
     const point_value *v = &p->value[row];
     buf_fmt(out, "metric  %.*s  ", STR_ARG(m->name));
-    if (m->type == METRIC_HISTOGRAM) {
+    if (m->type == METRIC_HISTOGRAM || m->type == METRIC_EXP_HISTOGRAM) {
+        bool plain = m->type == METRIC_HISTOGRAM;
         buf_lit(out, "count=");
-        buf_u64(out, v->histogram->count);
+        buf_u64(out, plain ? v->histogram->count : v->exp->count);
         buf_lit(out, " sum=");
-        buf_f64(out, v->histogram->sum);
+        buf_f64(out, plain ? v->histogram->sum : v->exp->sum);
     } else if (v->is_int) {
         buf_i64(out, v->i64);
     } else {

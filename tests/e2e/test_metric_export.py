@@ -2,6 +2,7 @@
 """Metrics over OTLP, as a receiver decodes them by OpenTelemetry's own protobuf: deltas that survive refusals,
 exponential histograms and exemplars."""
 import http.server
+import json
 import os
 import subprocess
 import threading
@@ -9,7 +10,7 @@ import threading
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from harness import wait_for
+from harness import SONDE, wait_for
 from native import ENVIRONMENT, compile_program
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -143,3 +144,18 @@ def test_the_default_aggregation_can_be_exponential(program, tmp_path):
             wait_for("a request", lambda: receiver.taken)
         point = receiver.taken[-1]["took_seconds"].exponential_histogram.data_points[0]
         assert point.count == 1000 and not point.exemplars
+
+
+def test_a_killed_program_leaves_its_histograms(program, tmp_path):
+    process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env={**ENVIRONMENT, "SONDE_RECORDER_DIR": str(tmp_path)})
+    process.stdout.readline()
+    process.kill()
+    process.wait(30)
+    done = subprocess.run([SONDE, "recover", tmp_path, "-o", "json"], capture_output=True, text=True, timeout=60)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    metrics = {row["name"]: row for row in rows if row.get("type") == "metric"}
+    assert metrics["native_seconds"]["kind"] == "exponential_histogram"
+    assert metrics["native_seconds"]["count"] == 1000
+    assert abs(metrics["native_seconds"]["sum"] - 500.5) < 1e-6
+    assert metrics["signs"]["count"] == 3 and metrics["signs"]["sum"] == 37
