@@ -12,14 +12,10 @@ install(EXPORT sonde NAMESPACE sonde:: DESTINATION ${cmake_dir} FILE sonde-targe
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/sonde-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 
-# What a program needs beside libsonde.a. Named one by one, not as packages: those would bring along all
-# that a static libcurl needs, which few systems have, and would have to be there for a shared link too.
+# What a program needs beside libsonde.a. libcurl and libmicrohttpd are loaded at run time, where they are used.
 set(static_needs "")
 if(SONDE_EXPORT)
-  list(APPEND static_needs curl z)
-endif()
-if(SONDE_ADMIN)
-  list(APPEND static_needs microhttpd)
+  list(APPEND static_needs z)
 endif()
 list(APPEND static_needs pthread m)
 configure_file(cmake/sonde-config.cmake.in ${PROJECT_BINARY_DIR}/sonde-config.cmake @ONLY)

@@ -22,7 +22,7 @@ uint16_t sonde_admin_port(void)
 }
 
 #if SONDE_ADMIN
-#include <microhttpd.h>
+#include "lib/microhttpd_api.h"
 
 enum { CONNECTIONS_MAX = 16, IDLE_SECONDS = 30, CONNECTION_BYTES = 32 << 10, BODY_MAX = 64 << 10 };
 
@@ -203,6 +203,11 @@ static void start_one(str addr)
 
 void admin_start(str addrs)
 {
+    error err;
+    if (microhttpd_load(&err) != STATUS_OK) {
+        lib_warn("the admin port %.*s is not opened: %s", STR_ARG(addrs), err.message);
+        return;
+    }
     while (addrs.len) {
         str addr = str_trim(str_cut(addrs, ',', &addrs));
         if (addr.len)

@@ -7,9 +7,8 @@
 #if SONDE_EXPORT
 #include "base/clock.h"
 #include "base/random.h"
+#include "lib/curl_api.h"
 
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,15 +266,19 @@ static void keep_openssl_to_the_end(void)
     typedef int init_function(uint64_t options, const void *settings);
     const uint64_t no_atexit = 0x00080000;
     init_function *init;
-    *(void **)&init = dlsym(RTLD_DEFAULT, "OPENSSL_init_crypto");
+    *(void **)&init = curl_library_symbol("OPENSSL_init_crypto");
     if (init)
         init(no_atexit, NULL);
 }
 
-void export_prepare(void)
+status export_prepare(error *err)
 {
+    status st = curl_load(err);
+    if (st != STATUS_OK)
+        return st;
     keep_openssl_to_the_end();
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    return STATUS_OK;
 }
 
 /* The URL for people: without "user:password@". */
@@ -317,6 +320,9 @@ static bool can_http2(void)
 status exporter_new(exporter **ret, const settings *s, export_done_fn *done, void *user, error *err)
 {
     uint64_t seed;
+    status st = curl_load(err);
+    if (st != STATUS_OK)
+        return st;
     exporter *e = calloc(1, sizeof(*e));
     if (!e)
         return fail(err, STATUS_NO_MEMORY, "no memory for the exporter");
@@ -395,15 +401,6 @@ status exporter_send(exporter *e, lane_id id, str body, uint64_t rows, error *er
             return fail(err, STATUS_NO_MEMORY, "the request could not be started");
     }
     return STATUS_OK;
-}
-
-void exporter_abandon(exporter *e, lane_id id)
-{
-    lane *l = &e->lanes[id];
-    if (l->state == LANE_SENDING)
-        curl_multi_remove_handle(e->multi, l->easy);
-    if (l->state != LANE_IDLE)
-        lane_end(e, l, false, l->rows);
 }
 
 void exporter_step(exporter *e)

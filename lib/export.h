@@ -5,8 +5,8 @@
  * (export_http.c) or gRPC (export_grpc.c), Zipkin.
  *
  * A request that fails in a way that the protocol calls passing is sent again, the same bytes,
- * after the time that the receiver named or an exponential back-off with jitter, for as long as the
- * owner lets it. Any other failure is final: the rows are refused. */
+ * after the time that the receiver named or an exponential back-off with jitter, for as long as it
+ * takes. Any other failure is final: the rows are refused. */
 #ifndef SONDE_LIB_EXPORT_H
 #define SONDE_LIB_EXPORT_H
 
@@ -33,7 +33,7 @@ typedef enum {
 
 /* How a body ended. */
 typedef struct {
-    bool taken;        /* else refused for good, or given up */
+    bool taken;        /* else refused for good */
     uint64_t rows;     /* as given to exporter_send */
     uint64_t rejected; /* rows that the receiver did not take: all of them when !taken */
 } export_result;
@@ -41,14 +41,14 @@ typedef struct {
 typedef void export_done_fn(void *user, lane_id lane, const export_result *result);
 
 /* `s` must outlive it. Fails without memory, and with STATUS_UNSUPPORTED in a build without
- * libcurl. `done` is called from exporter_step and exporter_abandon. */
+ * libcurl. `done` is called from exporter_step. */
 MUST_USE status exporter_new(exporter **ret, const settings *s, export_done_fn *done, void *user,
                              error *err);
 void exporter_free(exporter *e); /* NULL is fine; drops what is under way */
 
-/* Prepares libcurl and its TLS library: before atexit(), so that their own exit handlers run after
- * the last batch was sent. */
-void export_prepare(void);
+/* Loads and prepares libcurl and its TLS library: before atexit(), so that their own exit handlers
+ * run after the last batch was sent. Fails with STATUS_UNSUPPORTED where there is none. */
+MUST_USE status export_prepare(error *err);
 
 lane_state exporter_state(const exporter *e, lane_id lane);
 
@@ -61,9 +61,6 @@ bool exporter_encodes_protobuf(const exporter *e, lane_id lane);
 /* Copies (and compresses, where told to) the request body. Only in LANE_IDLE, or in LANE_WAITING:
  * the newer body then takes the place of the waiting one, at its time. */
 MUST_USE status exporter_send(exporter *e, lane_id lane, str body, uint64_t rows, error *err);
-
-/* Gives up the body that waits or is under way; `done` is called as for a refusal. */
-void exporter_abandon(exporter *e, lane_id lane);
 
 /* Starts what is due, moves what is under way, reports what is done. */
 void exporter_step(exporter *e);
@@ -80,12 +77,12 @@ typedef struct {
     char url[256]; /* without credentials */
     const char *protocol;
     lane_state state;
-    int64_t taken_ns;      /* the last body that was taken */
-    int64_t failed_ns;     /* the last attempt that failed */
-    int64_t waiting_ns;    /* since when the present body meets failures; 0: it does not */
-    char failure[320];     /* what the last failure was */
-    uint64_t rows_taken;   /* by the receiver */
-    uint64_t rows_refused; /* or given up */
+    int64_t taken_ns;    /* the last body that was taken */
+    int64_t failed_ns;   /* the last attempt that failed */
+    int64_t waiting_ns;  /* since when the present body meets failures; 0: it does not */
+    char failure[320];   /* what the last failure was */
+    uint64_t rows_taken; /* by the receiver */
+    uint64_t rows_refused;
     uint64_t retries;
 } lane_report;
 void exporter_report(exporter *e, lane_id lane, lane_report *ret); /* any thread */

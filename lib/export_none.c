@@ -13,8 +13,9 @@ void exporter_free(exporter *e UNUSED)
 {
 }
 
-void export_prepare(void)
+status export_prepare(error *err)
 {
+    return fail(err, STATUS_UNSUPPORTED, "this build of libsonde sends nothing over the network");
 }
 
 lane_state exporter_state(const exporter *e UNUSED, lane_id lane UNUSED)
@@ -37,10 +38,6 @@ status exporter_send(exporter *e UNUSED, lane_id lane UNUSED, str body UNUSED, u
                      error *err)
 {
     return fail(err, STATUS_UNSUPPORTED, "this build of libsonde sends nothing over the network");
-}
-
-void exporter_abandon(exporter *e UNUSED, lane_id lane UNUSED)
-{
 }
 
 void exporter_step(exporter *e UNUSED)
