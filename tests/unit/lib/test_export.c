@@ -389,20 +389,6 @@ static void grpc_bodies_have_their_prefix(void **state UNUSED)
     buf_done(&a.body);
 }
 
-/* A body under way is given up; what the receiver made of it is not known. */
-static void a_body_under_way_can_be_given_up(void **state UNUSED)
-{
-    fixture f;
-    fixture_start(&f, (const char *const[]){ "hang", NULL });
-    fixture_send(&f, STR("x"));
-    exporter_step(f.exporter);
-    exporter_abandon(f.exporter, LANE_LOGS);
-    assert_int_equal(exporter_state(f.exporter, LANE_LOGS), LANE_IDLE);
-    assert_int_equal(f.outcome.done, 1);
-    assert_false(f.outcome.last.taken);
-    fixture_stop(&f);
-}
-
 static void a_report_names_the_failure_and_hides_credentials(void **state UNUSED)
 {
     fixture f;
@@ -441,7 +427,6 @@ int main(void)
         cmocka_unit_test(exhausted_is_passing_only_with_a_retry_info),
         cmocka_unit_test(an_answer_without_grpc_status_is_judged_by_http),
         cmocka_unit_test(grpc_bodies_have_their_prefix),
-        cmocka_unit_test(a_body_under_way_can_be_given_up),
         cmocka_unit_test(a_report_names_the_failure_and_hides_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
