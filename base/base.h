@@ -11,6 +11,14 @@
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define AUTO(cleanup_fn)  __attribute__((cleanup(cleanup_fn)))
 #define UNUSED            __attribute__((unused))
+/* In a loop that waits for another thread. */
+#if defined(__x86_64__) || defined(__i386__)
+#define CPU_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define CPU_PAUSE() __asm__ volatile("yield")
+#else
+#define CPU_PAUSE() __asm__ volatile("" ::: "memory")
+#endif
 /* A function that copies what other threads may be changing, by a protocol that tells the reader. */
 #ifdef __SANITIZE_THREAD__
 #define TSAN_BLIND __attribute__((noinline, no_sanitize("thread")))

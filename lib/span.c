@@ -8,6 +8,8 @@
 #include "lib/span_sampler.h"
 #include "lib/tsc.h"
 
+#include <sched.h>
+
 #define SCOPE_OFF  UINT32_MAX /* `saved.generation`: entered while the library was off */
 #define SLOT_QUIET SLOT_NONE  /* `slot`: an unsampled span below another; the trace is the same */
 
@@ -261,12 +263,18 @@ void span_release(writer *w, recorder_span *span, uint32_t slot)
     release(w, span, slot);
 }
 
+/* Another thread holds it for moments, or longer where it was put off the processor: then it gets
+ * that back. Fails in the end only in a signal handler that interrupted the holder. */
 bool span_lock(recorder_span *span)
 {
-    for (int i = 0; i < 4096; i++) {
+    enum { SPINS = 4096, YIELDS = 4096 };
+    for (int i = 0; i < SPINS + YIELDS; i++) {
         if (atomic_exchange_explicit(atomic_u32(&span->lock), 1, memory_order_acquire) == 0)
             return true;
-        __builtin_ia32_pause();
+        if (i < SPINS)
+            CPU_PAUSE();
+        else
+            sched_yield();
     }
     return false;
 }
@@ -280,8 +288,12 @@ void span_unlock(recorder_span *span)
 static void span_finish(writer *w, recorder_span *span, int64_t end_ns)
 {
     uint32_t slot = slot_number(w->recorder, span);
-    if (slot == SLOT_NONE || !span_lock(span))
+    if (slot == SLOT_NONE)
         return;
+    if (UNLIKELY(!span_lock(span))) {
+        recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_CUT, 1);
+        return;
+    }
     uint64_t state = atomic_load_explicit(atomic_u64(&span->word), memory_order_relaxed);
     bool live = state == RECORDER_SLOT_LIVE, tentative = state == RECORDER_SLOT_TENTATIVE;
     bool ends = live || tentative || state == RECORDER_SLOT_UNSAMPLED;
