@@ -19,15 +19,16 @@
 #else
 #define CPU_PAUSE() __asm__ volatile("" ::: "memory")
 #endif
-/* A function that copies what other threads may be changing, by a protocol that tells the reader. */
+/* A function that copies what other threads may be changing, by a protocol that tells the reader.
+ */
 #ifdef __SANITIZE_THREAD__
 #define TSAN_BLIND __attribute__((noinline, no_sanitize("thread")))
 #else
 #define TSAN_BLIND
 #endif
-#define NOINLINE          __attribute__((noinline))
-#define LIKELY(x)         __builtin_expect(!!(x), 1)
-#define UNLIKELY(x)       __builtin_expect(!!(x), 0)
+#define NOINLINE    __attribute__((noinline))
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define KiB(n)       ((size_t)(n) << 10)
