@@ -223,7 +223,8 @@ TSAN_BLIND static inline void copy_record(char *to, const char *from, size_t byt
         *(pair *)(to + i) = *(const pair *)(from + i);
 }
 
-static inline bool record_span(writer *w, recorder_span *span, uint64_t end_ticks)
+/* `alone`: nobody else has the span's handle; else its lock is held, and others try to take it. */
+static inline bool record_span(writer *w, recorder_span *span, uint64_t end_ticks, bool alone)
 {
     uint32_t bytes = span->bytes;
     size_t size = sizeof(*span) + bytes;
@@ -232,10 +233,12 @@ static inline bool record_span(writer *w, recorder_span *span, uint64_t end_tick
         recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_FULL, 1);
         return false;
     }
-    if (LIKELY(bytes <= RECORDER_SLOT_HEAD_PAYLOAD)) {
+    if (LIKELY(alone && bytes <= RECORDER_SLOT_HEAD_PAYLOAD)) {
         copy_record(at, (const char *)span, size);
     } else {
-        copy_record(at, (const char *)span, sizeof(*span));
+        enum { SHARED_HEAD = offsetof(recorder_span, end_seq) };
+        memcpy(at + 16, (const char *)span + 16, SHARED_HEAD - 16);
+        memset(at + SHARED_HEAD, 0, sizeof(*span) - SHARED_HEAD);
         span_stream_copy(w->recorder, span, bytes, at + sizeof(*span));
     }
     ((recorder_span *)at)->end_ticks = end_ticks;
@@ -247,7 +250,7 @@ static inline bool record_span(writer *w, recorder_span *span, uint64_t end_tick
 
 bool span_record(writer *w, recorder_span *span, uint64_t end_ticks)
 {
-    return record_span(w, span, end_ticks);
+    return record_span(w, span, end_ticks, false);
 }
 
 static inline void release(writer *w, recorder_span *span, uint32_t slot)
@@ -302,7 +305,7 @@ static void span_finish(writer *w, recorder_span *span, int64_t end_ns)
         span_add_time(&s, RECORDER_TAG_END, end_ns);
     }
     if (live)
-        record_span(w, span, tsc_now());
+        record_span(w, span, tsc_now(), false);
     else if (tentative)
         ends = span_keep_end(w, span, slot);
     if (ends) {
@@ -482,7 +485,7 @@ static NOINLINE void leave_recorded(sonde_span_scope *scope)
     COMPILER_BARRIER();
     writer w = { t, t->ring, t->recorder, t->generation, false };
     if (LIKELY(!shared && span->word == RECORDER_SLOT_LIVE)) {
-        record_span(&w, span, tsc_now());
+        record_span(&w, span, tsc_now(), true);
         release(&w, span, scope->slot);
     } else {
         span_finish(&w, span, 0);

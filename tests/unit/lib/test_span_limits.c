@@ -14,10 +14,9 @@ static void what_is_over_a_limit_is_left_out_and_counted(void **state)
             sonde_span_link(&to, sonde_kv("x", 1), sonde_kv("y", 2));
     }
     fixture_poll(f);
-    settings s = { .span_event_max = 2,
-                   .span_link_max = 1,
-                   .event_attribute_max = 1,
-                   .link_attribute_max = 1 };
+    settings s = {
+        .span_event_max = 2, .span_link_max = 1, .event_attribute_max = 1, .link_attribute_max = 1
+    };
     s.attribute_count_max[SIGNAL_TRACES] = 2;
     s.attribute_length_max[SIGNAL_TRACES] = 4;
     drain_limit_attributes(&s, &f->spans);
