@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int print_pss(void)
 {
@@ -24,10 +25,15 @@ static int print_pss(void)
 
 int main(int argc, char **argv)
 {
-    (void)argv;
-    if (argc > 1)
+    const char *how = argc > 1 ? argv[1] : "";
+    if (strcmp(how, "without") == 0)
         return print_pss();
-    sonde_start(&(sonde_options){ .service = "rest", .log_output = "none", .admin_addr = "0" });
+    sonde_start(
+        &(sonde_options){ .service = "rest",
+                          .log_output = "none",
+                          .admin_addr = strcmp(how, "admin") == 0 ? "0" : NULL,
+                          .otlp_endpoint = strcmp(how, "export") == 0 ? "http://127.0.0.1:9" : NULL,
+                          .stop_timeout_ms = 100 });
     sonde_counter *c = sonde_counter_new("requests_total", "Requests.", SONDE_LABELS("route"));
     for (int i = 0; i < 100; i++) {
         SONDE_SPAN ("request") {
