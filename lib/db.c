@@ -77,7 +77,7 @@ static size_t clean(str system, str text, char *ret, size_t size, sql_summary *s
 size_t sonde_db_clean_text(const char *system, const char *text, char *ret, size_t size)
 {
     sql_summary unused;
-    return size ? clean(str_c(system), str_c(text), ret, size, &unused) : 0;
+    return size && ret ? clean(str_c(system), str_c(text), ret, size, &unused) : 0;
 }
 
 typedef struct {

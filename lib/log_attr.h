@@ -73,7 +73,8 @@ static inline char *attr_encode(char *p, const sonde_attr *a, bool with_key, boo
             t |= RECORDER_TAG_CUT;
         }
         memcpy(p, &(uint16_t){ (uint16_t)n }, 2);
-        memcpy(p + 2, a->value.ptr, n);
+        if (LIKELY(n)) /* else the pointer may be NULL */
+            memcpy(p + 2, a->value.ptr, n);
         p += 2 + n;
         break;
     }

@@ -38,6 +38,7 @@ class Api:
 
     def __init__(self, headers):
         self.functions, self.callbacks, self.structs, self.enums, self.opaque = {}, {}, {}, set(), set()
+        self.results = {}
         self.headers = headers
         for header in headers:
             with open(os.path.join(INCLUDE, header), encoding="utf-8") as f:
@@ -62,9 +63,10 @@ class Api:
             if match:
                 self.callbacks[match.group(2)] = (match.group(1).strip(), match.group(3))
         elif not flat.startswith(("#", "struct", "enum", "extern", "static", "_Static")):
-            match = re.match(r"(?:SONDE_INLINE )?[\w\s*]+?(\w+)\s*\((.*?)\)\s*(?:__attribute__.*)?[;{]", flat)
-            if match and match.group(1).startswith("sonde_") and not match.group(1).endswith("_"):
-                self.functions[match.group(1)] = parameters(match.group(2))
+            match = re.match(r"(?:SONDE_INLINE )?([\w\s*]+?)(\w+)\s*\((.*?)\)\s*(?:__attribute__.*)?[;{]", flat)
+            if match and match.group(2).startswith("sonde_") and not match.group(2).endswith("_"):
+                self.functions[match.group(2)] = parameters(match.group(3))
+                self.results[match.group(2)] = match.group(1).strip()
 
 
 def parameters(text):
@@ -171,12 +173,21 @@ class Program:
             return "(%s)%s" % (base, self.filled(base) if is_text else "{ 0 }")
         raise AssertionError("%s: tests/public_api.py does not know the type %r" % (function, kind))
 
+    def release(self, function):
+        """What frees a function's result: free, or the only function of that type that is named so."""
+        result = self.api.results[function]
+        if result == "char *":
+            return "free"
+        frees = [name for name, args in self.api.functions.items()
+                 if name.endswith("_free") and len(args) == 1 and args[0][0] == result]
+        return "(%s)" % frees[0] if frees else "(void)"
+
     def calls(self):
         for function, args in self.api.functions.items():
             if function in ELSEWHERE:
                 continue
             # Names that are macros, too (verbs by type), are called as functions.
-            yield function, "(void)(%s)(%s);" % (function, ", ".join(
+            yield function, "%s((%s)(%s));" % (self.release(function), function, ", ".join(
                 self.argument(function, i, args) for i in range(len(args)) if args[i][0] != "..."))
 
     def text(self):
