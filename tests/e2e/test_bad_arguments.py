@@ -23,7 +23,7 @@ def check(how, tmp_path, build, fork):
     done = subprocess.run([program, how, tmp_path / "recorders", "file:%s" % lines, fork], capture_output=True,
                           timeout=60, env=ENVIRONMENT)
     called = done.stderr.decode(errors="replace")
-    assert done.returncode == 0 and "done" in done.stdout.decode(), "after %s" % called[-6000:]
+    assert done.returncode == 0 and b"done" in done.stdout, "after %s" % called[-6000:]
     for line in lines.read_bytes().splitlines():
         json.loads(line.decode())  # both strict
     assert subprocess.run(["jq", "-e", ".", lines], stdout=subprocess.DEVNULL).returncode == 0
