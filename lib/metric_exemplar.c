@@ -41,15 +41,16 @@ static recorder_exemplar *make(metric_series *s)
     return made;
 }
 
-static inline uint64_t span_of(const uint8_t *id)
+/* Of an exemplar that another thread may be changing: then either answer will do. */
+TSAN_BLIND static inline uint64_t span_of(const uint8_t *id)
 {
     uint64_t v;
     memcpy(&v, id, sizeof(v));
     return v;
 }
 
-static inline bool is_due(const recorder_exemplar *e, const sonde_current_ *current,
-                          uint64_t *ret_ticks)
+TSAN_BLIND static inline bool is_due(const recorder_exemplar *e, const sonde_current_ *current,
+                                     uint64_t *ret_ticks)
 {
     uint64_t span = span_of(current->span_id);
     if (LIKELY(span != 0)) {
