@@ -15,8 +15,9 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs/reference/library.md")
 # In the order of the chapters. metric_verbs.h is a part of metric.h that only C sees.
-HEADERS = [["start"], ["log"], ["kv"], ["context"], ["span"], ["metric", "metric_verbs"], ["http"],
-           ["propagate"], ["health"]]
+HEADERS = [["start"], ["log"], ["kv"], ["context"], ["baggage"], ["span"], ["metric", "metric_verbs"], ["http"], ["http_client"],
+           ["propagate"], ["db"], ["job"], ["error"], ["health"], ["debug"], ["redact"], ["microhttpd"], ["curl"],
+           ["libpq"], ["hiredis"], ["sqlite3"]]
 END = re.compile(r'^/\* ---- what the macros use.*|^} /\* extern "C" \*/.*|^/\* The bound forms in the.*',
                  re.S | re.M)
 # A macro's comment: how it is called, then what it does.
