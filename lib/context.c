@@ -145,10 +145,24 @@ const sonde_current_ *context_current(void)
     return &thread_context()->current;
 }
 
+/* Never half a change: a signal handler that comes in between sees no trace, and what it records
+ * begins one. */
+static void replace(thread_self *t, const sonde_current_ *with)
+{
+    memset(t->current.trace_id, 0, sizeof(t->current.trace_id));
+    COMPILER_BARRIER();
+    memcpy(t->current.span_id, with->span_id, sizeof(with->span_id));
+    t->current.flags = with->flags;
+    t->current.generation = with->generation;
+    t->current.span = with->span;
+    t->current.bag = with->bag;
+    COMPILER_BARRIER();
+    memcpy(t->current.trace_id, with->trace_id, sizeof(with->trace_id));
+}
+
 void context_set_current(const sonde_current_ *current)
 {
-    thread_self *t = thread_context();
-    t->current = *current;
+    replace(thread_context(), current);
 }
 
 static void copy_bag(sonde_context *to, const sonde_context *from)
@@ -204,11 +218,13 @@ sonde_with_scope *sonde_with_enter_(sonde_with_scope *scope, const sonde_context
     thread_self *t = thread_context();
     scope->saved = t->current;
     scope->saved.generation = t->fork_id;
-    memcpy(t->current.trace_id, context->trace_id, sizeof(context->trace_id));
-    memcpy(t->current.span_id, context->span_id, sizeof(context->span_id));
-    t->current.flags = context->flags;
-    t->current.span = context->span;
-    t->current.bag = context->used || context->hidden ? context : NULL;
+    sonde_current_ with = { .flags = context->flags,
+                            .generation = t->current.generation,
+                            .span = context->span,
+                            .bag = context->used || context->hidden ? context : NULL };
+    memcpy(with.trace_id, context->trace_id, sizeof(with.trace_id));
+    memcpy(with.span_id, context->span_id, sizeof(with.span_id));
+    replace(t, &with);
     return scope;
 }
 
@@ -216,7 +232,7 @@ void sonde_with_leave_(sonde_with_scope *scope)
 {
     thread_self *t = thread_context();
     if (scope->saved.generation == t->fork_id)
-        t->current = scope->saved;
+        replace(t, &scope->saved);
 }
 
 void sonde_context_attach(sonde_attachment *ret, const sonde_context *context)

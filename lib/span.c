@@ -345,11 +345,14 @@ static inline void save_current(sonde_span_scope *scope, const thread_self *t)
     set_word(&scope->saved.flags, flags | (uint64_t)t->fork_id << 32);
 }
 
+/* The flags come first: a signal handler that comes in between sees no trace yet, and what it
+ * records begins one, instead of a trace that seems to be unsampled. */
 static inline void set_current(thread_self *t, const span_ids *ids, recorder_span *span,
                                uint32_t flags)
 {
-    copy_words(t->current.trace_id, ids, 3);
     set_word(&t->current.flags, flags);
+    COMPILER_BARRIER();
+    copy_words(t->current.trace_id, ids, 3);
     t->current.span = (sonde_span *)span;
 }
 

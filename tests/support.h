@@ -16,15 +16,9 @@
 #define fail_msg(...) \
     (print_error("ERROR: " __VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 
-/* The thread sanitizer knows no threads in the child of a process with threads. */
-#ifdef __SANITIZE_THREAD__
-#define SKIP_WHERE_FORK_IS_NOT_KNOWN() skip()
-#else
-#define SKIP_WHERE_FORK_IS_NOT_KNOWN() ((void)0)
-#endif
-
 #include "base/clock.h"
 #include "base/str.h"
+#include "tsan.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -37,8 +37,8 @@ typedef struct {
     /* Names of the labels: "route", "method", "status". */
     const char *route_label, *method_label, *status_label;
     bool duration_has_status; /* the status is a label of the duration, too */
-    bool otel_metrics; /* also http.server.request.duration, http.client.request.duration */
-    bool url_query;    /* url.query on every span, secrets by their names redacted */
+    bool otel_metrics;        /* also http.server.request.duration, http.client.request.duration */
+    bool url_query;           /* url.query on every span, secrets by their names redacted */
     /* Ids made here are this and 20 hexadecimal digits ("req_…"); NULL: a UUID. At most 15 bytes.
      */
     const char *request_id_prefix;

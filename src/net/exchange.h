@@ -73,7 +73,7 @@ struct http_exchange {
     bool refused; /* answered without a handler; the rest of the body is thrown away */
 
     _Atomic int canceled; /* the client sends no more, or is gone */
-    atomic_bool gone;      /* nobody waits for the answer */
+    atomic_bool gone;     /* nobody waits for the answer */
 
     /* the answer: the worker's until handed over */
     int code;

@@ -68,7 +68,7 @@ typedef struct {
 
 /* Cooperative cancellation and limits of one query; one per query, shared by its scans. */
 typedef struct {
-    int64_t deadline_mono_ns;     /* 0: none */
+    int64_t deadline_mono_ns;    /* 0: none */
     const _Atomic int *canceled; /* set to 1 by the network when the client goes; NULL: never */
 } query_control;
 

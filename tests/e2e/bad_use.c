@@ -400,9 +400,11 @@ static void allow_only(const int *calls, size_t count, unsigned flags)
 {
     struct sock_filter filter[128];
     size_t n = 0;
-    filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    filter[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < count; i++) {
-        filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+        filter[n++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
         filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     }
     filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -414,10 +416,10 @@ static void allow_only(const int *calls, size_t count, unsigned flags)
 /* What threads that record may call: the space of a new block, and who they are. The rest is what
  * ending a thread takes. */
 static const int writer_calls[] = {
-    SYS_fallocate, SYS_madvise, SYS_gettid, SYS_prctl, SYS_getrandom, SYS_exit, SYS_munmap,
-    SYS_rt_sigprocmask, SYS_futex, SYS_sched_yield, SYS_clock_gettime,
+    SYS_fallocate, SYS_madvise,        SYS_gettid, SYS_prctl,       SYS_getrandom,     SYS_exit,
+    SYS_munmap,    SYS_rt_sigprocmask, SYS_futex,  SYS_sched_yield, SYS_clock_gettime,
 #ifdef __SANITIZE_ADDRESS__
-    SYS_mmap, SYS_sigaltstack, SYS_write, SYS_getpid, SYS_rt_sigaction,
+    SYS_mmap,      SYS_sigaltstack,    SYS_write,  SYS_getpid,      SYS_rt_sigaction,
 #endif
 };
 
@@ -431,13 +433,53 @@ static void *confined_writer(void *unused)
 
 /* What a server that reads files and sockets is allowed, for all threads, the library's too. */
 static const int server_calls[] = {
-    SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_writev, SYS_close, SYS_fstat, SYS_newfstatat,
-    SYS_lseek, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk, SYS_futex,
-    SYS_fallocate, SYS_ftruncate, SYS_fcntl, SYS_openat, SYS_unlink, SYS_unlinkat, SYS_getdents64,
-    SYS_fstatfs, SYS_gettid, SYS_getpid, SYS_prctl, SYS_getrandom, SYS_exit, SYS_exit_group,
-    SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn, SYS_sigaltstack, SYS_sched_yield,
-    SYS_clock_gettime, SYS_clock_nanosleep, SYS_poll, SYS_getrusage, SYS_prlimit64, SYS_access,
-    SYS_readlink, SYS_sched_getaffinity, SYS_sysinfo, SYS_set_robust_list, SYS_rseq, SYS_statfs,
+    SYS_read,
+    SYS_write,
+    SYS_pread64,
+    SYS_pwrite64,
+    SYS_writev,
+    SYS_close,
+    SYS_fstat,
+    SYS_newfstatat,
+    SYS_lseek,
+    SYS_mmap,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_mprotect,
+    SYS_madvise,
+    SYS_brk,
+    SYS_futex,
+    SYS_fallocate,
+    SYS_ftruncate,
+    SYS_fcntl,
+    SYS_openat,
+    SYS_unlink,
+    SYS_unlinkat,
+    SYS_getdents64,
+    SYS_fstatfs,
+    SYS_gettid,
+    SYS_getpid,
+    SYS_prctl,
+    SYS_getrandom,
+    SYS_exit,
+    SYS_exit_group,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigaction,
+    SYS_rt_sigreturn,
+    SYS_sigaltstack,
+    SYS_sched_yield,
+    SYS_clock_gettime,
+    SYS_clock_nanosleep,
+    SYS_poll,
+    SYS_getrusage,
+    SYS_prlimit64,
+    SYS_access,
+    SYS_readlink,
+    SYS_sched_getaffinity,
+    SYS_sysinfo,
+    SYS_set_robust_list,
+    SYS_rseq,
+    SYS_statfs,
 };
 
 static void seccomp(void)
@@ -473,7 +515,8 @@ static void receiver(void)
     sonde_flush(200);
     before = now_s();
     sonde_stop();
-    printf("{\"calls_s\":%.3f,\"stop_s\":%.3f,\"logs\":%ld}\n", calls, now_s() - before, (long)bad_logs);
+    printf("{\"calls_s\":%.3f,\"stop_s\":%.3f,\"logs\":%ld}\n", calls, now_s() - before,
+           (long)bad_logs);
 }
 
 static const struct {

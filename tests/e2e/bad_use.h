@@ -48,7 +48,9 @@ static long dropped(const char *signal)
 
 static sonde_options bad_options(void)
 {
-    return (sonde_options){ .service = "bad-use", .recorder_dir = bad_dir, .log_output = bad_lines,
+    return (sonde_options){ .service = "bad-use",
+                            .recorder_dir = bad_dir,
+                            .log_output = bad_lines,
                             .stop_timeout_ms = 20000 };
 }
 

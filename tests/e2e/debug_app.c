@@ -239,7 +239,8 @@ static void *serve_one(void *arg)
         used += (size_t)n;
         char *end = strstr(m->text, "\r\n\r\n");
         const char *length = end ? header_of(m, "content-length") : NULL;
-        wanted = end ? (size_t)(end + 4 - m->text) + (length ? strtoul(length, NULL, 10) : 0) : used + 1;
+        wanted =
+            end ? (size_t)(end + 4 - m->text) + (length ? strtoul(length, NULL, 10) : 0) : used + 1;
     }
     if (m && used >= wanted)
         answer(fd, m);

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     if (sonde_start(&(sonde_options){ .service = "logs", .environment = "test" }) != 0)
         return 1;
     if (argc > 2) {
-        many(atoi(argv[2]));
+        many((int)strtol(argv[2], NULL, 10));
         return 0;
     }
     SONDE_CONTEXT (sonde_kv("request_id", "r-1"), sonde_kv("user_id", "u-1")) {

@@ -37,7 +37,8 @@ int main(int argc, char **argv)
 {
     long children = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
     sonde_start(&(sonde_options){ .service = "prefork" });
-    served = sonde_counter_bind(sonde_counter_new("served_total", "Requests served.", SONDE_LABELS()));
+    served =
+        sonde_counter_bind(sonde_counter_new("served_total", "Requests served.", SONDE_LABELS()));
     for (long n = 1; n <= children; n++) {
         pid_t pid = fork();
         if (pid < 0)

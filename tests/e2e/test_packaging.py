@@ -139,7 +139,7 @@ def test_fetch_content_takes_it_into_a_users_build(package, tmp_path):
 
 
 def test_the_library_is_small(package, tmp_path):
-    """400 kB without symbols; and a program with logs, spans, metrics and a thread that drains takes 3 MB, the
+    """600 kB without symbols (docs/benchmarks.md says of what); and a program with logs, spans, metrics and a thread that drains takes 3 MB, the
     recorder's pages included (proportional set size)."""
     run("strip", "-o", tmp_path / "stripped.so", package.shared)
     size = os.path.getsize(tmp_path / "stripped.so")
@@ -149,7 +149,7 @@ def test_the_library_is_small(package, tmp_path):
     env = dict(ENVIRONMENT, LD_LIBRARY_PATH=str(package.lib), SONDE_RECORDER_DIR=str(tmp_path / "recorders"))
     kib = int(run(program, env=env).split()[-1])
     print("libsonde.so, stripped: %d bytes; at rest: %d KiB" % (size, kib))
-    assert size <= 400000
+    assert size <= 600000
     assert kib <= 3 * 1024
 
 

@@ -10,7 +10,8 @@ int main(void)
     sonde_options options = { .service = "survivor", .log_output = "none" };
     if (sonde_start(&options) != 0)
         return 1;
-    sonde_counter *orders = sonde_counter_new("orders_total", "Orders taken.", SONDE_LABELS("currency"));
+    sonde_counter *orders =
+        sonde_counter_new("orders_total", "Orders taken.", SONDE_LABELS("currency"));
     sonde_histogram *sizes = sonde_histogram_new("sizes", "Sizes.", SONDE_LABELS());
     sonde_counter_add(orders, 3, "EUR");
     sonde_histogram_record(sizes, 7.5);

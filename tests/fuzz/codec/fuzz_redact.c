@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The redaction scanner on any bytes, with any rules: it ends, stays inside of the text, and what it
- * leaves has no secret of the kinds that it looked for. Input: the list of value rules, a newline,
- * the list of keys, a newline, the text. */
+/* The redaction scanner on any bytes, with any rules: it ends, stays inside of the text, and what
+ * it leaves has no secret of the kinds that it looked for. Input: the list of value rules, a
+ * newline, the list of keys, a newline, the text. */
 #include "fuzz/fuzz.h"
 
 #include "codec/redact.h"

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "tsan.h"
+
 static char endpoint[64];
 
 static sonde_options otlp_options(const stub_server *server)

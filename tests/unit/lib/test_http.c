@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tsan.h"
+
 #define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
 
 typedef struct {

@@ -214,8 +214,8 @@ static void check_death(kill_state *k)
         if (str_ends(str_c(e->d_name), STR(".rec"))) {
             assert_null(r);
             snprintf(path, sizeof(path), "%s/%s", k->dir, e->d_name);
-            status st = recorder_reader_open(
-                &r, path, &(recorder_reader_options){ .read_only = true }, &err);
+            status st = recorder_reader_open(&r, path,
+                                             &(recorder_reader_options){ .read_only = true }, &err);
             if (st != STATUS_OK && published)
                 fail_msg("%s", err.message);
         }
