@@ -299,7 +299,8 @@ struct sonde_large_buffer_ {
 #define sonde_kv_fmt(key, ...) \
     sonde_kv_fmt_((key), sonde_buffer_{}.bytes, SONDE_FMT_BYTES, __VA_ARGS__)
 #define sonde_kv_errno(errnum) sonde_kv_errno_(sonde_buffer_{}.bytes, SONDE_FMT_BYTES, (errnum))
-#define sonde_kv_backtrace()   sonde_kv_backtrace_(sonde_large_buffer_{}.bytes, SONDE_BACKTRACE_BYTES)
+
+#define sonde_kv_backtrace() sonde_kv_backtrace_(sonde_large_buffer_{}.bytes, SONDE_BACKTRACE_BYTES)
 SONDE_INLINE sonde_attr sonde_kv_group_(const char *key, std::initializer_list<sonde_attr> attrs)
 {
     return sonde_kv_group_(key, attrs.begin(), attrs.size());
