@@ -51,4 +51,5 @@ def test_everything_of_64_children_arrives_once(server, tmp_path):
         for trace in server.traces("prefork", limit=1000) for span in trace["spans"])
     assert spans == expected
     counted = [float(row["value"][1]) for row in server.promql('served_total{service_name="prefork"}')]
-    assert sum(counted) == len(NUMBERS) and len(counted) == len(NUMBERS), counted
+    # A process that only picked up what others left has a series too, and counted nothing.
+    assert [value for value in counted if value] == [1.0] * len(NUMBERS), counted
