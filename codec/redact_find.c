@@ -4,6 +4,11 @@
  * that a hostile text costs no more than its length times a constant. */
 #include "codec/redact_internal.h"
 
+static bool is_one_of(char c, str set)
+{
+    return str_find_char(set, c) != SIZE_MAX;
+}
+
 #define KEY_MAX       64u   /* the longest name of a parameter that is looked at */
 #define AUTHORITY_MAX 2048u /* of a URL */
 
@@ -118,7 +123,7 @@ static bool is_prose(str word)
         "header", "is",    "missing",        "not",           "of",          "or",    "realm",
         "scheme", "token", "tokens",         "was",
     };
-    while (word.len && memchr(".:=,", word.ptr[word.len - 1], 4))
+    while (word.len && is_one_of(word.ptr[word.len - 1], STR(".:=,")))
         word.len--;
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (str_eq_nocase(word, str_c(words[i])))
@@ -158,9 +163,9 @@ static bool scheme_token(str in, size_t begin, const redact_trigger *t, redact_r
 static bool json_web_token(str in, size_t begin, redact_range *ret)
 {
     size_t end = begin;
-    if (begin && (redact_is_alnum(in.ptr[begin - 1]) || memchr("_-", in.ptr[begin - 1], 2)))
+    if (begin && (redact_is_alnum(in.ptr[begin - 1]) || is_one_of(in.ptr[begin - 1], STR("_-"))))
         return false;
-    while (end < in.len && (redact_is_alnum(in.ptr[end]) || memchr("_-", in.ptr[end], 2)))
+    while (end < in.len && (redact_is_alnum(in.ptr[end]) || is_one_of(in.ptr[end], STR("_-"))))
         end++;
     size_t first = end - begin;
     if (end == in.len)
@@ -210,7 +215,7 @@ static bool users_prefix(const redact_rules *rules, str in, size_t begin, redact
 
 static bool ends_authority(char c)
 {
-    return (unsigned char)c <= ' ' || memchr("/?#\"'<>`\\", c, 9) != NULL;
+    return (unsigned char)c <= ' ' || is_one_of(c, STR("/?#\"'<>`\\"));
 }
 
 /* From "user:pass" on, `end` being where the authority ends: whether what follows the colon is no
@@ -356,7 +361,6 @@ static bool member(const redact_rules *rules, str in, size_t from, size_t colon,
 /* Header: value to the end of the line; else "password: value" where nothing follows it. */
 static bool header(const redact_rules *rules, str in, size_t from, size_t colon, redact_range *ret)
 {
-    static const char stops[] = "\r\n\"'";
     str key = key_before(in, from, colon);
     size_t begin = skip_spaces(in, colon + 1), end = begin;
     if (key.len < 3 || is_redacted(in, begin) || !redact_key(&rules->keys, key))
@@ -364,7 +368,7 @@ static bool header(const redact_rules *rules, str in, size_t from, size_t colon,
     bool is_header = memchr(key.ptr, '-', key.len) || str_eq_nocase(key, STR("authorization")) ||
                      str_eq_nocase(key, STR("cookie"));
     if (is_header) {
-        while (end < in.len && !memchr(stops, in.ptr[end], 4))
+        while (end < in.len && !is_one_of(in.ptr[end], STR("\r\n\"'")))
             end++;
         return !is_harmless(str_slice(in, begin, end)) && range_is(ret, begin, end);
     }

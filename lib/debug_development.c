@@ -33,7 +33,7 @@ static void remove_entry(const char *key)
         if (strcmp(entries[i]->key, key) == 0) {
             free(entries[i]->text);
             free(entries[i]);
-            memmove(&entries[i], &entries[i + 1], (--entry_count - i) * sizeof(*entries));
+            memmove(&entries[i], &entries[i + 1], (--entry_count - i) * sizeof(void *));
             return;
         }
 }

@@ -191,7 +191,7 @@ static int by_time(const void *a, const void *b)
 static void write_lines(buf *out, const log_list *list, uint8_t severity, uint64_t lines)
 {
     size_t count = 0, kept = 0;
-    const log_line **all = malloc((list->count + tail.count + 1) * sizeof(*all));
+    const log_line **all = malloc((list->count + tail.count + 1) * sizeof(void *));
     if (!all) {
         out->failed = true;
         return;
@@ -201,7 +201,7 @@ static void write_lines(buf *out, const log_list *list, uint8_t severity, uint64
     for (const log_line *l = tail.first; l && count < list->count + tail.count; l = l->next)
         if (l->severity >= severity)
             all[count++] = l;
-    qsort(all, count, sizeof(*all), by_time);
+    qsort(all, count, sizeof(void *), by_time);
     for (size_t i = 0; i < count; i++)
         if (!kept || all[i]->record != all[kept - 1]->record)
             all[kept++] = all[i];

@@ -106,7 +106,7 @@ void sonde_debug_provider_free(sonde_debug_provider *provider)
     while (i < *count && list[i] != provider)
         i++;
     if (i < *count) {
-        memmove(&list[i], &list[i + 1], (*count - i - 1) * sizeof(*list));
+        memmove(&list[i], &list[i + 1], (*count - i - 1) * sizeof(void *));
         (*count)--;
     }
     bool inside = running_here == provider;
@@ -257,7 +257,7 @@ size_t debug_ask_providers(provider_kind kind, provider_answer *answers)
     struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
     registry_lock();
     size_t count = registry.count[kind];
-    memcpy(wanted, registry.list[kind], count * sizeof(*wanted));
+    memcpy(wanted, registry.list[kind], count * sizeof(void *));
     for (size_t i = 0; i < count; i++) {
         answers[i] = (provider_answer){ .members = STR_EMPTY };
         memcpy(answers[i].name, wanted[i]->name, sizeof(answers[i].name));

@@ -57,7 +57,7 @@ void sonde_workflow_free(sonde_workflow *workflow)
     while (i < workflow_count && workflows[i] != workflow)
         i++;
     if (i < workflow_count) {
-        memmove(&workflows[i], &workflows[i + 1], (workflow_count - i - 1) * sizeof(*workflows));
+        memmove(&workflows[i], &workflows[i + 1], (workflow_count - i - 1) * sizeof(void *));
         workflow_count--;
     }
     pthread_mutex_unlock(&lock);

@@ -19,7 +19,7 @@ static void take_target(sonde_http_call *call, str url)
         return;
     str rest = str_slice(url, colon + 3, url.len);
     size_t end = 0;
-    while (end < rest.len && !memchr("/?#", rest.ptr[end], 3))
+    while (end < rest.len && str_find_char(STR("/?#"), rest.ptr[end]) == SIZE_MAX)
         end++;
     str authority = str_slice(rest, 0, end);
     for (size_t at; (at = str_find_char(authority, '@')) != SIZE_MAX;)

@@ -340,7 +340,7 @@ static void put_text_sample(const pprof_profile *p, const pprof_sample *s, symbo
 void pprof_write_text(const pprof_profile *p, const char *title, symbols *s, buf *out)
 {
     int64_t total = 0;
-    const pprof_sample **order = malloc((p->count + 1) * sizeof(*order));
+    const pprof_sample **order = malloc((p->count + 1) * sizeof(void *));
     if (!order) {
         out->failed = true;
         return;
@@ -349,7 +349,7 @@ void pprof_write_text(const pprof_profile *p, const char *title, symbols *s, buf
         order[i] = &p->samples[i];
         total += p->samples[i].values[0];
     }
-    qsort(order, p->count, sizeof(*order), most_first);
+    qsort(order, p->count, sizeof(void *), most_first);
     buf_fmt(out, "%s profile: total %lld\n#", title, (long long)total);
     for (size_t i = 0; i < p->type_count; i++)
         buf_fmt(out, " %s/%s", p->types[i].type, p->types[i].unit);

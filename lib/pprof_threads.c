@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /debug/pprof/threads: where every thread stands. Each gets a signal that the program does not
- * use, and its handler writes the stack into the thread's slot; who blocks all signals, or does not
- * come to its handler in time, is shown with the place where the kernel holds it. */
+ * use, and its handler writes the stack into the thread's slot; who blocks all signals, waits for
+ * one, or does not come to its handler in time, is shown with the place where the kernel holds it.
+ */
 #include "lib/debug.h"
 #include "lib/pprof.h"
 
@@ -94,24 +95,54 @@ static bool ask(size_t i, int number)
     return syscall(SYS_rt_tgsigqueueinfo, getpid(), asking.slots[i].tid, number, &info) == 0;
 }
 
-/* "232 0x5 … 0x7ffd1000 0x7f12a0c5b3a6": the last is the place of a thread that waits. */
-static void place_in_kernel(thread_stack *slot)
+/* Where a thread waits, from "34 0x5 … 0x7ffd1000 0x7f12a0c5b3a6": the number of the system call,
+ * and last the place. False for a thread that runs. */
+static bool waits_at(pid_t tid, long *ret_call, uint64_t *ret_pc)
 {
     char path[64];
     buf text;
-    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)slot->tid);
+    snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
     buf_init(&text, KiB(4));
+    size_t at = 0;
     if (file_read(path, &text, NULL) == STATUS_OK) {
         str all = str_trim(buf_view(&text));
-        size_t at = all.len;
+        at = all.len;
         while (at && all.ptr[at - 1] != ' ')
             at--;
         buf_char(&text, '\0');
-        uint64_t pc = at ? strtoull(text.ptr + at, NULL, 16) : 0;
-        slot->depth = pc ? 1 : 0;
-        slot->frames[0] = pc;
+    }
+    if (at) {
+        *ret_call = strtol(text.ptr, NULL, 10);
+        *ret_pc = strtoull(text.ptr + at, NULL, 16);
     }
     buf_done(&text);
+    return at && *ret_pc;
+}
+
+static void place_in_kernel(thread_stack *slot)
+{
+    long call;
+    slot->depth = waits_at(slot->tid, &call, &slot->frames[0]) ? 1 : 0;
+}
+
+/* Whether any signal would end what the thread waits in, as pause() does: a program that waits for
+ * its end there must not be ended by a question. */
+static bool waits_for_a_signal(pid_t tid)
+{
+    static const long calls[] = {
+#ifdef SYS_pause
+        SYS_pause,
+#endif
+        SYS_rt_sigsuspend,
+        SYS_rt_sigtimedwait,
+    };
+    long call;
+    uint64_t pc;
+    bool waits = false;
+    if (waits_at(tid, &call, &pc))
+        for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+            waits = waits || call == calls[i];
+    return waits;
 }
 
 static void wait_for_answers(uint32_t asked)
@@ -132,8 +163,9 @@ static bool ask_all(void)
     asking.answers = 0;
     asking.on = true;
     for (size_t i = 0; i < asking.count; i++) {
-        asking.slots[i].asked = !blocks(asking.slots[i].tid, sig.signal) && ask(i, sig.signal);
-        asked += asking.slots[i].asked;
+        pid_t tid = asking.slots[i].tid;
+        bool may = !blocks(tid, sig.signal) && !waits_for_a_signal(tid);
+        asked += asking.slots[i].asked = may && ask(i, sig.signal);
     }
     wait_for_answers(asked);
     asking.on = false;
@@ -154,7 +186,9 @@ static void write_dump(buf *out, symbols *names)
     for (size_t i = 0; i < asking.count; i++) {
         const thread_stack *t = &asking.slots[i];
         buf_fmt(out, "thread %d \"%s\"%s:\n", (int)t->tid, t->name,
-                t->done ? "" : " [blocks signals]");
+                t->done    ? ""
+                : t->asked ? " [no answer]"
+                           : " [not interrupted]");
         for (uint32_t j = 0; j < t->depth; j++) {
             uintptr_t start = t->frames[j];
             symbols_name(names, t->frames[j], &start);

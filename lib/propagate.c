@@ -124,7 +124,8 @@ static str fetch(fetcher *f, const header *h)
     char *begin = f->at, *p = begin;
     for (size_t i = 0;; i++) {
         const char *text = f->get(f->user, h->name, i);
-        size_t n = text ? strlen(text) : 0;
+        str value = str_c(text);
+        size_t n = value.len;
         if (!text)
             break;
         if ((i && !h->is_list) || n + 1 > (size_t)(f->end - p) ||
@@ -132,7 +133,7 @@ static str fetch(fetcher *f, const header *h)
             return STR_EMPTY;
         if (i)
             *p++ = ',';
-        memcpy(p, text, n);
+        memcpy(p, value.ptr, n);
         p += n;
     }
     f->at = p;

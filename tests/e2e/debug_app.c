@@ -142,6 +142,14 @@ static __attribute__((noinline)) void wait_in_here(void)
         pthread_cond_wait(&never, &lock);
 }
 
+/* As main() of a program that waits for its end: nothing here may wake it. */
+static void *pauser(void *arg)
+{
+    pause();
+    abort();
+    return arg;
+}
+
 static void *waiter(void *arg)
 {
     wait_in_here();
@@ -292,6 +300,7 @@ int main(int argc, char **argv)
     register_all();
     start_thread(burner, "burner");
     start_thread(waiter, "waiter");
+    start_thread(pauser, "pauser");
     keep_32_mib();
     if (getenv("DEBUG_APP_SIGPROF"))
         signal(SIGPROF, own_handler);

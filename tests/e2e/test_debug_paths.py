@@ -344,6 +344,7 @@ def test_stacks_as_text(start):
         text = app.ask("/debug/pprof/threads?debug=2")[2]
         stack = re.search(r'thread \d+ "waiter":\n(.*?)\n\n', text, re.S).group(1)
         assert re.search(r"pthread_cond_wait\n.*wait_in_here\n.*waiter\n", stack, re.S), text
+        assert re.search(r'thread \d+ "pauser" \[not interrupted\]:\n.*pause\n', text), text
         text = app.ask("/debug/pprof/threads?debug=1")[2]
         assert text.startswith("threads profile: total ") and "\twait_in_here+0x" in text
 
