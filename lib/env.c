@@ -353,7 +353,7 @@ static void defaults_set(settings *s)
         one->timeout_ms = 10000;
         one->export_timeout_ms = 30000;
         one->schedule_ms = i == SIGNAL_TRACES ? 5000 : 1000;
-        one->batch_max = 2048;
+        one->batch_max = 512;
     }
 }
 

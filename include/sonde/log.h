@@ -115,10 +115,9 @@ sonde_level sonde_logger_level(const char *name);
 typedef void sonde_logger_visit(void *user, const char *name, sonde_level level, bool own);
 void sonde_logger_each(sonde_logger_visit *visit, void *user);
 
-/* For arguments that are dear to compute: whether this file's logger keeps the level. */
-#define sonde_log_enabled(at) \
-    (sizeof(SONDE_LOGGER) == 1 ? (unsigned)(at) >= sonde_gate_.level \
-                               : (unsigned)(at) >= (unsigned)sonde_logger_level(SONDE_LOGGER))
+/* sonde_log_enabled(level): for arguments that are dear to compute, whether this file's logger
+ * keeps the level. As cheap as a log call of a disabled level; safe in signal handlers. */
+#define sonde_log_enabled(at) SONDE_LOG_ENABLED_(SONDE_LOGGER, at)
 
 /* ---- what the macros use ---- */
 
@@ -174,6 +173,15 @@ bool sonde_gate_slow_(sonde_site *site);
 #define SONDE_GATE_OPEN_(logger_, level_, site) \
     (__builtin_expect((level_) >= SONDE_GATE_LEVEL_(logger_, site), 1) || \
      (__builtin_expect(SONDE_GATE_LEVEL_(logger_, site) == 255, 0) && sonde_gate_slow_(&(site))))
+
+#define SONDE_LOG_ENABLED_(logger_, at) \
+    __extension__({ \
+        static sonde_site sonde_site_ = SONDE_SITE_AS_(logger_, SONDE_FATAL, ""); \
+        if (SONDE_GATE_LEVEL_(logger_, sonde_site_) == 255 && sonde_gate_.level < 254) \
+            (void)sonde_gate_slow_(&sonde_site_); \
+        unsigned char sonde_level_ = SONDE_GATE_LEVEL_(logger_, sonde_site_); \
+        (unsigned)(at) >= (sonde_level_ == 255 ? sonde_gate_.level : sonde_level_); \
+    })
 
 #define SONDE_LOG_(level_, ...) SONDE_LOG_AS_(SONDE_LOGGER, level_, __VA_ARGS__)
 #define SONDE_LOG_AS_(logger_, level_, event, ...) \
