@@ -139,9 +139,9 @@ static void put_row(recorder *r, uint64_t ticks, int64_t real_ns, uint64_t mult)
     recorder_clock_row *row = &r->header->clock[n % RECORDER_CLOCK_ROWS];
     atomic_store_explicit(atomic_u64(&row->sequence), 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    row->ticks = ticks;
-    row->real_ns = real_ns;
-    row->mult = mult;
+    atomic_store_explicit(atomic_u64(&row->ticks), ticks, memory_order_relaxed);
+    atomic_store_explicit(atomic_u64(&row->real_ns), (uint64_t)real_ns, memory_order_relaxed);
+    atomic_store_explicit(atomic_u64(&row->mult), mult, memory_order_relaxed);
     atomic_store_explicit(atomic_u64(&row->sequence), n + 1, memory_order_release);
     atomic_store_explicit(atomic_u64(&r->header->clock_count), n + 1, memory_order_release);
 }
