@@ -267,11 +267,13 @@ void span_release(writer *w, recorder_span *span, uint32_t slot)
 }
 
 /* Another thread holds it for moments, or longer where it was put off the processor: then it gets
- * that back. Fails in the end only in a signal handler that interrupted the holder. */
-bool span_lock(recorder_span *span)
+ * that back. A signal handler that interrupted a call of its own thread, which may be the holder,
+ * tries for a moment only: it must end before the next signal comes. */
+bool span_lock(const writer *w, recorder_span *span)
 {
-    enum { SPINS = 4096, YIELDS = 4096 };
-    for (int i = 0; i < SPINS + YIELDS; i++) {
+    enum { SPINS = 4096, YIELDS = 4096, SPINS_NESTED = 64 };
+    int tries = w->nested ? SPINS_NESTED : SPINS + YIELDS;
+    for (int i = 0; i < tries; i++) {
         if (atomic_exchange_explicit(atomic_u32(&span->lock), 1, memory_order_acquire) == 0)
             return true;
         if (i < SPINS)
@@ -293,7 +295,7 @@ static void span_finish(writer *w, recorder_span *span, int64_t end_ns)
     uint32_t slot = slot_number(w->recorder, span);
     if (slot == SLOT_NONE)
         return;
-    if (UNLIKELY(!span_lock(span))) {
+    if (UNLIKELY(!span_lock(w, span))) {
         recorder_count_drop(w->recorder, SIGNAL_TRACES, RECORDER_DROP_CUT, 1);
         return;
     }

@@ -20,7 +20,7 @@ static bool span_edit(writer *w, sonde_span *given, recorder_span **ret)
     recorder_span *span = (recorder_span *)(given ? given : t->current.span);
     if (!span || !thread_enter(w, SIGNAL_TRACES))
         return false;
-    if (slot_number(w->recorder, span) != SLOT_NONE && span_lock(span)) {
+    if (slot_number(w->recorder, span) != SLOT_NONE && span_lock(w, span)) {
         bool own = given || memcmp(span->span_id, t->current.span_id, 8) == 0;
         if (is_recording(span) && own) {
             *ret = span;

@@ -15,7 +15,7 @@
 
 #define SPAN_NAME_BYTES 256u
 
-bool span_lock(recorder_span *span);
+bool span_lock(const writer *w, recorder_span *span);
 void span_unlock(recorder_span *span);
 
 /* Copies a finished span into the ring; false when it is full: counted. */

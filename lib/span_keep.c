@@ -40,7 +40,7 @@ static bool join_chain(writer *w, recorder_span *span, uint32_t slot, uint32_t r
 {
     recorder_span *root = span_at(w, root_number);
     bool joined = false;
-    if (!span_lock(root))
+    if (!span_lock(w, root))
         return false;
     if (is_root(root, root_number) && memcmp(root->trace_id, span->trace_id, 16) == 0) {
         span->end_ring = root_number;
@@ -81,7 +81,7 @@ static void record_kept(writer *w, recorder_span *span, uint64_t end_ticks)
 /* What becomes of a member when its local root has ended. Open ones decide for themselves later. */
 static void settle(writer *w, recorder_span *span, uint32_t slot, bool failed)
 {
-    if (!span_lock(span))
+    if (!span_lock(w, span))
         return;
     bool ended = span->word == RECORDER_SLOT_KEPT;
     if (ended && failed)

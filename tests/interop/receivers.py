@@ -38,12 +38,14 @@ def numbers(requests, signal):
 
 
 class Receiver:
-    """What came: self.requests[signal] are those that were taken; self.attempts counts all."""
+    """What came: self.requests[signal] are those that were taken, self.refused[signal] those that the script
+    refused; self.attempts counts all."""
 
     def __init__(self, script=()):
         self.lock = threading.Lock()
         self.script = list(script)  # one answer for each attempt; then everything is taken
         self.requests = {"logs": [], "metrics": [], "traces": [], "zipkin": []}
+        self.refused = {"logs": [], "metrics": [], "traces": [], "zipkin": []}
         self.heads = []  # (signal, headers) of all attempts
         self.attempts = 0
 
@@ -57,9 +59,17 @@ class Receiver:
         with self.lock:
             self.requests[signal].append(request)
 
+    def refuse_it(self, signal, request):
+        with self.lock:
+            self.refused[signal].append(request)
+
     def numbers(self, signal):
         with self.lock:
             return numbers(self.requests[signal], signal)
+
+    def refused_numbers(self, signal):
+        with self.lock:
+            return numbers(self.refused[signal], signal)
 
     def counted(self):
         """The newest value of counted_total."""
@@ -91,6 +101,7 @@ class GrpcReceiver(Receiver):
                     headers["time-remaining"] = context.time_remaining()
                     answer = outer.next_answer(signal, headers)
                     if isinstance(answer, tuple):
+                        outer.refuse_it(signal, request)
                         outer.refuse(context, *answer)
                     outer.take(signal, request)
                     result = response()
@@ -143,10 +154,11 @@ class HttpReceiver(Receiver):
                           "spans": "zipkin"}[self.path.rsplit("/", 1)[1]]
                 body = self.rfile.read(int(self.headers["content-length"]))
                 answer = outer.next_answer(signal, {k.lower(): v for k, v in self.headers.items()})
-                if isinstance(answer, tuple):
-                    return self.reply(answer[0], b"", answer[1])
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
+                if isinstance(answer, tuple):
+                    outer.refuse_it(signal, outer.decode(signal, body))
+                    return self.reply(answer[0], b"", answer[1])
                 outer.take(signal, outer.decode(signal, body))
                 self.reply(202 if signal == "zipkin" else 200, b"", {})
 
