@@ -39,7 +39,7 @@ if(CMAKE_BUILD_TYPE MATCHES Release)
   set_source_files_properties(${small} PROPERTIES COMPILE_OPTIONS -Os)
   file(GLOB_RECURSE rest ${PROJECT_SOURCE_DIR}/lib/*.c)
   list(REMOVE_ITEM rest ${small})
-  list(FILTER rest EXCLUDE REGEX "/span[a-z_]*\\.c$") # a fifth faster with -O3, the others are not
+  list(FILTER rest EXCLUDE REGEX "/span[a-z_]*\\.c$") # 55 ns with -O3, 65 with -O2
   set_source_files_properties(${rest} PROPERTIES COMPILE_OPTIONS -O2)
 endif()
 

@@ -32,6 +32,11 @@ typedef struct {
     uint64_t capacity_bytes, reserved_bytes, used_bytes;
 } recorder_info;
 
+/* Whether somebody holds the lock on byte RECORDER_LOCK_ALIVE (the process, or one that got the
+ * descriptor by a fork) or RECORDER_LOCK_DRAINER (who drains it); also true when the file cannot be
+ * opened. Cheaper than a reader, and enough to look again later. Any thread. */
+bool recorder_lock_is_held(const char *path, int byte);
+
 /* STATUS_UNSUPPORTED for a version this build does not know, STATUS_CORRUPT for what is no
  * recorder, STATUS_BUSY for one whose process is just creating it. `options` may be NULL. */
 MUST_USE status recorder_reader_open(recorder_reader **ret, const char *path,

@@ -339,3 +339,14 @@ const char *recorder_drop_label(recorder_drop reason)
     };
     return reason < RECORDER_DROP_COUNT ? labels[reason] : "other";
 }
+
+bool recorder_lock_is_held(const char *path, int byte)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return true;
+    bool held = fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+    close(fd);
+    return held;
+}

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,28 +86,13 @@ void source_remove(source *s)
 
 /* ---- what dead processes left ---- */
 
-/* A process lives that made the file (or got its descriptor by a fork): cheaper to know than what
- * recorder_reader_info tells, and enough to look again later. */
-static bool lock_is_held(const char *path)
-{
-    struct flock lock = {
-        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_ALIVE, .l_len = 1
-    };
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return true;
-    bool held = fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
-    close(fd);
-    return held;
-}
-
 /* NULL when the file is not for us: alive, another service's, somebody else is on it, damaged. */
 static source *adopt_one(const char *path, str service, const feed_plan *plan, bool later)
 {
     recorder_reader *reader;
     source *s;
     error err;
-    if (later && lock_is_held(path))
+    if (later && recorder_lock_is_held(path, RECORDER_LOCK_ALIVE))
         return NULL;
     recorder_reader_options options = { .code_on_logs = plan->code };
     status st = recorder_reader_open(&reader, path, &options, &err);

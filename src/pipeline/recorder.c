@@ -69,20 +69,6 @@ static bool is_known(const recorder_receiver *r, const char *path)
     return false;
 }
 
-/* Somebody else drains it, most often its own process: asked without reading the file. */
-static bool is_drained(const char *path)
-{
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = RECORDER_LOCK_DRAINER, .l_len = 1
-    };
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return true;
-    bool held = fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
-    close(fd);
-    return held;
-}
-
 static void source_close(recorder_receiver *r, source *s)
 {
     recorder_reader_close(s->reader);
@@ -137,7 +123,7 @@ static void scan(recorder_receiver *r, const char *dir)
     while (d && r->source_count < SOURCES_MAX && (entry = readdir(d))) {
         int n = snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
         if (str_ends(str_c(entry->d_name), STR(".rec")) && n > 0 && (size_t)n < sizeof(path) &&
-            !is_known(r, path) && !is_drained(path))
+            !is_known(r, path) && !recorder_lock_is_held(path, RECORDER_LOCK_DRAINER))
             add_source(r, path);
     }
     if (d)
