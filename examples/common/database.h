@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One SQL interface over PostgreSQL (DATABASE_URL) and SQLite (one file), observed: each statement
  * is a client span with OpenTelemetry's database attributes and one sample of
- * db_client_operation_duration_seconds. A `database` may be used by many threads; statements run
- * one at a time. */
+ * db_client_operation_duration_seconds. A `database` is a pool of connections for many threads
+ * (DATABASE_POOL, 4; SQLite has one); a connection that was lost is opened again by the next
+ * statement, within 2 s. */
 #ifndef EXAMPLES_COMMON_DATABASE_H
 #define EXAMPLES_COMMON_DATABASE_H
 
@@ -42,6 +43,12 @@ bool database_poll(database *d, const char *sql, const char *parameter, row_hand
                    void *user);
 /* The one number that a statement with one parameter gives, as a poll; -1 when it fails. */
 long database_count(database *d, const char *sql, const char *parameter);
+
+/* Connections now, for metrics and /debug/connections. */
+typedef struct {
+    int max, idle, used, waiting;
+} database_pool;
+database_pool database_pool_state(database *d);
 
 /* "postgresql" or "sqlite" */
 const char *database_system(const database *d);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A queue of text jobs over Redis (REDIS_URL: a list, LPUSH and BRPOP) or, without it, a table in
- * the database. One `queue` per thread. */
+ * the database. Any thread may push and ask for the length; one thread pops. While the queue is
+ * away each call fails within 2 s, and it works again when the queue is back. */
 #ifndef EXAMPLES_COMMON_QUEUE_H
 #define EXAMPLES_COMMON_QUEUE_H
 

@@ -3,10 +3,11 @@
  * libmicrohttpd and `handle`. */
 #include "examples/common/web_server.h"
 
+#include "examples/common/config.h"
+
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <sonde/microhttpd.h>
-#include <sonde/sonde.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,11 @@ const char *web_header(const web_request *r, const char *name)
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+const char *web_query(const web_request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
 const char *web_segment(const web_request *r)
 {
     return r->segment;
@@ -61,11 +67,14 @@ void web_answer(web_request *r, int status, json_t *body)
     answer_text(r, status, text);
 }
 
+void web_fail_with(web_request *r, const sonde_error *e)
+{
+    answer_text(r, e->status ? e->status : sonde_error_status(e->code), sonde_error_envelope(e));
+}
+
 void web_fail(web_request *r, int status, const char *code, const char *message)
 {
-    char *text =
-        sonde_error_envelope(&(sonde_error){ .code = code, .message = message, .status = status });
-    answer_text(r, status, text);
+    web_fail_with(r, &(sonde_error){ .code = code, .message = message, .status = status });
 }
 
 /* Whether the path fits the route; what stood for {…} goes to `segment`. */
@@ -148,9 +157,12 @@ static void completed(void *user, struct MHD_Connection *c, void **state,
 web_server *web_server_start(uint16_t port, unsigned threads, const web_route *routes, size_t count,
                              void *user)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_port = htons(port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+    const char *where = config_text("BIND_ADDRESS", "127.0.0.1");
+    if (inet_pton(AF_INET, where, &address.sin_addr) != 1) {
+        fprintf(stderr, "BIND_ADDRESS is '%s'; it must be an IPv4 address\n", where);
+        return NULL;
+    }
     web_server *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
@@ -164,7 +176,7 @@ web_server *web_server_start(uint16_t port, unsigned threads, const web_route *r
                                  sonde_MHD_completed, &s->observed, MHD_OPTION_CONNECTION_TIMEOUT,
                                  75u, MHD_OPTION_END);
     if (!s->daemon) {
-        fprintf(stderr, "cannot listen on 127.0.0.1:%u\n", port);
+        fprintf(stderr, "cannot listen on %s:%u\n", where, port);
         free(s);
         return NULL;
     }

@@ -6,6 +6,7 @@
 #define EXAMPLES_COMMON_WEB_SERVER_H
 
 #include <jansson.h>
+#include <sonde/sonde.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,8 +22,8 @@ typedef struct {
     web_handler *handler;
 } web_route;
 
-/* Listens on 127.0.0.1:port. `routes` must live as long as the server. NULL after a message on
- * stderr. */
+/* Listens on BIND_ADDRESS (127.0.0.1), port `port`. `routes` must live as long as the server. NULL
+ * after a message on stderr. */
 web_server *web_server_start(uint16_t port, unsigned threads, const web_route *routes, size_t count,
                              void *user);
 /* Finishes what runs. */
@@ -32,6 +33,8 @@ void web_server_stop(web_server *s);
 const char *web_header(const web_request *r, const char *name);
 /* The segment that stood for {…}; "" when the route has none. */
 const char *web_segment(const web_request *r);
+/* The value of a parameter in the query string; NULL when absent. */
+const char *web_query(const web_request *r, const char *name);
 /* The body as JSON; NULL when it is none. To be released by json_decref. */
 json_t *web_body(const web_request *r);
 
@@ -39,5 +42,7 @@ json_t *web_body(const web_request *r);
 void web_answer(web_request *r, int status, json_t *body);
 /* The error envelope (sonde/error.h): {"error":{"code","message","request_id","trace_id",…}}. */
 void web_fail(web_request *r, int status, const char *code, const char *message);
+/* The same with details and help; a status of 0 is that of the code. */
+void web_fail_with(web_request *r, const sonde_error *e);
 
 #endif
