@@ -6,7 +6,7 @@
 typedef struct {
     str keys[LOG_PART_COUNT]; /* empty: not shown */
     str levels[LOG_LEVELS];   /* empty: by names and case */
-    bool python, upper, code, console;
+    bool python, upper, code, console, absent_null;
     uint8_t time_digits;
     str order;
 } draft;
@@ -31,6 +31,7 @@ static const struct {
     { "console", "time_digits=3" },
     { "debug-server", "" },
     { "framecast", "time_digits=3,environment=environment,data=nested,"
+                   "absent=null,"
                    "order=time:level:request_id:trace:span:service:environment:user_id:team_id:"
                    "generation_id:context:logger:message:data" },
     { "staging", "time_digits=0,order=time:level:service:logger:trace:span:context:message:*" },
@@ -117,6 +118,14 @@ static bool set_code(draft *d, str text)
     return good;
 }
 
+static bool set_absent(draft *d, str text)
+{
+    uint32_t i;
+    bool good = choose(text, "omit|null", &i);
+    d->absent_null = good ? i == 1 : d->absent_null;
+    return good;
+}
+
 static bool set_order(draft *d, str text)
 {
     d->order = text;
@@ -134,12 +143,14 @@ static const struct {
     { "data", set_data, "flat or nested" },
     { "data_key", set_data_key, "a name" },
     { "code", set_code, "on or off" },
+    { "absent", set_absent, "omit or null" },
     { "order", set_order, "names separated by colons" },
 };
 
 #define ITEMS_KNOWN \
     "time, level, message, logger, service, environment, trace, span (=NAME), level_trace to " \
-    "level_fatal (=TEXT), time_digits, level_case, level_names, data, data_key, code, order"
+    "level_fatal (=TEXT), time_digits, level_case, level_names, data, data_key, code, absent, " \
+    "order"
 
 static status apply_item(draft *d, str item, error *err)
 {
@@ -265,8 +276,10 @@ static status parse(log_format *ret, str spec, error *err)
         st = apply_items(&d, rest, err);
     if (st != STATUS_OK)
         return st;
-    *ret = (log_format){ .console = d.console,
-                         .schema = { .time_digits = d.time_digits, .code = d.code } };
+    *ret = (log_format){
+        .console = d.console,
+        .schema = { .time_digits = d.time_digits, .code = d.code, .absent_null = d.absent_null }
+    };
     for (size_t i = 0; i < LOG_LEVELS; i++)
         ret->schema.levels[i] = d.levels[i].len ? d.levels[i] : level_names[d.python][d.upper][i];
     return make_members(&ret->schema, &d, err);

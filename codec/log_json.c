@@ -277,6 +277,20 @@ static void put_member(line *l, const log_member *m)
     }
 }
 
+/* What stands for a member that had nothing to show; a record without a logger needs no member. */
+static void put_absent(line *l, const log_member *m)
+{
+    if (m->part > LOG_PART_ATTRIBUTE || m->part == LOG_PART_LOGGER)
+        return;
+    json_key(&l->w, m->key);
+    if (m->part == LOG_PART_DATA) {
+        json_begin_object(&l->w);
+        json_end_object(&l->w);
+    } else {
+        json_null(&l->w);
+    }
+}
+
 void log_json_row(const batch *b, uint32_t row, const log_json_options *options, buf *out)
 {
     static const log_json_options defaults;
@@ -285,8 +299,12 @@ void log_json_row(const batch *b, uint32_t row, const log_json_options *options,
     json_begin_object(&l.w);
     if (o->with_type)
         JSON_PUT(&l.w, str, "type", STR("log"));
-    for (uint32_t i = 0; i < l.schema->count; i++)
+    for (uint32_t i = 0; i < l.schema->count; i++) {
+        size_t before = out->len;
         put_member(&l, &l.schema->members[i]);
+        if (l.schema->absent_null && out->len == before)
+            put_absent(&l, &l.schema->members[i]);
+    }
     json_end_object(&l.w);
     buf_char(out, '\n');
 }

@@ -111,6 +111,22 @@ static void framecast_keeps_the_calls_own_attributes_apart(void **state)
             "\"data\":{\"old_status\":\"processing\",\"new_status\":\"completed\"}}");
 }
 
+static void framecast_has_every_member_in_every_line(void **state)
+{
+    fixture *f = *state;
+    event(f, "Service started");
+    is_line(f, "framecast",
+            "{\"timestamp\":\"2025-10-12T20:30:00.123Z\",\"level\":\"info\","
+            "\"request_id\":null,\"trace_id\":null,\"span_id\":null,"
+            "\"service\":\"api\",\"environment\":\"production\",\"user_id\":null,"
+            "\"team_id\":null,\"generation_id\":null,"
+            "\"message\":\"Service started\",\"data\":{}}");
+    put(f, "n", VALUE_I(1));
+    is_line(f, "framecast,absent=omit,order=time:data",
+            "{\"timestamp\":\"2025-10-12T20:30:00.123Z\",\"data\":{\"n\":1},\"level\":\"info\","
+            "\"service\":\"api\",\"environment\":\"production\",\"message\":\"Service started\"}");
+}
+
 static void staging_is_flat_with_whole_seconds(void **state)
 {
     fixture *f = *state;
@@ -315,6 +331,7 @@ int main(void)
 #define ROW_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW_TEST(framecast_keeps_the_calls_own_attributes_apart),
+        ROW_TEST(framecast_has_every_member_in_every_line),
         ROW_TEST(staging_is_flat_with_whole_seconds),
         ROW_TEST(personaworlds_has_short_names),
         ROW_TEST(sixseven_is_events_with_pythons_level_names),
