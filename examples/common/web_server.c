@@ -80,13 +80,16 @@ void web_fail(web_request *r, int status, const char *code, const char *message)
 /* Whether the path fits the route; what stood for {…} goes to `segment`. */
 static bool matches(const char *route, const char *path, char *segment, size_t size)
 {
-    const char *open = strchr(route, '{');
+    const char *open = strchr(route, '{'), *close = open ? strchr(open, '}') : NULL;
     size_t before = open ? (size_t)(open - route) : 0;
-    if (!open)
+    if (!close)
         return strcmp(route, path) == 0;
-    if (strncmp(route, path, before) != 0 || !path[before] || strchr(path + before, '/'))
+    if (strncmp(route, path, before) != 0)
         return false;
-    snprintf(segment, size, "%s", path + before);
+    size_t length = strcspn(path + before, "/");
+    if (!length || strcmp(path + before + length, close + 1) != 0)
+        return false;
+    snprintf(segment, size, "%.*s", (int)length, path + before);
     return true;
 }
 

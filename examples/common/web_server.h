@@ -15,7 +15,8 @@ typedef struct web_request web_request;
 
 typedef void web_handler(web_request *r, void *user);
 
-/* One row of the route table: "/v1/images/{id}" matches one segment for {id}. */
+/* One row of the route table: in "/v1/images/{id}" and "/v1/images/{id}/cancel" {id} is one segment.
+ */
 typedef struct {
     const char *method;
     const char *path;
