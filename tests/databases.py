@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-
-import pytest
+import unittest
 
 from harness import free_ports, wait_for
 
@@ -20,7 +19,7 @@ class Postgres:
     def __init__(self):
         programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
         if not programs:
-            pytest.skip("PostgreSQL is not installed")
+            raise unittest.SkipTest("PostgreSQL is not installed")
         self.programs, self.port = programs[-1], free_ports(1, base=21000)[0]
         self.dir = tempfile.mkdtemp(prefix="sonde-postgres-")
         self.as_user = []
@@ -50,7 +49,7 @@ class Postgres:
 class Redis:
     def __init__(self):
         if not shutil.which("redis-server"):
-            pytest.skip("Redis is not installed")
+            raise unittest.SkipTest("Redis is not installed")
         self.port = free_ports(1, base=22000)[0]
         self.dir = tempfile.mkdtemp(prefix="sonde-redis-")
         self.process = subprocess.Popen(
