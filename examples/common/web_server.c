@@ -12,11 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BODY_BYTES = 1 << 20 };
+enum { MAX_BODY_BYTES = 1 << 20, MAX_HIDDEN = 4 };
+
+static const char *hidden[MAX_HIDDEN];
+static size_t hidden_count;
 
 struct web_server {
     struct MHD_Daemon *daemon;
-    sonde_MHD_handler observed;
+    sonde_MHD_handler observed, bare; /* with libsonde's own paths, and without */
     const web_route *routes;
     size_t route_count;
     void *user;
@@ -65,6 +68,12 @@ void web_answer(web_request *r, int status, json_t *body)
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     answer_text(r, status, text);
+}
+
+void web_answer_with(web_request *r, int status, struct MHD_Response *response)
+{
+    r->status = status;
+    r->response = response;
 }
 
 void web_fail_with(web_request *r, const sonde_error *e)
@@ -143,7 +152,28 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     enum MHD_Result result = sonde_MHD_queue_response(connection, (unsigned)r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;
+    if (r->status == MHD_HTTP_SWITCHING_PROTOCOLS)
+        sonde_http_end(r->status);
     return result;
+}
+
+void web_server_hide(const char *path)
+{
+    if (hidden_count < MAX_HIDDEN)
+        hidden[hidden_count++] = path;
+}
+
+/* libmicrohttpd's callback: libsonde's own paths, but for the hidden ones, then `handle`. */
+static enum MHD_Result enter(void *user, struct MHD_Connection *connection, const char *path,
+                             const char *method, const char *version, const char *data,
+                             size_t *size, void **state)
+{
+    web_server *s = user;
+    sonde_MHD_handler *handler = &s->observed;
+    for (size_t i = 0; i < hidden_count; i++)
+        if (strcmp(path, hidden[i]) == 0)
+            handler = &s->bare;
+    return sonde_MHD_handle(handler, connection, path, method, version, data, size, state);
 }
 
 static void completed(void *user, struct MHD_Connection *c, void **state,
@@ -173,8 +203,10 @@ web_server *web_server_start(uint16_t port, unsigned threads, const web_route *r
                        .routes = routes,
                        .route_count = count,
                        .user = user };
-    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, port, NULL, NULL,
-                                 sonde_MHD_handle, &s->observed, MHD_OPTION_SOCK_ADDR, &address,
+    s->bare = s->observed;
+    s->bare.no_own_paths = true;
+    s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_ALLOW_UPGRADE,
+                                 port, NULL, NULL, enter, s, MHD_OPTION_SOCK_ADDR, &address,
                                  MHD_OPTION_THREAD_POOL_SIZE, threads, MHD_OPTION_NOTIFY_COMPLETED,
                                  sonde_MHD_completed, &s->observed, MHD_OPTION_CONNECTION_TIMEOUT,
                                  75u, MHD_OPTION_END);

@@ -29,6 +29,9 @@ web_server *web_server_start(uint16_t port, unsigned threads, const web_route *r
                              void *user);
 /* Finishes what runs. */
 void web_server_stop(web_server *s);
+/* Call before web_server_start: this path of libsonde ("/metrics") is none of the server's. `path`
+ * is static; at most 4. */
+void web_server_hide(const char *path);
 
 /* NULL when absent. */
 const char *web_header(const web_request *r, const char *name);
@@ -43,6 +46,10 @@ json_t *web_body(const web_request *r);
 void web_answer(web_request *r, int status, json_t *body);
 /* The error envelope (sonde/error.h): {"error":{"code","message","request_id","trace_id",…}}. */
 void web_fail(web_request *r, int status, const char *code, const char *message);
+/* Answers with a response of libmicrohttpd that the handler made, and takes it. An upgrade (101)
+ * ends the request: what goes on over its socket is no part of it. */
+struct MHD_Response;
+void web_answer_with(web_request *r, int status, struct MHD_Response *response);
 /* The same with details and help; a status of 0 is that of the code. */
 void web_fail_with(web_request *r, const sonde_error *e);
 
