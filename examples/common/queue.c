@@ -173,3 +173,12 @@ long queue_length(queue *q)
     }
     return database_count(q->database, "SELECT count(*) FROM queue_jobs WHERE name = $1", q->name);
 }
+
+bool queue_ping(queue *q, char *detail, size_t size)
+{
+    if (!q->redis)
+        return database_ping(q->database, detail, size);
+    bool good = queue_length(q) >= 0;
+    snprintf(detail, size, "%s", good ? "connected" : "unreachable");
+    return good;
+}

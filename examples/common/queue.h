@@ -18,6 +18,8 @@ bool queue_push(queue *q, const char *job);
 char *queue_pop(queue *q, int timeout_ms);
 /* Jobs that wait; -1 when the queue failed. */
 long queue_length(queue *q);
+/* Whether it answers now; one line that says what is wrong otherwise. For health checks. */
+bool queue_ping(queue *q, char *detail, size_t size);
 /* "redis", or the database's: "postgresql", "sqlite" */
 const char *queue_system(const queue *q);
 
