@@ -88,10 +88,19 @@ typedef struct {
     json_writer w;
 } line;
 
+/* Whether an attribute is meant by a name: "user_id" means "user.id" too. */
+static bool is_meant(str name, str key)
+{
+    bool same = name.len == key.len;
+    for (size_t i = 0; same && i < key.len; i++)
+        same = name.ptr[i] == (key.ptr[i] == '.' && name.ptr[i] == '_' ? '_' : key.ptr[i]);
+    return same;
+}
+
 static bool is_named(const log_schema *s, str key)
 {
     for (uint32_t i = 0; i < s->count; i++)
-        if (s->members[i].part == LOG_PART_ATTRIBUTE && str_eq(s->members[i].key, key))
+        if (s->members[i].part == LOG_PART_ATTRIBUTE && is_meant(s->members[i].key, key))
             return true;
     return false;
 }
@@ -169,8 +178,9 @@ static void put_named(line *l, str key)
 {
     const attrs *a = &l->b->logs.attributes[l->row];
     for (uint32_t i = a->count; i > 0; i--)
-        if (str_eq(a->items[i - 1].key, key)) {
-            put_attr(l, &a->items[i - 1], false);
+        if (is_meant(key, a->items[i - 1].key)) {
+            json_key(&l->w, key);
+            value_to_json(&a->items[i - 1].value, &l->w);
             return;
         }
 }
@@ -243,7 +253,7 @@ static void put_member(line *l, const log_member *m)
         put_level(l, m->key);
         break;
     case LOG_PART_SERVICE:
-        put_text(l, m->key, resource_text(l, STR("service.name"), STR("service.name")));
+        put_text(l, m->key, resource_text(l, STR("service"), STR("service.name")));
         break;
     case LOG_PART_ENVIRONMENT:
         put_text(

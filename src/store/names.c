@@ -129,6 +129,17 @@ static bool add_found(row_names_call *c, str attributes, str name, bool *ret_fou
     return !*ret_found || add_text(c->out, enc_text(v, &c->scratch, &c->memory));
 }
 
+/* As row_filter_resource finds a service. */
+static bool add_service(row_names_call *c, str attributes, bool *ret_found)
+{
+    if (c->signal == SIGNAL_LOGS && str_eq(c->name, STR("service"))) {
+        bool more = add_found(c, attributes, c->name, ret_found);
+        if (*ret_found)
+            return more;
+    }
+    return add_found(c, attributes, STR("service.name"), ret_found);
+}
+
 static bool add_value(row_names_call *c, const row *r, str resource)
 {
     bool logs = c->signal == SIGNAL_LOGS, found, more;
@@ -141,10 +152,9 @@ static bool add_value(row_names_call *c, const row *r, str resource)
     if (!logs && (str_eq(c->name, STR("kind")) || str_eq(c->name, STR("status"))))
         return add_text(c->out, row_field_text(r, c->name));
     bool service = str_eq(c->name, STR("service")) || str_eq(c->name, STR("service_name"));
-    str name = service ? STR("service.name") : c->name;
     str first = logs || service ? attributes : r->text[ROW_ATTRS];
     str second = logs || service ? r->text[ROW_ATTRS] : attributes;
-    more = add_found(c, first, name, &found);
+    more = service ? add_service(c, first, &found) : add_found(c, first, c->name, &found);
     if (!found)
         more = add_found(c, second, c->name, &found);
     return more;
@@ -184,7 +194,7 @@ static status resources_of_part(part *p, row_names_call *c, error *err)
     status st = part_rows_open(&pr, p, &a, err);
     bool found;
     for (uint32_t i = 0; st == STATUS_OK && i < pr.names.resource_count; i++)
-        add_found(c, enc_resource_attrs(pr.names.resources[i]), STR("service.name"), &found);
+        add_service(c, enc_resource_attrs(pr.names.resources[i]), &found);
     if (st == STATUS_OK)
         part_rows_close(&pr);
     arena_done(&a);
@@ -205,8 +215,7 @@ static status service_values(store *s, const names_query *q, row_names_call *c, 
         for (uint32_t n = 0; n < sn.mems[i].chunk_count; n++) {
             bool found, outside = chunk->max_time_ns < q->from_ns || chunk->min_time_ns >= q->to_ns;
             for (uint32_t k = 0; !outside && k < chunk->names.resource_count; k++)
-                add_found(c, enc_resource_attrs(chunk->names.resources[k]), STR("service.name"),
-                          &found);
+                add_service(c, enc_resource_attrs(chunk->names.resources[k]), &found);
             if (n + 1 < sn.mems[i].chunk_count)
                 chunk = chunk->next;
         }

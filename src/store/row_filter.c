@@ -60,6 +60,8 @@ static bool is_field(signal_kind signal, str name)
     return false;
 }
 
+/* `service` of a log is the resource attribute of that name where there is one; of a span, and
+ * under its other names, it is service.name. */
 bool row_filter_resource(row_filter *f, str resource, resource_verdict *ret)
 {
     str attributes = enc_resource_attrs(resource);
@@ -71,8 +73,9 @@ bool row_filter_resource(row_filter *f, str resource, resource_verdict *ret)
             ret->of[i] = m->takes_empty ? ROW_ELSE_YES : ROW_ELSE_NO;
             continue;
         }
-        bool service = is_service(m->name);
-        bool found = enc_find(attributes, service ? STR("service.name") : m->name, &v) ||
+        bool service = is_service(m->name), own = logs && str_eq(m->name, STR("service"));
+        bool found = (own && enc_find(attributes, m->name, &v)) ||
+                     enc_find(attributes, service ? STR("service.name") : m->name, &v) ||
                      (service && enc_find(attributes, m->name, &v));
         arena_clear(&f->memory);
         bool yes =

@@ -115,9 +115,15 @@ static str field_level(const logql_entry *e)
     return v && v->type == VALUE_STR ? v->s : STR_EMPTY;
 }
 
-static str field_service(const logql_entry *e)
+static str field_service_name(const logql_entry *e)
 {
     return attrs_get_str(resource_attributes(e), STR("service.name"));
+}
+
+static str field_service(const logql_entry *e)
+{
+    str own = attrs_get_str(resource_attributes(e), STR("service"));
+    return own.len ? own : field_service_name(e);
 }
 
 static str field_trace(const logql_entry *e)
@@ -151,10 +157,14 @@ static const struct {
     const char *name;
     str (*get)(const logql_entry *e);
 } builtins[] = {
-    { "level", field_level },          { "detected_level", field_level },
-    { "service_name", field_service }, { "service", field_service },
-    { "trace_id", field_trace },       { "span_id", field_span },
-    { "message", field_message },      { "event_name", field_event },
+    { "level", field_level },
+    { "detected_level", field_level },
+    { "service_name", field_service_name },
+    { "service", field_service },
+    { "trace_id", field_trace },
+    { "span_id", field_span },
+    { "message", field_message },
+    { "event_name", field_event },
     { "scope_name", field_scope },
 };
 
@@ -228,7 +238,7 @@ static str stream_label(const logql_entry *e, const char *name)
     if (strcmp(name, "level") == 0)
         return field_level(e);
     if (strcmp(name, "service_name") == 0)
-        return field_service(e);
+        return field_service_name(e);
     str text = STR_EMPTY;
     const value *v = find_attribute(resource_attributes(e), str_c(name));
     return v && text_of(e->scratch, v, &text) ? text : STR_EMPTY;

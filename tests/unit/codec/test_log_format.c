@@ -143,6 +143,36 @@ static void staging_is_flat_with_whole_seconds(void **state)
             "\"project_id\":\"proj_456\",\"duration_ms\":45}");
 }
 
+static void a_resource_attribute_service_is_the_lines_service(void **state)
+{
+    fixture *f = *state;
+    attrs *resource = &f->b.resources[0].attributes;
+    uint32_t capacity = resource->count;
+    attr *items = arena_alloc(&f->b.arena, sizeof(attr) * (capacity + 1));
+    memcpy(items, resource->items, sizeof(attr) * capacity);
+    items[resource->count++] = (attr){ STR("service"), VALUE_S(STR("worker")) };
+    resource->items = items;
+    event(f, "e");
+    is_line(f, "staging",
+            "{\"timestamp\":\"2025-10-12T20:30:00Z\",\"level\":\"info\",\"service\":\"worker\","
+            "\"message\":\"e\"}");
+}
+
+static void a_name_in_the_order_means_the_key_with_dots_too(void **state)
+{
+    fixture *f = *state;
+    event(f, "e");
+    put(f, "n", VALUE_I(1));
+    share(f, "user.id", "user_xyz");
+    is_line(f, "staging",
+            "{\"timestamp\":\"2025-10-12T20:30:00Z\",\"level\":\"info\",\"service\":\"api\","
+            "\"user_id\":\"user_xyz\",\"message\":\"e\",\"n\":1}");
+    share(f, "user_id", "user_last");
+    is_line(f, "staging",
+            "{\"timestamp\":\"2025-10-12T20:30:00Z\",\"level\":\"info\",\"service\":\"api\","
+            "\"user_id\":\"user_last\",\"message\":\"e\",\"n\":1}");
+}
+
 static void personaworlds_has_short_names(void **state)
 {
     fixture *f = *state;
@@ -333,6 +363,8 @@ int main(void)
         ROW_TEST(framecast_keeps_the_calls_own_attributes_apart),
         ROW_TEST(framecast_has_every_member_in_every_line),
         ROW_TEST(staging_is_flat_with_whole_seconds),
+        ROW_TEST(a_resource_attribute_service_is_the_lines_service),
+        ROW_TEST(a_name_in_the_order_means_the_key_with_dots_too),
         ROW_TEST(personaworlds_has_short_names),
         ROW_TEST(sixseven_is_events_with_pythons_level_names),
         ROW_TEST(changes_hold_for_any_preset),

@@ -73,6 +73,46 @@ static void numbers(store *s, row_query q, char *ret)
     buf_done(&c.text);
 }
 
+static void service_of_a_log_is_the_attribute_service_where_there_is_one(void **state)
+{
+    env *e = *state;
+    batch b;
+    batch_init(&b, SIGNAL_LOGS, MiB(1));
+    uint32_t api = add_service(&b, "shop-api");
+    add_attr(&b, &b.resources[0].attributes, "service", VALUE_S(STR("api")));
+    add_log(&b, api, T0_NS, 9, STR("1"));
+    add_log(&b, add_service(&b, "shop-worker"), T0_NS + 1, 9, STR("2"));
+    ingest(e->s, &b);
+    batch_done(&b);
+    static const struct {
+        const char *name, *value, *lines;
+    } cases[] = { { "service", "api", "1" },
+                  { "service", "shop-api", "" },
+                  { "service", "shop-worker", "2" },
+                  { "service_name", "shop-api", "1" } };
+    for (int sealed = 0; sealed < 2; sealed++) {
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            matcher m = { str_c(cases[i].name), MATCH_EQ, str_c(cases[i].value) };
+            row_query q = all_rows(SIGNAL_LOGS);
+            char found[32];
+            q.matchers = &m;
+            q.matcher_count = 1;
+            numbers(e->s, q, found);
+            assert_string_equal(found, cases[i].lines);
+        }
+        arena a;
+        str_list l;
+        arena_init(&a, MiB(4));
+        names_query q = { .signal = SIGNAL_LOGS, .from_ns = 0, .to_ns = INT64_MAX };
+        assert_int_equal(store_label_values(e->s, &q, STR("service"), &a, &l, NULL), STATUS_OK);
+        assert_int_equal(l.count, 2);
+        assert_true(str_is(l.items[0], "api"));
+        assert_true(str_is(l.items[1], "shop-worker"));
+        arena_done(&a);
+        seal(e->s);
+    }
+}
+
 static void log_matchers_find_the_same_in_memory_and_in_parts(void **state)
 {
     env *e = *state;
@@ -365,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(log_matchers_find_the_same_in_memory_and_in_parts),
+        TEST(service_of_a_log_is_the_attribute_service_where_there_is_one),
         TEST(line_filters_find_the_same_in_memory_and_in_parts),
         TEST(span_matchers_find_the_same_in_memory_and_in_parts),
         TEST(rows_come_in_order_over_many_parts_and_memory),
