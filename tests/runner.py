@@ -87,15 +87,15 @@ def run_ctest(results, pattern, suite, name=None, build_dir=BUILD):
     results.add_junit(out, suite)
 
 
-def run_pytest(results, folder, suite, name=None, full=False):
+def run_pytest(results, folder, suite, name=None, full=False, workers=None):
     out = os.path.join(BUILD, suite + ".xml")
     if os.path.exists(out):
         os.remove(out)
     args = [venv(), "-m", "pytest", "-q", "-x" if os.environ.get("SONDE_FAIL_FAST") else "-q",
-            "-p", "no:cacheprovider", "--junitxml", out, "-n", str(os.cpu_count()), "--dist",
-            "loadfile", folder]
+            "-p", "no:cacheprovider", "--junitxml", out, "-n", str(workers or os.cpu_count()),
+            "--dist", "loadfile", folder]
     if name:
-        args += ["-k", name]
+        args += ["-k", " or ".join(sorted({name, name.replace("-", "_")}))]
     env = dict(environment(), SONDE_FULL="1" if full else "")
     done = subprocess.run(args, env=env, cwd=os.path.join(ROOT, "tests"), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -124,6 +124,11 @@ def suite_e2e(results, name, full):
 
 def suite_interop(results, name, full):
     run_pytest(results, "interop", "interop", name, full)
+
+
+def suite_examples(results, name, full):
+    """A system is several programs, which wait more than they work: two tests at once also on one core."""
+    run_pytest(results, "examples", "examples", name, full, max(2, os.cpu_count()))
 
 
 def suite_web(results, name, full):
@@ -165,6 +170,7 @@ SUITES = [
     ("tsan", suite_tsan, True),
     ("e2e", suite_e2e, False),
     ("interop", suite_interop, False),
+    ("examples", suite_examples, False),
     ("web", suite_web, False),
     ("fresh", suite_fresh, True),
 ]
