@@ -73,7 +73,7 @@ class Demo:
     def failed(self, what, seen=None):
         text = what if seen is None else "%s; seen: %s" % (what, short(seen))
         self.groups.setdefault(self.group, [0, []])[1].append(text)
-        say("FAILED  %s: %s" % (self.group, text))
+        say("FAILED  %s: %s" % (self.group, what))
 
     def check(self, what, value, seen=None):
         """Counts one check; seen is shown when it fails. Gives the value."""
@@ -232,6 +232,8 @@ def run_demo(system_class, body, folder=None):
                 show_programs(system)
     except SystemExit as e:
         demo.failed("the system did not start: %s" % e)
+    except RuntimeError as e:
+        demo.failed("the programs end as they should: %s" % e)
     except KeyboardInterrupt:
         return 130
     return demo.end()

@@ -161,6 +161,13 @@ class System:
         end([process], seconds)
         return process.returncode
 
+    def kill(self, name):
+        """The program dies as by a crash; start it again as its successor."""
+        process = self.process(name)
+        self.programs = [p for p in self.programs if p[1] is not process]
+        process.kill()
+        process.wait()
+
     def service(self, program):
         return self.services.get(program, program)
 
@@ -179,12 +186,16 @@ class System:
         """The JSON objects that a program wrote to stdout so far."""
         return json_lines(self.output(name))
 
+    def last_words(self, name):
+        last = self.output(name)[-LAST_BYTES:] + self.output(name, "err")[-LAST_BYTES:]
+        return ":\n" + last.rstrip() if last else ""
+
     def check(self):
+        """Nobody died."""
         for name, process in self.programs:
             if process.poll() is not None:
-                last = self.output(name)[-LAST_BYTES:] + self.output(name, "err")[-LAST_BYTES:]
                 raise SystemExit("%s ended with %d%s" % (name, process.returncode,
-                                                         ":\n" + last if last else ""))
+                                                         self.last_words(name)))
 
     def wait_http(self, url, seconds=20):
         limit = time.monotonic() + seconds
@@ -203,13 +214,17 @@ class System:
         try:
             self.start_all()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         end([process for _, process in reversed(self.programs)])
+        bad = ["%s ended with %d%s" % (name, process.returncode, self.last_words(name))
+               for name, process in self.programs if process.returncode]
         self.state.cleanup()
+        if kind is None and bad:
+            raise RuntimeError("\n".join(bad))
 
     # ---- the client ----
 
