@@ -1,43 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The observed side of the database; the engines stand in database_postgres.c and
- * database_sqlite.c. */
-#include "examples/common/database_engine.h"
+/* The observed side of the database; connections come from database_pool.c, what is particular to
+ * an engine stands in database_postgres.c and database_sqlite.c. */
+#include "examples/common/database_pool.h"
+
+#include "examples/common/config.h"
+#include "examples/common/startup.h"
 
 #include <sonde/sonde.h>
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { DEFAULT_CONNECTIONS = 4, MOST_CONNECTIONS = 32, PING_MS = 1500 };
+
 struct database {
     const database_engine *engine;
-    void *connection;
-    pthread_mutex_t lock;
+    connection_pool *pool;
 };
+
+/* One statement within the limit, on a connection of the pool. */
+static bool run(database *d, const database_statement *s, int limit_ms, database_error *e)
+{
+    int64_t deadline = database_now_ms() + limit_ms;
+    void *connection = pool_take(d->pool, deadline, e);
+    if (!connection)
+        return false;
+    bool good = d->engine->run(connection, s, deadline, e);
+    pool_give(d->pool, connection, true);
+    return good;
+}
+
+static bool answers(void *user, char *why, size_t size)
+{
+    database_error e = { 0 };
+    bool good = run(user, &(database_statement){ .sql = "SELECT 1" }, PING_MS, &e);
+    if (!good)
+        snprintf(why, size, "%s", e.text);
+    return good;
+}
 
 database *database_open(const char *url, const char *path)
 {
-    char error[512] = "";
     database *d = calloc(1, sizeof(*d));
     if (!d)
         return NULL;
-    d->engine = url && *url ? &database_postgres : &database_sqlite;
-    d->connection = d->engine->open(url && *url ? url : path, error, sizeof(error));
-    if (!d->connection) {
-        fprintf(stderr, "cannot open the %s database: %s\n", d->engine->system, error);
-        free(d);
-        return NULL;
-    }
-    pthread_mutex_init(&d->lock, NULL);
-    return d;
+    bool remote = url && *url;
+    d->engine = remote ? &database_postgres : &database_sqlite;
+    long max = config_number("DATABASE_POOL", DEFAULT_CONNECTIONS, 1, MOST_CONNECTIONS);
+    d->pool = pool_new(d->engine, remote ? url : path,
+                       d->engine->connections ? d->engine->connections : (int)max);
+    if (d->pool && startup_wait(d->engine->system, answers, d))
+        return d;
+    database_close(d);
+    return NULL;
 }
 
 void database_close(database *d)
 {
     if (!d)
         return;
-    d->engine->close(d->connection);
-    pthread_mutex_destroy(&d->lock);
+    pool_free(d->pool);
     free(d);
 }
 
@@ -46,38 +68,64 @@ const char *database_system(const database *d)
     return d->engine->system;
 }
 
+/* The span of a statement, with how it ended. */
+static sonde_db_call begin(const database *d, statement_name name, const char *sql)
+{
+    return sonde_db_begin(&(sonde_db_query){ .system = d->engine->system,
+                                             .text = sql,
+                                             .operation = name.operation,
+                                             .collection = name.table,
+                                             .span_name = name.span });
+}
+
+static void end(sonde_db_call *call, statement_name name, bool good, const database_error *e)
+{
+    sonde_db_end(call, &(sonde_db_result){ .failed = !good,
+                                           .status_code = *e->code ? e->code : NULL,
+                                           .error_type = e->type,
+                                           .message = e->text });
+    if (!good)
+        sonde_error("Database statement failed", sonde_kv("db_operation", name.operation),
+                    sonde_kv("db_table", name.table), sonde_kv("error", (const char *)e->text));
+}
+
 bool database_run(database *d, statement_name name, const char *sql, int count,
                   const char *const *parameters, row_handler *row, void *user, long *ret_changed)
 {
-    char error[512] = "", code[16] = "";
-    sonde_db_call call = sonde_db_begin(&(sonde_db_query){ .system = d->engine->system,
-                                                           .text = sql,
-                                                           .operation = name.operation,
-                                                           .collection = name.table,
-                                                           .span_name = name.span });
-    pthread_mutex_lock(&d->lock);
-    bool good = d->engine->run(d->connection, sql, count, parameters, row, user, ret_changed, error,
-                               sizeof(error), code);
-    pthread_mutex_unlock(&d->lock);
-    sonde_db_end(&call,
-                 &(sonde_db_result){ .failed = !good, .status_code = code, .message = error });
-    if (!good)
-        sonde_error("Database statement failed", sonde_kv("db_operation", name.operation),
-                    sonde_kv("db_table", name.table), sonde_kv("error", error));
+    database_error e = { 0 };
+    sonde_db_call call = begin(d, name, sql);
+    bool good = run(d, &(database_statement){ sql, count, parameters, row, user, ret_changed },
+                    DATABASE_CALL_MS, &e);
+    end(&call, name, good, &e);
+    return good;
+}
+
+/* One statement of a migration, which may take its time. */
+static bool migrate(database *d, void *connection, statement_name name, const char *sql)
+{
+    database_error e = { 0 };
+    sonde_db_call call = begin(d, name, sql);
+    bool good = d->engine->run(connection, &(database_statement){ .sql = sql },
+                               database_now_ms() + DATABASE_MIGRATION_MS, &e);
+    end(&call, name, good, &e);
     return good;
 }
 
 bool database_migrate(database *d, const char *table, const char *const *statements, size_t count)
 {
     statement_name name = { "Database Migration", "CREATE", table };
-    /* CREATE TABLE IF NOT EXISTS of two sessions at once can fail in PostgreSQL. */
+    database_error e = { 0 };
+    void *connection = pool_take(d->pool, database_now_ms() + DATABASE_CALL_MS, &e);
+    if (!connection)
+        return startup_failed(d->engine->system, e.text);
+    /* CREATE TABLE IF NOT EXISTS of two sessions at once can fail in PostgreSQL, so they take
+     * turns. The lock and the longer limit end with the connection. */
     bool locks = d->engine == &database_postgres;
-    bool good =
-        !locks || database_run(d, name, "SELECT pg_advisory_lock(4319)", 0, NULL, NULL, NULL, NULL);
+    bool good = !locks || (migrate(d, connection, name, "SET statement_timeout = 30000") &&
+                           migrate(d, connection, name, "SELECT pg_advisory_lock(4319)"));
     for (size_t i = 0; i < count && good; i++)
-        good = database_run(d, name, statements[i], 0, NULL, NULL, NULL, NULL);
-    if (locks)
-        database_run(d, name, "SELECT pg_advisory_unlock(4319)", 0, NULL, NULL, NULL, NULL);
+        good = migrate(d, connection, name, statements[i]);
+    pool_give(d->pool, connection, !locks);
     return good;
 }
 
@@ -90,33 +138,23 @@ static void keep_number(void *user, int columns, const char *const *values)
 bool database_poll(database *d, const char *sql, const char *parameter, row_handler *row,
                    void *user)
 {
-    char error[256], code[16];
-    pthread_mutex_lock(&d->lock);
-    bool good = d->engine->run(d->connection, sql, 1, &parameter, row, user, NULL, error,
-                               sizeof(error), code);
-    pthread_mutex_unlock(&d->lock);
-    return good;
+    database_error e = { 0 };
+    return run(d, &(database_statement){ sql, 1, &parameter, row, user, NULL }, DATABASE_CALL_MS,
+               &e);
 }
 
 long database_count(database *d, const char *sql, const char *parameter)
 {
     long n = -1;
-    database_poll(d, sql, parameter, keep_number, &n);
-    return n;
+    return database_poll(d, sql, parameter, keep_number, &n) ? n : -1;
 }
 
 database_pool database_pool_state(database *d)
 {
-    (void)d;
-    return (database_pool){ .max = 1, .idle = 1 };
+    return pool_state(d->pool);
 }
 
 bool database_ping(database *d, char *detail, size_t size)
 {
-    char code[16] = "";
-    pthread_mutex_lock(&d->lock);
-    bool good =
-        d->engine->run(d->connection, "SELECT 1", 0, NULL, NULL, NULL, NULL, detail, size, code);
-    pthread_mutex_unlock(&d->lock);
-    return good;
+    return answers(d, detail, size);
 }
