@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ANSWER_BYTES = 8 << 20 };
+enum { MAX_ANSWER_BYTES = 8 << 20, MAX_HEADERS = 8 };
 
 struct web_client {
     CURL *curl;
+    struct curl_slist *next; /* headers of the next request */
+    unsigned next_count;
 };
 
 web_client *web_client_new(void)
@@ -27,6 +29,7 @@ void web_client_free(web_client *c)
 {
     if (!c)
         return;
+    curl_slist_free_all(c->next);
     curl_easy_cleanup(c->curl);
     free(c);
 }
@@ -53,18 +56,27 @@ static void add_header(void *user, const char *name, const char *value)
         *list = curl_slist_append(*list, line);
 }
 
+void web_client_header(web_client *c, const char *name, const char *value)
+{
+    if (c->next_count++ < MAX_HEADERS)
+        add_header(&c->next, name, value);
+}
+
 /* Sets the handle up for one request; its headers to be freed by curl_slist_free_all. */
 static struct curl_slist *prepare(web_client *c, const char *method, const char *url,
                                   const char *content_type, const void *body, size_t size,
                                   long timeout_ms, web_response *r)
 {
-    struct curl_slist *headers = NULL;
+    struct curl_slist *headers = c->next;
+    c->next = NULL;
+    c->next_count = 0;
     if (content_type)
         add_header(&headers, "Content-Type", content_type);
     headers = curl_slist_append(headers, "Expect:");
     curl_easy_reset(c->curl);
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(c->curl, CURLOPT_NOBODY, strcmp(method, "HEAD") == 0 ? 1L : 0L);
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);

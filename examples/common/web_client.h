@@ -19,6 +19,9 @@ typedef struct {
 web_client *web_client_new(void);
 void web_client_free(web_client *c);
 
+/* A header of the next request alone; both texts are copied, at most 8. */
+void web_client_header(web_client *c, const char *name, const char *value);
+
 /* `body` may be NULL. Answers of up to 8 MiB, within timeout_ms. */
 web_response web_send(web_client *c, const char *method, const char *url, const char *content_type,
                       const void *body, size_t size, long timeout_ms);
