@@ -61,6 +61,8 @@ void http_configure(const sonde_http_options *options, bool old_names)
         lower_copy(c->context_header[i], HEADER_NAME_SIZE, headers[i]);
     str_copy_c(c->request_id_prefix, sizeof(c->request_id_prefix),
                str_c(options->request_id_prefix));
+    str_copy_c(c->client_span_prefix, sizeof(c->client_span_prefix),
+               str_c(options->client_span_prefix));
     c->old_names = old_names;
     c->plain_keys = redact_current()->keys.count == 0;
     c->url_query = options->url_query;

@@ -30,6 +30,22 @@ static void take_target(sonde_http_call *call, str url)
         call->port = strcmp(call->scheme, "https") == 0 ? 443 : 80;
 }
 
+/* By the method, in lower case behind the configured prefix. */
+static void name_span(sonde_span *span, const char *method)
+{
+    const char *prefix = http_config_now()->client_span_prefix;
+    char name[64];
+    if (!*prefix) {
+        sonde_span_rename_on(span, method);
+        return;
+    }
+    size_t n = (size_t)snprintf(name, sizeof(name), "%s", prefix);
+    for (; *method && n + 1 < sizeof(name); method++)
+        name[n++] = *method >= 'A' && *method <= 'Z' ? (char)(*method - 'A' + 'a') : *method;
+    name[n] = 0;
+    sonde_span_rename_on(span, name);
+}
+
 /* Sets what is known of method and URL. */
 static void describe(sonde_http_call *call, const char *method, const char *url)
 {
@@ -43,7 +59,7 @@ static void describe(sonde_http_call *call, const char *method, const char *url)
         attributes[n++] = sonde_kv_str("http.request.method", call->method);
         if (known[0] == '_')
             attributes[n++] = sonde_kv_str("http.request.method_original", method);
-        sonde_span_rename_on(call->span, known[0] == '_' ? "HTTP" : known);
+        name_span(call->span, known[0] == '_' ? "HTTP" : known);
     }
     if (url) {
         take_target(call, str_c(url));

@@ -41,6 +41,7 @@ typedef struct http_config {
     uint32_t body_most;
     uint32_t access_field_count, kept_header_count;
     char request_id_prefix[16];
+    char client_span_prefix[32];
     char access_event[64];
     char context_header[3][HEADER_NAME_SIZE]; /* lower case; "" is none */
     char kept_header[KEPT_HEADERS_MAX][HEADER_NAME_SIZE];

@@ -18,6 +18,7 @@ struct sonde_jobs {
     sonde_histogram *duration, *external_latency, *worker_duration;
     sonde_gauge *active;
     bool no_log;
+    char logger[TYPE_SIZE]; /* "": none */
 };
 
 struct sonde_job {
@@ -109,6 +110,7 @@ sonde_jobs *sonde_jobs_new(const sonde_jobs_options *options)
     if (!j)
         return NULL;
     j->no_log = o->no_log;
+    str_copy_c(j->logger, sizeof(j->logger), str_c(o->logger));
     make_prefixed(j, o, bounds);
     make_worker(j, o, bounds);
     return j;
@@ -164,13 +166,21 @@ static sonde_job *new_job(sonde_jobs *jobs, const sonde_job_info *info)
     return job;
 }
 
-#define JOB_LOG(job, log, ...) \
+/* Nothing when the options say so. */
+static void log_event(const sonde_jobs *j, sonde_level level, const char *event,
+                      const sonde_attr *attributes, size_t count)
+{
+    if (!j->no_log)
+        sonde_log_as((sonde_str){ j->logger, strlen(j->logger) }, level,
+                     (sonde_str){ event, strlen(event) }, attributes, count);
+}
+
+#define JOB_LOG(job, level, event, ...) \
     do { \
-        if (!(job)->jobs->no_log) \
-            SONDE_JOB(job) \
-            { \
-                log(__VA_ARGS__); \
-            } \
+        SONDE_JOB(job) \
+        { \
+            log_event((job)->jobs, level, event, SONDE_ATTRS_(__VA_ARGS__)); \
+        } \
     } while (0)
 
 sonde_job *sonde_job_created(sonde_jobs *jobs, const sonde_job_info *info)
@@ -179,7 +189,7 @@ sonde_job *sonde_job_created(sonde_jobs *jobs, const sonde_job_info *info)
     if (!job)
         return NULL;
     sonde_counter_add(jobs->commands, 1, job->intent, "created");
-    JOB_LOG(job, sonde_info, "job_created", sonde_kv("job_type", (const char *)job->type),
+    JOB_LOG(job, SONDE_INFO, "job_created", sonde_kv("job_type", (const char *)job->type),
             sonde_kv("intent", (const char *)job->intent));
     return job;
 }
@@ -194,13 +204,13 @@ void sonde_job_started(sonde_job *job)
     if (!job)
         return;
     job->start_ns = clock_mono_ns();
-    JOB_LOG(job, sonde_info, "job_started", sonde_kv("job_type", (const char *)job->type));
+    JOB_LOG(job, SONDE_INFO, "job_started", sonde_kv("job_type", (const char *)job->type));
 }
 
 void sonde_job_progress(sonde_job *job, double percent, const char *message)
 {
     if (job)
-        JOB_LOG(job, sonde_info, "job_progress", sonde_kv("job_type", (const char *)job->type),
+        JOB_LOG(job, SONDE_INFO, "job_progress", sonde_kv("job_type", (const char *)job->type),
                 sonde_kv("progress", percent),
                 sonde_kv("progress_message", message ? message : ""));
 }
@@ -210,7 +220,7 @@ void sonde_job_retried(sonde_job *job, int attempt, const char *error)
     if (!job)
         return;
     sonde_counter_add(job->jobs->retries, 1, job->type);
-    JOB_LOG(job, sonde_warn, "job_retried", sonde_kv("job_type", (const char *)job->type),
+    JOB_LOG(job, SONDE_WARN, "job_retried", sonde_kv("job_type", (const char *)job->type),
             sonde_kv("attempt", attempt), sonde_kv("error", error ? error : ""));
 }
 
@@ -229,9 +239,7 @@ static void log_end(const sonde_job *job, const char *status, const char *error,
                                                            : SONDE_INFO;
     SONDE_JOB(job)
     {
-        if (sonde_log_enabled(level))
-            sonde_log(level, (sonde_str){ "job_completed", strlen("job_completed") }, attributes,
-                      n);
+        log_event(job->jobs, level, "job_completed", attributes, n);
     }
 }
 
@@ -249,8 +257,7 @@ void sonde_job_ended(sonde_job *job, const char *status, const char *error)
     sonde_counter_add(j->processed, 1, job->type, status);
     sonde_histogram_record(j->worker_duration, seconds, job->type);
     sonde_counter_add(j->trace, 1, job->type, status, job->traced ? "present" : "missing");
-    if (!j->no_log)
-        log_end(job, status, error, seconds);
+    log_end(job, status, error, seconds);
     free(job);
 }
 
@@ -268,16 +275,11 @@ void sonde_jobs_external_call(sonde_jobs *j, const char *provider, const char *o
         return;
     sonde_counter_add(j->external_calls, 1, provider, success ? "success" : "error");
     sonde_histogram_record(j->external_latency, seconds, provider);
-    if (j->no_log)
-        return;
-    if (success)
-        sonde_info("external_api_call", sonde_kv("provider", provider),
-                   sonde_kv("operation", operation), sonde_kv("duration_seconds", seconds),
-                   sonde_kv_bool("success", true));
-    else
-        sonde_warn("external_api_call", sonde_kv("provider", provider),
-                   sonde_kv("operation", operation), sonde_kv("duration_seconds", seconds),
-                   sonde_kv_bool("success", false));
+    sonde_attr attributes[] = { sonde_kv("provider", provider), sonde_kv("operation", operation),
+                                sonde_kv("duration_seconds", seconds),
+                                sonde_kv_bool("success", success) };
+    log_event(j, success ? SONDE_INFO : SONDE_WARN, "external_api_call", attributes,
+              ARRAY_LEN(attributes));
 }
 
 void sonde_job_external_call(sonde_job *job, const char *provider, const char *operation,

@@ -49,7 +49,8 @@ typedef struct {
     const char *processed_metric, *worker_duration_metric, *retries_metric, *trace_metric;
     /* Of the durations of jobs, in seconds; none: 0.1 to 600. */
     sonde_bounds duration_bounds;
-    bool no_log; /* metrics only */
+    bool no_log;        /* metrics only */
+    const char *logger; /* of the events; NULL: none. At most 63 bytes */
 } sonde_jobs_options;
 
 /* All of it may be zero; nothing is kept but copies. */

@@ -38,7 +38,10 @@ typedef struct {
     const char *route_label, *method_label, *status_label;
     bool duration_has_status; /* the status is a label of the duration, too */
     bool otel_metrics;        /* also http.server.request.duration, http.client.request.duration */
-    bool url_query;           /* url.query on every span, secrets by their names redacted */
+    /* NULL: client spans are named by their method, "GET"; else by this and the method in lower
+     * case: "http_" makes http_get. At most 31 bytes. */
+    const char *client_span_prefix;
+    bool url_query; /* url.query on every span, secrets by their names redacted */
     /* Ids made here are this and 20 hexadecimal digits ("req_…"); NULL: a UUID. At most 15 bytes.
      */
     const char *request_id_prefix;

@@ -253,6 +253,19 @@ static void a_call_of_another_service_is_a_client_span(void **state UNUSED)
     assert_int_equal(live_count("s3cret"), 0);
 }
 
+static void client_spans_are_named_as_the_options_say(void **state UNUSED)
+{
+    sonde_options o = live_options();
+    o.http.client_span_prefix = "http_";
+    setenv("OTEL_TRACES_EXPORTER", "console", 1);
+    assert_int_equal(sonde_start(&o), 0);
+    sonde_http_call call = sonde_http_call_begin(
+        &(sonde_http_call_options){ .method = "GET", .url = "http://other.example/" });
+    sonde_http_call_end(&call, &(sonde_http_call_result){ .status = 200 });
+    sonde_stop();
+    assert_lines_have(LIST("\"name\":\"http_get\"", "\"http.request.method\":\"GET\""));
+}
+
 int main(void)
 {
 #define LIVE(f) cmocka_unit_test_setup_teardown(f, live_make, live_remove)
@@ -266,6 +279,7 @@ int main(void)
         LIVE(only_the_start_of_a_text_body_is_kept),
         LIVE(a_request_without_an_answer_is_a_disconnect),
         LIVE(a_call_of_another_service_is_a_client_span),
+        LIVE(client_spans_are_named_as_the_options_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,12 +113,29 @@ static void null_is_fine_everywhere(void **state UNUSED)
     sonde_jobs_free(jobs);
 }
 
+static void events_are_by_the_logger_of_the_options(void **state UNUSED)
+{
+    start();
+    sonde_jobs *jobs = sonde_jobs_new(&(sonde_jobs_options){ .logger = "app.jobs" });
+    sonde_job *job = sonde_job_created(jobs, &(sonde_job_info){ .id = "j-9" });
+    sonde_job_external_call(job, "yutori", "create_task", 1.5, false);
+    sonde_logger_level_set("app.jobs", SONDE_ERROR);
+    sonde_job_progress(job, 50, "halfway");
+    sonde_job_completed(job, "failed");
+    sonde_jobs_free(jobs);
+    sonde_stop();
+    assert_int_equal(live_count("\"logger\":\"app.jobs\""), 3);
+    assert_int_equal(live_count("\"job_id\":\"j-9\""), 3);
+    assert_int_equal(live_count("job_progress"), 0);
+}
+
 int main(void)
 {
 #define LIVE(f) cmocka_unit_test_setup_teardown(f, live_make, live_remove)
     const struct CMUnitTest tests[] = {
         LIVE(a_job_is_seen_from_creation_to_end),
         LIVE(a_worker_counts_what_it_took_and_whether_it_had_a_trace),
+        LIVE(events_are_by_the_logger_of_the_options),
         LIVE(null_is_fine_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
