@@ -35,7 +35,7 @@ static const struct {
                    "order=time:level:request_id:trace:span:service:environment:user_id:team_id:"
                    "generation_id:context:logger:message:data" },
     { "staging", "time_digits=0,"
-                 "order=time:level:service:logger:trace:span:user_id:context:message:*" },
+                 "order=time:level:service:logger:trace:span:user_id:message:*" },
     { "personaworlds", "time=ts,message=msg,time_digits=3,"
                        "order=time:level:message:service:request_id:route:method:status:"
                        "latency_ms:user_id:job_id:*:logger:trace:span" },

@@ -1,42 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The staging API: takes orders for staged images.
  *
- *   POST /v1/images {"project_id", "style"}   checks the token, finds the user, signs an upload
- * URL, puts a job into the queue; 202 GET  /v1/images/{id}                      what became of it
- *   /health, /ready, /metrics                 by libsonde
+ *   POST /v1/images {"project_id", "style"}    checks the token, finds the user, signs an upload
+ *                                              URL, puts a job into the queue; 202
+ *   GET  /v1/images/{id}                       what became of it
+ *   /health, /ready, /metrics                  by libsonde
  *
- * PORT (8080), JWT_SECRET, DATABASE_URL, REDIS_URL, SQLITE_PATH, S3_ENDPOINT, SONDE_ADMIN_ADDR. */
+ * PORT (8080), JWT_SECRET, DATABASE_URL, REDIS_URL, SQLITE_PATH, S3_ENDPOINT; profiles and the
+ * other /debug paths are on 127.0.0.1:6060 (SONDE_ADMIN_ADDR). */
 #include "examples/common/config.h"
 #include "examples/common/jwt.h"
-#include "examples/common/queue.h"
 #include "examples/common/s3.h"
 #include "examples/common/trace_job.h"
 #include "examples/common/web_server.h"
 #include "examples/staging/images.h"
 #include "examples/staging/numbered.h"
+#include "examples/staging/service.h"
 
-#include <pthread.h>
-#include <sonde/sonde.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { THREADS = 8, UPLOAD_SECONDS = 900, MAX_FIELD = 64 };
 
 typedef struct {
-    database *database;
-    queue *queue;
-    pthread_mutex_t queue_lock;
+    service service;
     s3_account s3;
     const char *jwt_secret;
     sonde_counter *jwt_failures, *presigns, *enqueues;
-    sonde_gauge *queue_length;
 } api;
+
+/* An order while it is placed. */
+typedef struct {
+    char user[MAX_FIELD];
+    const char *project, *style;
+    char image[32], original[80], staged[80];
+    struct timespec begun;
+} order;
 
 /* Whose token it is; false when the request was answered with 401. */
 static bool authenticate(api *a, web_request *r, char *ret_user, size_t size)
 {
     const char *header = web_header(r, "Authorization"), *why = "missing";
     bool good = false;
+    service_note_trace();
     SONDE_SPAN ("JWT Validation") {
         if (header && strncmp(header, "Bearer ", 7) == 0)
             good = jwt_validate(header + 7, a->jwt_secret, ret_user, size, &why);
@@ -45,12 +53,14 @@ static bool authenticate(api *a, web_request *r, char *ret_user, size_t size)
         else
             sonde_span_fail("token refused", sonde_kv("error.type", why));
     }
-    if (!good) {
-        sonde_counter_add(a->jwt_failures, 1, why);
-        sonde_warn("Token refused", sonde_kv("reason", why));
-        web_fail(r, 401, "UNAUTHENTICATED", "a valid bearer token is needed");
+    if (good) {
+        sonde_http_set(sonde_kv("user.id", (const char *)ret_user));
+        return true;
     }
-    return good;
+    sonde_counter_add(a->jwt_failures, 1, why);
+    sonde_warn("Token refused", sonde_kv("reason", why));
+    web_fail(r, 401, "UNAUTHENTICATED", "a valid bearer token is needed");
+    return false;
 }
 
 static void note_found(void *user, int columns, const char *const *values)
@@ -62,9 +72,9 @@ static void note_found(void *user, int columns, const char *const *values)
 static bool user_exists(api *a, const char *user, bool *ret_found)
 {
     *ret_found = false;
-    return database_run(a->database, (statement_name){ "Database Query", "SELECT", "users" },
-                        "SELECT id, name, plan FROM users WHERE id = $1", 1, &user, note_found,
-                        ret_found, NULL);
+    return database_run(
+        a->service.database, (statement_name){ "Database Query", "SELECT", "users" },
+        "SELECT id, name, plan FROM users WHERE id = $1", 1, &user, note_found, ret_found, NULL);
 }
 
 static bool presign(api *a, const char *key, char *ret, size_t size)
@@ -82,33 +92,52 @@ static bool presign(api *a, const char *key, char *ret, size_t size)
 }
 
 /* Puts the job into the queue, with the trace it belongs to. */
-static bool enqueue(api *a, json_t *job)
+static bool enqueue(api *a, const order *o)
 {
     bool good = false;
-    SONDE_SPAN_KIND(SONDE_PRODUCER, "Redis Enqueue",
-                    sonde_kv("messaging.system", queue_system(a->queue)),
+    queue *q = a->service.queue;
+    json_t *job =
+        json_pack("{ssssssssss}", "image_id", o->image, "user_id", o->user, "original_key",
+                  o->original, "staged_key", o->staged, "style", o->style);
+    SONDE_SPAN_KIND(SONDE_PRODUCER, "Redis Enqueue", sonde_kv("messaging.system", queue_system(q)),
                     sonde_kv("messaging.operation.name", "send"),
                     sonde_kv("messaging.destination.name", IMAGES_QUEUE))
     {
         trace_job_inject(job);
         char *text = json_dumps(job, JSON_COMPACT);
-        pthread_mutex_lock(&a->queue_lock);
-        good = text && queue_push(a->queue, text);
-        pthread_mutex_unlock(&a->queue_lock);
+        good = text && queue_push(q, text);
         free(text);
         if (!good)
             sonde_span_fail("the queue did not take the job");
     }
+    json_decref(job);
     sonde_counter_add(a->enqueues, 1, good ? "success" : "error");
     return good;
 }
 
-static bool save_image(api *a, const char *const values[6])
+static bool save_image(api *a, const order *o)
 {
-    return database_run(a->database, (statement_name){ "Database Insert", "INSERT", "images" },
+    const char *const values[] = { o->image, o->user, o->project, o->style, "queued", o->original };
+    return database_run(a->service.database,
+                        (statement_name){ "Database Insert", "INSERT", "images" },
                         "INSERT INTO images (id, user_id, project_id, style, status, original_key) "
                         "VALUES ($1, $2, $3, $4, $5, $6)",
                         6, values, NULL, NULL, NULL);
+}
+
+/* An image whose job was not taken would wait for ever. */
+static void forget_image(api *a, const order *o)
+{
+    const char *const values[] = { o->image };
+    database_run(a->service.database, (statement_name){ "Database Delete", "DELETE", "images" },
+                 "DELETE FROM images WHERE id = $1", 1, values, NULL, NULL, NULL);
+}
+
+static void refuse_order(web_request *r, const order *o, const char *code, const char *what)
+{
+    sonde_error("Image could not be ordered", sonde_kv("code", code),
+                sonde_kv("project_id", o->project), sonde_kv("error", what));
+    web_fail(r, 503, code, "the order could not be stored; try again");
 }
 
 static const char *field(const json_t *body, const char *name)
@@ -117,49 +146,53 @@ static const char *field(const json_t *body, const char *name)
     return text && *text && strlen(text) <= MAX_FIELD ? text : NULL;
 }
 
-static void place_order(api *a, web_request *r, const char *user, const char *project,
-                        const char *style)
+static void place_order(api *a, web_request *r, order *o)
 {
-    char image[32], original[80], staged[80], url[1024];
-    config_new_id("img_", image);
-    snprintf(original, sizeof(original), "originals/%s.jpg", image);
-    snprintf(staged, sizeof(staged), "staged/%s.jpg", image);
-    const char *const values[6] = { image, user, project, style, "queued", original };
-    json_t *job = json_pack("{ssssssssss}", "image_id", image, "user_id", user, "original_key",
-                            original, "staged_key", staged, "style", style);
-    if (!presign(a, original, url, sizeof(url)) || !save_image(a, values) || !enqueue(a, job)) {
-        web_fail(r, 503, "ORDER_NOT_TAKEN", "the order could not be stored; try again");
+    char url[1024];
+    config_new_id("img_", o->image);
+    snprintf(o->original, sizeof(o->original), "originals/%s.jpg", o->image);
+    snprintf(o->staged, sizeof(o->staged), "staged/%s.jpg", o->image);
+    sonde_debug("Order parameters", sonde_kv("image_id", (const char *)o->image),
+                sonde_kv("project_id", o->project), sonde_kv("style", o->style),
+                sonde_kv("original_key", (const char *)o->original));
+    if (!presign(a, o->original, url, sizeof(url))) {
+        refuse_order(r, o, "S3_ERROR", "the upload URL could not be signed");
+    } else if (!save_image(a, o)) {
+        refuse_order(r, o, "DATABASE_ERROR", "the database did not take the image");
+    } else if (!enqueue(a, o)) {
+        forget_image(a, o);
+        refuse_order(r, o, "QUEUE_ERROR", "the queue did not take the job");
     } else {
-        sonde_info("Image created successfully", sonde_kv("image_id", (const char *)image),
-                   sonde_kv("project_id", project), sonde_kv("style", style));
+        sonde_info("Image created successfully", sonde_kv("image_id", (const char *)o->image),
+                   sonde_kv("project_id", o->project),
+                   sonde_kv("duration_ms", images_ms_since(&o->begun)));
         numbered_log();
-        web_answer(r, 202,
-                   json_pack("{ssssss}", "image_id", image, "status", "queued", "upload_url", url));
+        web_answer(
+            r, 202,
+            json_pack("{ssssss}", "image_id", o->image, "status", "queued", "upload_url", url));
     }
-    json_decref(job);
 }
 
 static void post_image(web_request *r, void *context)
 {
     api *a = context;
-    char user[MAX_FIELD];
+    order o = { 0 };
     bool found;
-    if (!authenticate(a, r, user, sizeof(user)))
+    clock_gettime(CLOCK_MONOTONIC, &o.begun);
+    if (!authenticate(a, r, o.user, sizeof(o.user)))
         return;
     json_t *body = web_body(r);
-    const char *project = field(body, "project_id"), *style = field(body, "style");
-    SONDE_CONTEXT (sonde_kv("user_id", (const char *)user)) {
-        sonde_span_set(sonde_kv("user.id", (const char *)user));
-        if (!project || !style)
-            web_fail(r, 400, "INVALID_ORDER",
-                     "project_id and style are needed, texts of 1 to 64 bytes");
-        else if (!user_exists(a, user, &found))
-            web_fail(r, 503, "DATABASE_UNAVAILABLE", "the database did not answer; try again");
-        else if (!found)
-            web_fail(r, 403, "UNKNOWN_USER", "the token's subject is no user");
-        else
-            place_order(a, r, user, project, style);
-    }
+    o.project = field(body, "project_id");
+    o.style = field(body, "style");
+    if (!o.project || !o.style)
+        web_fail(r, 400, "INVALID_ORDER",
+                 "project_id and style are needed, texts of 1 to 64 bytes");
+    else if (!user_exists(a, o.user, &found))
+        refuse_order(r, &o, "DATABASE_ERROR", "the user could not be looked up");
+    else if (!found)
+        web_fail(r, 403, "UNKNOWN_USER", "the token's subject is no user");
+    else
+        place_order(a, r, &o);
     json_decref(body);
 }
 
@@ -178,18 +211,16 @@ static void get_image(web_request *r, void *context)
     json_t *image = NULL;
     if (!authenticate(a, r, user, sizeof(user)))
         return;
-    SONDE_CONTEXT (sonde_kv("user_id", (const char *)user)) {
-        const char *parameters[] = { web_segment(r), user };
-        if (!database_run(a->database, (statement_name){ "Database Query", "SELECT", "images" },
-                          "SELECT id, status, style, staged_key FROM images "
-                          "WHERE id = $1 AND user_id = $2",
-                          2, parameters, image_row, &image, NULL))
-            web_fail(r, 503, "DATABASE_UNAVAILABLE", "the database did not answer; try again");
-        else if (!image)
-            web_fail(r, 404, "IMAGE_NOT_FOUND", "the user has no image of that id");
-        else
-            web_answer(r, 200, image);
-    }
+    const char *parameters[] = { web_segment(r), user };
+    if (!database_run(a->service.database, (statement_name){ "Database Query", "SELECT", "images" },
+                      "SELECT id, status, style, staged_key FROM images "
+                      "WHERE id = $1 AND user_id = $2",
+                      2, parameters, image_row, &image, NULL))
+        web_fail(r, 503, "DATABASE_ERROR", "the database did not answer; try again");
+    else if (!image)
+        web_fail(r, 404, "IMAGE_NOT_FOUND", "the user has no image of that id");
+    else
+        web_answer(r, 200, image);
 }
 
 static const web_route routes[] = {
@@ -197,31 +228,10 @@ static const web_route routes[] = {
     { "GET", "/v1/images/{id}", get_image },
 };
 
-static bool check_database(void *user, char *detail, size_t size)
-{
-    api *a = user;
-    bool good = database_ping(a->database, detail, size);
-    if (good)
-        snprintf(detail, size, "connected");
-    return good;
-}
-
-static bool check_queue(void *user, char *detail, size_t size)
-{
-    api *a = user;
-    pthread_mutex_lock(&a->queue_lock);
-    bool good = queue_length(a->queue) >= 0;
-    pthread_mutex_unlock(&a->queue_lock);
-    snprintf(detail, size, "%s", good ? "connected" : "unreachable");
-    return good;
-}
-
 static void read_queue_length(sonde_gauge *gauge, void *user)
 {
     api *a = user;
-    pthread_mutex_lock(&a->queue_lock);
-    long n = queue_length(a->queue);
-    pthread_mutex_unlock(&a->queue_lock);
+    long n = queue_length(a->service.queue);
     if (n >= 0)
         sonde_gauge_set(gauge, (double)n);
 }
@@ -234,30 +244,16 @@ static void make_metrics(api *a)
                                     SONDE_LABELS("operation", "status"));
     a->enqueues = sonde_counter_new("redis_enqueue_operations_total", "Jobs put into the queue.",
                                     SONDE_LABELS("status"));
-    a->queue_length = sonde_gauge_callback("redis_queue_length", "Jobs that wait in the queue.",
-                                           read_queue_length, a, SONDE_LABELS());
-    sonde_health_check_new("database", check_database, a, 1000);
-    sonde_health_check_new("redis", check_queue, a, 1000);
+    sonde_gauge_callback("redis_queue_length", "Jobs that wait in the queue.", read_queue_length, a,
+                         SONDE_LABELS());
 }
 
 int main(void)
 {
     config_catch_signals();
-    static const char *const resource[] = { "service.namespace", "real-staging", NULL };
-    sonde_start(
-        &(sonde_options){ .service = "api",
-                          .version = "1.0.0",
-                          .resource = resource,
-                          .health = { .shape = SONDE_HEALTH_FLAT, .health_has_checks = true } });
-    api a = { .queue_lock = PTHREAD_MUTEX_INITIALIZER,
-              .s3 = s3_account_from_environment(IMAGES_BUCKET),
+    api a = { .s3 = s3_account_from_environment(IMAGES_BUCKET),
               .jwt_secret = config_text("JWT_SECRET", "staging-example-secret") };
-    a.database = database_open(config_text("DATABASE_URL", NULL),
-                               config_text("SQLITE_PATH", "staging.sqlite"));
-    if (!a.database || !images_migrate(a.database))
-        return 1;
-    a.queue = queue_open(config_text("REDIS_URL", NULL), a.database, IMAGES_QUEUE);
-    if (!a.queue)
+    if (!service_start(&a.service, "api", "127.0.0.1:6060"))
         return 1;
     make_metrics(&a);
     numbered_open();
@@ -265,14 +261,12 @@ int main(void)
                                           routes, sizeof(routes) / sizeof(routes[0]), &a);
     if (!server)
         return 1;
-    sonde_info("Service started", sonde_kv("database", database_system(a.database)),
-               sonde_kv("queue", queue_system(a.queue)));
+    sonde_info("Service started", sonde_kv("database", database_system(a.service.database)),
+               sonde_kv("queue", queue_system(a.service.queue)));
     while (!config_wait(1000))
         continue;
     sonde_info("Service stopping");
     web_server_stop(server);
-    sonde_stop();
-    queue_close(a.queue);
-    database_close(a.database);
+    service_stop(&a.service);
     return 0;
 }
