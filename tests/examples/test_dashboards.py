@@ -80,7 +80,7 @@ def test_grafana_knows_every_member(path):
 def test_an_unknown_member_is_noticed():
     """The judge is worth something: it loses what Grafana would not know."""
     source = {"type": "prometheus", "uid": "${source}"}
-    board = {"title": "x", "panels": [{"id": 1, "datasource": source, "type": "timeseries", "title": "y", "fieldConfig": {
+    board = {"title": "x", "panels": [{"id": 1, "datasource": source, "type": "timeseries", "fieldConfig": {
         "defaults": {"custom": {"lineWidht": 1}}, "overrides": []}, "targets": [
             {"refId": "A", "expr": "up", "legend": "no"}]}]}
     after = json.loads(json.dumps(Dashboard.from_json(board), cls=JSONEncoder))
