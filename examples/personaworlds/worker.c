@@ -57,6 +57,13 @@ static job_outcome attempt_until_done(const lane *l, sonde_job *job, job_run *ru
     }
 }
 
+/* A job that was still to be tried again when the program had to end goes back into its queue. */
+static bool give_back(const lane *l, job_outcome outcome, const char *text)
+{
+    return config_stopping() && outcome != JOB_REFUSED &&
+           queue_push(l->worker->jobs.queues[l->type], text);
+}
+
 /* The context that the job was made in: its request id, as trace_id too, and its user. */
 static sonde_context job_context(const char *text, const json_t *body)
 {
@@ -99,8 +106,10 @@ static void run_job(const char *text, const json_t *body, web_client *client, vo
                 sonde_span_fail(run.error);
         }
     }
-    sonde_job_ended(job, outcome == JOB_DONE ? "completed" : "failed",
-                    outcome == JOB_DONE ? NULL : run.error);
+    if (outcome == JOB_DONE)
+        sonde_job_ended(job, "completed", NULL);
+    else
+        sonde_job_ended(job, give_back(l, outcome, text) ? "requeued" : "failed", run.error);
 }
 
 /* Series that are 0 from the start on: a rate sees the first failure only when there was a value
