@@ -140,16 +140,23 @@ def log_in_server(demo, entry):
     if not rows:
         return "no line in the server for %s" % query
     asked = {f.replace(".", "_") for f in entry.get("fields", {})
-             if f.partition(".")[0] not in RECORD_FIELDS and wanted_scalar(entry["fields"][f])}
-    if any(asked <= {k.replace(".", "_") for k in fields} for _, _, fields in rows):
+             if f.partition(".")[0] not in RECORD_FIELDS and wanted_scalar(entry["fields"][f])
+             and not re.search(r"\.\d", f)}
+    if any(asked <= stored_names(fields) for _, _, fields in rows):
         return None
     return "the server's lines for %s lack %s: %s" % (
-        query, sorted(asked - {k.replace(".", "_") for k in rows[0][2]}), rows[0][2])
+        query, sorted(asked - stored_names(rows[0][2])), rows[0][2])
+
+
+def stored_names(fields):
+    """The names of a stored line's fields. What a log format nests under "data" is stored flat."""
+    names = {name.replace(".", "_") for name in fields}
+    return names | {"data_" + name for name in names}
 
 
 def wanted_scalar(want):
-    """Objects and arrays are stored as their members."""
-    return isinstance(want, dict) or not {"object", "array"} & set(want.split("|"))
+    """Objects and arrays are stored as their members, null is not stored."""
+    return isinstance(want, dict) or not {"object", "array", "null"} & set(want.split("|"))
 
 
 def attributes_of(span, trace):
