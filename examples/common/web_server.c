@@ -29,6 +29,7 @@ struct web_request {
     struct MHD_Connection *connection;
     char *body;
     size_t size;
+    bool too_large;
     char segment[128];
     int status;
     struct MHD_Response *response;
@@ -117,14 +118,36 @@ static void dispatch(web_server *s, web_request *r, const char *method, const ch
         }
     }
     if (known)
-        web_fail(r, 405, "METHOD_NOT_ALLOWED", "the path exists, but not for this method");
+        web_fail_with(r, &(sonde_error){ .status = 405,
+                                         .code = "METHOD_NOT_ALLOWED",
+                                         .message = "the path exists, but not for this method",
+                                         .help = "use a method that the path has" });
     else
-        web_fail(r, 404, "NOT_FOUND", "there is no such path");
+        web_fail_with(r, &(sonde_error){ .status = 404,
+                                         .code = "NOT_FOUND",
+                                         .message = "there is no such path",
+                                         .help = "compare the path with the routes of the API" });
 }
 
+static void fail_too_large(web_request *r)
+{
+    web_fail_with(r,
+                  &(sonde_error){ .status = 413,
+                                  .code = "BODY_TOO_LARGE",
+                                  .message = "the body is too large",
+                                  .details = SONDE_DETAILS(sonde_kv("most_bytes", MAX_BODY_BYTES)),
+                                  .help = "send less at once" });
+}
+
+/* Of a body that is too large the rest is read, too, so that the client gets its answer. */
 static enum MHD_Result take_body(web_request *r, const char *data, size_t *size)
 {
-    char *more = r->size + *size <= MAX_BODY_BYTES ? realloc(r->body, r->size + *size) : NULL;
+    r->too_large |= r->size + *size > MAX_BODY_BYTES;
+    if (r->too_large) {
+        *size = 0;
+        return MHD_YES;
+    }
+    char *more = realloc(r->body, r->size + *size);
     if (!more)
         return MHD_NO;
     memcpy(more + r->size, data, *size);
@@ -148,7 +171,10 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     if (*size)
         return take_body(r, data, size);
     r->connection = connection;
-    dispatch(s, r, method, path);
+    if (r->too_large)
+        fail_too_large(r);
+    else
+        dispatch(s, r, method, path);
     enum MHD_Result result = sonde_MHD_queue_response(connection, (unsigned)r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;
