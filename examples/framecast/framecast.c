@@ -10,6 +10,12 @@
 
 enum { HEAD_BUCKET_MS = 900 };
 
+static void read_ready(sonde_gauge *gauge, void *user)
+{
+    (void)user;
+    sonde_gauge_set(gauge, sonde_health_ready() ? 1 : 0);
+}
+
 void framecast_start(const char *service)
 {
     sonde_start(&(sonde_options){
@@ -25,6 +31,8 @@ void framecast_start(const char *service)
                   .team_header = "X-Team-Id" },
         .health = { .shape = SONDE_HEALTH_WORDS,
                     .ready_always_200 = config_number("READY_ALWAYS_200", 0, 0, 1) == 1 } });
+    sonde_gauge_callback("framecast_ready", "1 when all checks of /ready pass.", read_ready, NULL,
+                         SONDE_LABELS());
 }
 
 const char *framecast_setting(const char *variable, const char *fallback)

@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../common"))
 
@@ -19,6 +20,21 @@ def traceparent():
     """(trace id, span id, the headers of a client that traces)."""
     trace, span = secrets.token_hex(16), secrets.token_hex(8)
     return trace, span, {"traceparent": "00-%s-%s-01" % (trace, span)}
+
+
+def send_client_span(otlp, name, trace, span, begun, ended):
+    """Reports the client's own span, as a client with any OpenTelemetry SDK would: OTLP in JSON."""
+    def texts(**values):
+        return [{"key": k, "value": {"stringValue": v}} for k, v in values.items()]
+    body = {"resourceSpans": [{
+        "resource": {"attributes": [*texts(**{"service.name": "framecast-client"})]},
+        "scopeSpans": [{"scope": {"name": "framecast.py"}, "spans": [
+            {"traceId": trace, "spanId": span, "name": name, "kind": 3,
+             "startTimeUnixNano": str(int(begun * 1e9)), "endTimeUnixNano": str(int(ended * 1e9)),
+             "attributes": texts(**{"server.address": "127.0.0.1"})}]}]}]}
+    request = urllib.request.Request(otlp + "/v1/traces", data=json.dumps(body).encode(),
+                                     headers={"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
 
 
 class Framecast(System):
