@@ -214,12 +214,6 @@ def attributes(values):
     return [{"key": k, "value": value(v)} for k, v in values.items()]
 
 
-def example_ports():
-    """Own ports for the examples that this process starts; call it once."""
-    names = ("API_PORT", "STANDIN_PORT", "API_ADMIN_PORT", "WORKER_ADMIN_PORT")
-    os.environ.update(zip(names, map(str, free_ports(len(names), base=10000))))
-
-
 def asan_library():
     """The sanitizer's library, which must come first where something is preloaded; empty without."""
     with open(os.path.join(BUILD, "CMakeCache.txt")) as f:
