@@ -276,7 +276,8 @@ def settle(demo, group, entries, check, name):
             demo.system.check()
             time.sleep(0.2)
     for i, wrong in left.items():
-        demo.failed("%s: %s" % (name(entries[i]), wrong))
+        asked = json.dumps(entries[i], ensure_ascii=False)
+        demo.failed("%s: %s\n    asked: %s" % (name(entries[i]), wrong, asked[:400]))
     demo.group = "checks"
 
 

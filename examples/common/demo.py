@@ -73,7 +73,7 @@ class Demo:
     def failed(self, what, seen=None):
         text = what if seen is None else "%s; seen: %s" % (what, short(seen))
         self.groups.setdefault(self.group, [0, []])[1].append(text)
-        say("FAILED  %s: %s" % (self.group, what))
+        say("FAILED  %s: %s" % (self.group, short(what).partition("\n")[0]))
 
     def check(self, what, value, seen=None):
         """Counts one check; seen is shown when it fails. Gives the value."""

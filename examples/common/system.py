@@ -21,7 +21,7 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build")
-LAST_BYTES = 4000  # of a dead program's output that are shown
+LAST_BYTES = 3000  # of a dead program's output that are shown
 _next_free = [10000 + os.getpid() * 37 % 9000]
 
 
@@ -187,8 +187,9 @@ class System:
         return json_lines(self.output(name))
 
     def last_words(self, name):
-        last = self.output(name)[-LAST_BYTES:] + self.output(name, "err")[-LAST_BYTES:]
-        return ":\n" + last.rstrip() if last else ""
+        """What it wrote last to stderr, else to stdout."""
+        last = self.output(name, "err") or self.output(name)
+        return ":\n" + last[-LAST_BYTES:].rstrip() if last else ""
 
     def check(self):
         """Nobody died."""

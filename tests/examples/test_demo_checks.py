@@ -174,7 +174,8 @@ def test_everything_is_asked_again_until_the_time_is_over(monkeypatch):
     def check(_, item):
         return None if item == "soon" and time.monotonic() > begun + 0.2 else "not there"
     asked.settle(fake, "metrics", ["soon", "never"], check, str)
-    assert fake.passes == ["soon"] and fake.failures == ["never: not there"]
+    assert fake.passes == ["soon"] and fake.failures == [
+        'never: not there\n    asked: "never"']
 
 
 def test_paths_against_a_server(server):
