@@ -244,6 +244,18 @@ static const web_route routes[] = {
     { "GET", "/posts/{id}", get_post },
 };
 
+/* Told by /readyz, and no reason to be unready: without the queue posts are refused with 503, and
+ * all the rest still works. */
+static bool tell_queue(void *user, char *detail, size_t size)
+{
+    char why[160] = "";
+    if (queue_ping(user, why, sizeof(why)))
+        snprintf(detail, size, "connected");
+    else
+        snprintf(detail, size, "new posts are refused: %s", why[0] ? why : "no answer");
+    return true;
+}
+
 static bool open_all(api *a)
 {
     a->jwt_secret = config_text("JWT_SECRET", "personaworlds-example-secret");
@@ -255,6 +267,7 @@ static bool open_all(api *a)
         return false;
     sonde_health_check_new("database", check_database, a->database, CHECK_MS);
     sonde_health_check_new("migrations", schema_check, a->database, CHECK_MS);
+    sonde_health_check_new("queue", tell_queue, a->jobs.queues[JOB_GENERATE_POST], CHECK_MS);
     job_queue_metrics(&a->jobs);
     return true;
 }
