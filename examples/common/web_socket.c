@@ -34,6 +34,7 @@ struct web_socket {
     int64_t waits_since_ns;              /* since when something waits to be sent; 0: nothing */
     int code;
     char reason[REASON_BYTES];
+    bool close_waits; /* libwslay would send a close frame before the texts that wait */
     bool broken, ended;
 };
 
@@ -234,6 +235,13 @@ bool web_socket_send(web_socket *s, const char *text, size_t len, bool urgent)
     return false;
 }
 
+static void queue_close(web_socket *s)
+{
+    s->close_waits = false;
+    wslay_event_queue_close(s->frames, (uint16_t)s->code, (const uint8_t *)s->reason,
+                            strlen(s->reason));
+}
+
 void web_socket_close(web_socket *s, int code, const char *reason)
 {
     if (s->ended || s->close_ns)
@@ -241,9 +249,10 @@ void web_socket_close(web_socket *s, int code, const char *reason)
     s->close_ns = now_ns();
     if (!s->code)
         keep_close(s, code, reason, strlen(reason));
-    size_t len = strlen(reason);
-    wslay_event_queue_close(s->frames, (uint16_t)code, (const uint8_t *)reason,
-                            len < REASON_BYTES ? len : REASON_BYTES - 1);
+    if (web_socket_queued(s))
+        s->close_waits = true;
+    else
+        queue_close(s);
 }
 
 /* Pings who was silent, and gives up who stays so. */
@@ -295,6 +304,10 @@ bool web_socket_work(web_socket *s)
     look_alive(s);
     if (!s->broken && wslay_event_want_write(s->frames) && wslay_event_send(s->frames) != 0)
         s->broken = true;
+    if (!s->broken && s->close_waits && !web_socket_queued(s)) {
+        queue_close(s);
+        s->broken = wslay_event_send(s->frames) != 0;
+    }
     if (!s->broken)
         note_drained(s);
     if (!s->broken && (wslay_event_want_read(s->frames) || wslay_event_want_write(s->frames)))

@@ -89,8 +89,9 @@ void web_sockets_unlock(web_sockets *loop);
 void web_sockets_wake(web_sockets *loop);
 
 /* In a handler of web_server: answers the request with 101 and makes it a socket of the loop.
- * `opened` is called (lock held) when it is one; what it returns is the handlers' `user`. When the
- * request asks for no WebSocket it is answered with 426 or 400; 503 when there are too many. */
+ * `opened` is called once (lock held) when it is one, with NULL when it could not be; what it
+ * returns is the handlers' `user`, NULL ends the socket at once. When the request asks for no
+ * WebSocket it is answered with 426 or 400; 503 when there are too many. */
 typedef void *web_socket_opened(web_socket *s, void *user);
 /* True: answered with 101. `user` is the caller's again when it is false. */
 bool web_socket_accept(web_request *r, web_sockets *loop, const web_socket_limits *limits,

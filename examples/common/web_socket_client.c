@@ -183,12 +183,13 @@ web_socket *web_socket_connect(const char *url, const char *const *headers, int 
 {
     static const web_socket_limits defaults;
     address a;
-    head *h = calloc(2, sizeof(*h)), *trace = h ? h + 1 : NULL;
+    head *h = calloc(1, sizeof(*h)), *trace = calloc(1, sizeof(*trace));
     size_t head_len = 0;
     int64_t until = now_ms() + timeout_ms;
     web_socket *s = NULL;
     *ret_status = 0;
-    if (!h || !split(url, &a, error, size)) {
+    if (!h || !trace || !split(url, &a, error, size)) {
+        free(trace);
         free(h);
         return NULL;
     }
@@ -206,6 +207,7 @@ web_socket *web_socket_connect(const char *url, const char *const *headers, int 
         &call, &(sonde_http_call_result){ .status = *ret_status,
                                           .error_type = fd < 0 ? "connection_refused" : NULL,
                                           .message = s ? NULL : error });
+    free(trace);
     free(h);
     return s;
 }

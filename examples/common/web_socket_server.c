@@ -175,12 +175,17 @@ static void take_over(void *user, struct MHD_Connection *connection, void *state
         loop->sockets[loop->count++] = s;
     }
     void *its = h->opened(s, h->user);
-    if (s)
+    bool wanted = s && its;
+    if (wanted) {
         web_socket_set_user(s, its);
+    } else if (s) {
+        loop->count--;
+        web_socket_free(s); /* releases it */
+    }
     web_sockets_unlock(loop);
-    if (s)
+    if (wanted)
         web_sockets_wake(loop);
-    else
+    else if (!s)
         release(handle);
     free(h);
 }
