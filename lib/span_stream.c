@@ -193,6 +193,8 @@ void span_stream_free(writer *w, recorder_span *span)
         recorder_slot_more *more = more_at(w->recorder, next);
         uint32_t slot = next - 1;
         next = more->next;
+        /* What the stream left there must not look like a lock to the slot's next span. */
+        atomic_store_explicit(atomic_u32(&((recorder_span *)more)->lock), 0, memory_order_relaxed);
         atomic_store_explicit(atomic_u64(&more->word), RECORDER_SLOT_FREE, memory_order_release);
         span_slot_free(w, slot);
     }

@@ -51,9 +51,10 @@ def missing(url):
     if not logs["data"]["result"]:
         out.append('logs: {service="api"} finds none')
     traces = get("%s/jaeger/api/traces?service=%s&limit=20&start=%d&end=%d"
-                 % (url, quote("worker"), (now - 3600) * 1e6, (now + 60) * 1e6))
+                 % (url, quote("real-staging-worker"), (now - 3600) * 1e6, (now + 60) * 1e6))
     both = [t for t in traces["data"]
-            if {p["serviceName"] for p in t["processes"].values()} >= {"api", "worker"}]
+            if {p["serviceName"] for p in t["processes"].values()}
+            >= {"real-staging-api", "real-staging-worker"}]
     if not both:
         out.append("traces: none runs through api and worker")
     return out

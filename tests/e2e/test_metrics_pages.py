@@ -26,6 +26,9 @@ ACCEPT_OPENMETRICS = ("application/openmetrics-text;version=1.0.0;q=0.5,"
                       "application/openmetrics-text;version=0.0.1;q=0.4,"
                       "text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
 
+# OpenTelemetry's name, which promtool takes for a part of a histogram.
+CONVENTION = "db_client_connection_count non-histogram and non-summary metrics should not have \"_count\" suffix"
+
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 
 
@@ -43,7 +46,8 @@ def check_text(url, accept, *names):
     assert "# EOF" not in text
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
                           text=True, timeout=60)
-    assert done.returncode == 0 and not done.stdout and not done.stderr, done.stdout + done.stderr
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line != CONVENTION]
+    assert not said and done.returncode in (0, 3), said
     assert missing_names(text, names) == []
 
 

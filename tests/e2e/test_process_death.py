@@ -80,7 +80,7 @@ def test_what_returned_survives_kill_9(server):
 
     try:
         with Staging(quiet=True, environment=environment) as system:
-            api = next(p for name, p in system.programs if name == "staging/api")
+            api = next(p for name, p in system.programs if name == "api")
             load = [Load(system, stop) for _ in range(CLIENTS)]
             for thread in load:
                 thread.start()
@@ -131,7 +131,8 @@ def test_what_returned_survives_kill_9(server):
         twice = {n: ids for n, ids in have.items() if len(ids) > 1}
         assert not twice, "stored twice: %s" % list(twice.items())[:5]
         assert open_at_death >= KILLS // 3, "only %d spans were open at the deaths" % open_at_death
-        died = [s for t in server.traces("api", limit=1500, tags=json.dumps({"error": "true"})) for s in t["spans"]
+        failed = server.traces("real-staging-api", limit=1500, tags=json.dumps({"error": "true"}))
+        died = [s for t in failed for s in t["spans"]
                 if any("died" in str(tag["value"]) for tag in s["tags"]
                        if tag["key"] == "otel.status_description")]
         assert died, "no span in the server says that its process died"

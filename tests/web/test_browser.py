@@ -32,14 +32,14 @@ def test_the_ui_shows_what_the_apis_answer(server):
         thread = threading.Thread(target=load)
         thread.start()
         try:
-            wait_for("finished jobs", lambda: len(server.traces("worker")) >= 10, 60, 0.2)
+            wait_for("finished jobs", lambda: len(server.traces("real-staging-worker")) >= 10, 60, 0.2)
             # A chart of the last hour has a point every 15 s or so: some must fall on data.
             wait_for("metrics of half a minute", lambda: server.promql(
                 "sum(http_requests_total offset 30s)"), 90, 0.5)
             done = subprocess.run(
-                ["node", os.path.join(ROOT, "tests/web/browser.mjs"), server.http, "--api", "api",
-                 "--worker", "worker"], capture_output=True, text=True, timeout=420,
-                cwd=os.path.join(ROOT, "web"))
+                ["node", os.path.join(ROOT, "tests/web/browser.mjs"), server.http, "--api",
+                 "real-staging-api", "--worker", "real-staging-worker"], capture_output=True, text=True,
+                timeout=420, cwd=os.path.join(ROOT, "web"))
         finally:
             stop.set()
             thread.join()

@@ -243,6 +243,26 @@ static void long_streams_go_on_in_further_slots(void **state)
     }
 }
 
+static void a_slot_that_held_a_long_stream_is_free_for_any_span(void **state)
+{
+    fixture *f = *state;
+    char text[3000];
+    sonde_span *spans[16];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    SONDE_SPAN ("long", sonde_kv("text", (const char *)text)) {
+    }
+    for (int i = 0; i < 16; i++)
+        spans[i] = sonde_span_start("later", NULL);
+    for (int i = 0; i < 16; i++) {
+        sonde_span_set_on(spans[i], sonde_kv("late", i));
+        sonde_span_end(spans[i]);
+    }
+    fixture_poll(f);
+    assert_int_equal(recorder_drops(f->reader, SIGNAL_TRACES, RECORDER_DROP_CUT), 0);
+    assert_int_equal(f->spans.spans.count, 17);
+}
+
 static void what_does_not_fit_into_a_span_is_counted(void **state)
 {
     fixture *f = *state;
@@ -361,6 +381,7 @@ int main(void)
         FIXTURE_TEST(times_may_be_given),
         FIXTURE_TEST(a_handle_that_left_its_thread_ends_safely),
         FIXTURE_TEST(long_streams_go_on_in_further_slots),
+        FIXTURE_TEST(a_slot_that_held_a_long_stream_is_free_for_any_span),
         FIXTURE_TEST(what_does_not_fit_into_a_span_is_counted),
         FIXTURE_TEST(open_spans_are_listed_while_the_process_lives),
         FIXTURE_TEST(an_unsampled_trace_leaves_nothing_and_its_ids_travel),
