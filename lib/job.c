@@ -266,6 +266,15 @@ void sonde_job_completed(sonde_job *job, const char *status)
     sonde_job_ended(job, status, NULL);
 }
 
+void sonde_job_released(sonde_job *job)
+{
+    if (!job)
+        return;
+    sonde_gauge_add(job->jobs->active, -1, job->type);
+    JOB_LOG(job, SONDE_INFO, "job_released", sonde_kv("job_type", (const char *)job->type));
+    free(job);
+}
+
 /* ---- calls of other services ---- */
 
 void sonde_jobs_external_call(sonde_jobs *j, const char *provider, const char *operation,

@@ -115,6 +115,7 @@ int main(void)
     sonde_info("service_stopping");
     web_server_stop(server);
     orchestrator_stop(a.orchestrator);
+    sonde_jobs_free(observer);
     sonde_stop();
     database_close(a.database);
     return 0;

@@ -235,7 +235,7 @@ static void work_on(orchestrator *o, run *r)
     bool stored = false;
     sonde_job_started(r->observed);
     run_end end = execute_in_span(r, &stored);
-    /* What did not end stays in the list, and in the store for the next start. */
+    /* What did not end stays in the list until the stop, and in the store for the next start. */
     if (end == RUN_INTERRUPTED || (!stored && !store_at_last(r)))
         return;
     sonde_job_ended(r->observed, r->job.status, *r->job.error ? r->job.error : NULL);
@@ -348,9 +348,9 @@ void orchestrator_stop(orchestrator *o)
     pthread_mutex_unlock(&o->bell.lock);
     for (unsigned i = 0; i < o->thread_count; i++)
         pthread_join(o->threads[i], NULL);
-    /* A job that has not ended is no outcome: what observes it stays open, and is not counted. */
     for (run *r; (r = o->runs);) {
         o->runs = r->next;
+        sonde_job_released(r->observed);
         free_run(r);
     }
     pthread_cond_destroy(&o->bell.changed);

@@ -53,8 +53,7 @@ static run_end poll_task(run *r, const provider *p)
     static const char *const words[] = { [RUN_SUCCEEDED] = "succeeded",
                                          [RUN_FAILED] = "failed",
                                          [RUN_CANCELLED] = "cancelled",
-                                         [RUN_BROKEN] = "error",
-                                         [RUN_INTERRUPTED] = "interrupted" };
+                                         [RUN_BROKEN] = "error" };
     run_end end = RUN_BROKEN;
     SONDE_JOB_SPAN(r->observed, "poll_yutori_task",
                    sonde_kv("yutori.task_id", (const char *)r->job.task_id))
@@ -65,8 +64,9 @@ static run_end poll_task(run *r, const provider *p)
         sonde_span_set(sonde_kv("yutori.polls", polls));
         if (end == RUN_FAILED || end == RUN_BROKEN)
             sonde_span_fail((const char *)r->job.error);
-        sonde_info("research_poll_completed", sonde_kv("task_id", (const char *)r->job.task_id),
-                   sonde_kv("polls", polls), sonde_kv("status", words[end]));
+        if (end != RUN_INTERRUPTED)
+            sonde_info("research_poll_completed", sonde_kv("task_id", (const char *)r->job.task_id),
+                       sonde_kv("polls", polls), sonde_kv("status", words[end]));
     }
     return end;
 }

@@ -18,7 +18,7 @@
  * PREFIX_external_api_calls_total{provider,status}, PREFIX_external_api_latency_seconds{provider}.
  * For workers, by options.worker: jobs_processed_total{type,status}, job_duration_seconds{type},
  * job_retries_total{type}, jobs_trace_total{type,status,trace}. Log events: job_created,
- * job_started, job_progress, job_completed, job_retried, external_api_call.
+ * job_started, job_progress, job_completed, job_retried, job_released, external_api_call.
  *
  * A job belongs to whoever holds it: its functions may be called from any thread, one at a time;
  * external calls and spans from several at once. A sonde_jobs is shared by all threads. Every
@@ -69,7 +69,7 @@ sonde_jobs *sonde_jobs_new(const sonde_jobs_options *options);
 void sonde_jobs_free(sonde_jobs *jobs);
 
 /* A new job: counts the command with status "created", counts it as active, logs job_created. NULL
- * without memory. Ends with sonde_job_completed. */
+ * without memory. Ends with sonde_job_completed, sonde_job_ended or sonde_job_released. */
 sonde_job *sonde_job_created(sonde_jobs *jobs, const sonde_job_info *info);
 /* A job that was created elsewhere and is taken up here: counted as active, not as a command. Its
  * time runs from here. */
@@ -86,6 +86,10 @@ void sonde_job_retried(sonde_job *job, int attempt, const char *error);
 void sonde_job_completed(sonde_job *job, const char *status);
 /* As sonde_job_completed, with what went wrong (NULL: nothing). */
 void sonde_job_ended(sonde_job *job, const char *status, const char *error);
+
+/* The job goes on elsewhere or another time (the program ends): it is active here no longer, logs
+ * job_released, and is freed. Neither an outcome nor a duration is counted. */
+void sonde_job_released(sonde_job *job);
 
 /* Counts and logs a call of another service: external_api_call {provider, operation,
  * duration_seconds, success}. */

@@ -113,6 +113,21 @@ static void null_is_fine_everywhere(void **state UNUSED)
     sonde_jobs_free(jobs);
 }
 
+static void a_released_job_is_active_no_longer_and_has_no_outcome(void **state UNUSED)
+{
+    start();
+    sonde_jobs *jobs = sonde_jobs_new(&(sonde_jobs_options){ .prefix = "left" });
+    sonde_job_released(sonde_job_created(jobs, &(sonde_job_info){ .id = "j-8" }));
+    sonde_job_released(NULL);
+    assert_page_has("left_active_jobs{job_type=\"job\"} 0", true);
+    assert_page_has("left_commands_total{intent=\"job\",status=\"created\"} 1", true);
+    assert_page_has("left_job_duration_seconds_count", false);
+    sonde_jobs_free(jobs);
+    sonde_stop();
+    assert_int_equal(live_count("\"message\":\"job_released\""), 1);
+    assert_int_equal(live_count("job_completed"), 0);
+}
+
 static void events_are_by_the_logger_of_the_options(void **state UNUSED)
 {
     start();
@@ -135,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LIVE(a_job_is_seen_from_creation_to_end),
         LIVE(a_worker_counts_what_it_took_and_whether_it_had_a_trace),
+        LIVE(a_released_job_is_active_no_longer_and_has_no_outcome),
         LIVE(events_are_by_the_logger_of_the_options),
         LIVE(null_is_fine_everywhere),
     };
