@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stopping;
@@ -70,6 +71,13 @@ bool config_wait(int ms)
     if (!stopping)
         poll(&p, 1, ms);
     return stopping;
+}
+
+int64_t config_now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void config_new_id(const char *prefix, char ret[32])

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* The variable's value, or `fallback` when it is unset or empty. Not to be freed. */
 const char *config_text(const char *variable, const char *fallback);
@@ -16,6 +17,9 @@ void config_catch_signals(void);
 bool config_stopping(void);
 /* Waits for a signal or `ms`, whichever comes first; true when the program should end. */
 bool config_wait(int ms);
+
+/* Milliseconds of a clock that only goes forward, for limits and durations. */
+int64_t config_now_ms(void);
 
 /* A random id with a prefix, "img_" and 12 hexadecimal digits; ret holds at least 32 bytes. */
 void config_new_id(const char *prefix, char ret[32]);

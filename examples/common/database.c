@@ -21,7 +21,7 @@ struct database {
 /* One statement within the limit, on a connection of the pool. */
 static bool run(database *d, const database_statement *s, int limit_ms, database_error *e)
 {
-    int64_t deadline = database_now_ms() + limit_ms;
+    int64_t deadline = config_now_ms() + limit_ms;
     void *connection = pool_take(d->pool, deadline, e);
     if (!connection)
         return false;
@@ -106,7 +106,7 @@ static bool migrate(database *d, void *connection, statement_name name, const ch
     database_error e = { 0 };
     sonde_db_call call = begin(d, name, sql);
     bool good = d->engine->run(connection, &(database_statement){ .sql = sql },
-                               database_now_ms() + DATABASE_MIGRATION_MS, &e);
+                               config_now_ms() + DATABASE_MIGRATION_MS, &e);
     end(&call, name, good, &e);
     return good;
 }
@@ -115,9 +115,12 @@ bool database_migrate(database *d, const char *table, const char *const *stateme
 {
     statement_name name = { "Database Migration", "CREATE", table };
     database_error e = { 0 };
-    void *connection = pool_take(d->pool, database_now_ms() + DATABASE_CALL_MS, &e);
-    if (!connection)
-        return startup_failed(d->engine->system, e.text);
+    void *connection = pool_take(d->pool, config_now_ms() + DATABASE_CALL_MS, &e);
+    if (!connection) {
+        sonde_error("Database migration failed", sonde_kv("db_table", table),
+                    sonde_kv("error", (const char *)e.text));
+        return false;
+    }
     /* CREATE TABLE IF NOT EXISTS of two sessions at once can fail in PostgreSQL, so they take
      * turns. The lock and the longer limit end with the connection. */
     bool locks = d->engine == &database_postgres;

@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     const char *system;
     int connections; /* at most; 0: as many as DATABASE_POOL says */
-    /* Times are CLOCK_MONOTONIC's, in milliseconds. */
+    /* Deadlines are times of config_now_ms. */
     void *(*open)(const char *where, int64_t deadline_ms, database_error *e);
     void (*close)(void *connection);
     bool (*run)(void *connection, const database_statement *s, int64_t deadline_ms,
@@ -43,7 +43,5 @@ typedef struct {
 } database_engine;
 
 extern const database_engine database_postgres, database_sqlite;
-
-int64_t database_now_ms(void);
 
 #endif

@@ -4,6 +4,8 @@
  * is never held while the network is waited for. */
 #include "examples/common/database_pool.h"
 
+#include "examples/common/config.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <sonde/sonde.h>
@@ -23,13 +25,6 @@ struct connection_pool {
     int idle_count, used, waiting;
     sonde_db_pool *metrics;
 };
-
-int64_t database_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 connection_pool *pool_new(const database_engine *engine, const char *where, int max)
 {
@@ -69,15 +64,17 @@ static void show(connection_pool *p)
 static bool wait_for_place(connection_pool *p, int64_t deadline_ms)
 {
     struct timespec until = { deadline_ms / 1000, deadline_ms % 1000 * 1000000 };
-    int64_t begun = database_now_ms();
+    int64_t begun = config_now_ms();
     int result = 0;
     p->waiting++;
     show(p);
     while (p->used >= p->max && result == 0)
         result = pthread_cond_timedwait(&p->given_back, &p->lock, &until);
     p->waiting--;
-    bool good = p->used < p->max;
-    sonde_db_pool_waited(p->metrics, (double)(database_now_ms() - begun) / 1e3, !good);
+    bool good = p->used < p->max && config_now_ms() < deadline_ms;
+    if (!good)
+        pthread_cond_signal(&p->given_back); /* a place that came too late is somebody else's */
+    sonde_db_pool_waited(p->metrics, (double)(config_now_ms() - begun) / 1e3, !good);
     return good;
 }
 

@@ -4,6 +4,8 @@
  * host is looked up by the system's resolver with the resolver's own limits. */
 #include "examples/common/database_engine.h"
 
+#include "examples/common/config.h"
+
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
@@ -25,7 +27,7 @@ static bool fail(database_error *e, const char *type, const char *code, const ch
 /* Waits for the connection's socket; false at the deadline. */
 static bool wait_for(PGconn *c, short events, int64_t deadline_ms)
 {
-    int64_t left = deadline_ms - database_now_ms();
+    int64_t left = deadline_ms - config_now_ms();
     struct pollfd p = { .fd = PQsocket(c), .events = events };
     return left > 0 && poll(&p, 1, (int)left) != 0;
 }

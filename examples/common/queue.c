@@ -1,184 +1,213 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The queue; see queue.h. The table is polled, since SQL has no blocking pop. */
-#include "examples/common/queue.h"
+/* The queue; see queue.h. Here is what both engines share: the news of an outage, and the keeper, a
+ * thread that tells that a handle which pops is alive and puts back the jobs of those that died. */
+#include "examples/common/queue_engine.h"
 
 #include "examples/common/config.h"
+#include "examples/common/startup.h"
 
-#include <hiredis/hiredis.h>
+#include <pthread.h>
 #include <sonde/sonde.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { POLL_MS = 25 };
-
 struct queue {
-    redisContext *redis; /* NULL: the table */
-    database *database;
-    char host[256];
-    int port, number;
+    const queue_engine *engine;
+    void *state;
     char name[64];
+    int64_t lease_ms;
+    pthread_mutex_t lock; /* of what follows */
+    int64_t away_since;   /* 0: it answers */
+    int64_t steady_since; /* all consumers could say that they live since then */
+    pthread_cond_t ends;
+    bool ending;
+    queue_consumer consumer; /* changed by the popping thread only */
+    /* The popping thread's. */
+    bool keeping, known, holds;
+    pthread_t keeper;
 };
 
-static bool redis_connect(queue *q)
+/* Keeps what a call tells about the queue, and logs when that changes. */
+static bool note(queue *q, bool good, const char *why)
 {
-    struct timeval limit = { .tv_sec = 5 };
-    if (q->redis)
-        redisFree(q->redis);
-    q->redis = redisConnectWithTimeout(q->host, q->port, limit);
-    if (!q->redis || q->redis->err) {
-        fprintf(stderr, "cannot connect to redis at %s:%d: %s\n", q->host, q->port,
-                q->redis ? q->redis->errstr : "no memory");
-        return false;
-    }
-    redisSetTimeout(q->redis, limit);
-    redisReply *reply = redisCommand(q->redis, "SELECT %d", q->number);
-    bool good = reply && reply->type != REDIS_REPLY_ERROR;
-    freeReplyObject(reply);
+    int64_t now = config_now_ms();
+    pthread_mutex_lock(&q->lock);
+    bool changed = good == (q->away_since != 0);
+    int64_t away_ms = now - q->away_since;
+    if (changed)
+        q->away_since = good ? 0 : now;
+    if (changed || !good)
+        q->steady_since = now;
+    pthread_mutex_unlock(&q->lock);
+    if (changed && good)
+        sonde_info("Queue is back", sonde_kv("queue", (const char *)q->name),
+                   sonde_kv("away_seconds", (double)away_ms / 1e3));
+    else if (changed)
+        sonde_error("Queue is unreachable", sonde_kv("queue", (const char *)q->name),
+                    sonde_kv("error", why));
     return good;
 }
 
-/* "redis://host[:port][/number]" */
-static bool parse_url(queue *q, const char *url)
+/* ---- the keeper ---- */
+
+static bool keep(queue *q)
 {
-    q->port = 6379;
-    int fields = sscanf(url, "redis://%255[^:/]:%d/%d", q->host, &q->port, &q->number);
-    if (fields == 1)
-        sscanf(url, "redis://%*[^:/]/%d", &q->number);
-    if (fields < 1)
-        fprintf(stderr, "REDIS_URL is '%s'; it must look like redis://127.0.0.1:6379/0\n", url);
-    return fields >= 1;
+    char why[QUEUE_TEXT] = "";
+    long back = 0;
+    pthread_mutex_lock(&q->lock);
+    bool steady = config_now_ms() - q->steady_since > q->lease_ms;
+    queue_consumer c = q->consumer;
+    pthread_mutex_unlock(&q->lock);
+    bool good = note(q, q->engine->keep(q->state, &c, steady ? q->lease_ms : 0, &back, why), why);
+    if (back > 0)
+        sonde_warn("Jobs of a program that died were put back",
+                   sonde_kv("queue", (const char *)q->name), sonde_kv("jobs", back));
+    return good;
 }
 
-static bool create_table(database *d)
+static void *run_keeper(void *user)
 {
-    static const char *const postgres[] = { "CREATE TABLE IF NOT EXISTS queue_jobs (id BIGSERIAL "
-                                            "PRIMARY KEY, name TEXT NOT NULL, job TEXT NOT NULL)" };
-    static const char *const sqlite[] = { "CREATE TABLE IF NOT EXISTS queue_jobs (id INTEGER "
-                                          "PRIMARY KEY, name TEXT NOT NULL, job TEXT NOT NULL)" };
-    bool is_postgres = strcmp(database_system(d), "postgresql") == 0;
-    return database_migrate(d, "queue_jobs", is_postgres ? postgres : sqlite, 1);
+    queue *q = user;
+    pthread_mutex_lock(&q->lock);
+    while (!q->ending) {
+        int64_t until = config_now_ms() + q->lease_ms / 3;
+        struct timespec t = { until / 1000, until % 1000 * 1000000 };
+        pthread_cond_timedwait(&q->ends, &q->lock, &t);
+        if (q->ending)
+            break;
+        pthread_mutex_unlock(&q->lock);
+        keep(q);
+        pthread_mutex_lock(&q->lock);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return NULL;
+}
+
+/* ---- the handle ---- */
+
+static bool answers(void *user, char *why, size_t size)
+{
+    queue *q = user;
+    char text[QUEUE_TEXT] = "";
+    bool good = q->engine->prepare(q->state, text);
+    snprintf(why, size, "%s", text);
+    return good;
 }
 
 queue *queue_open(const char *redis_url, database *d, const char *name)
 {
+    pthread_condattr_t monotonic;
+    queue_options options = { .database = d, .url = redis_url };
     queue *q = calloc(1, sizeof(*q));
     if (!q)
         return NULL;
+    q->engine = redis_url && *redis_url ? &queue_redis : &queue_table;
+    q->lease_ms = config_number("QUEUE_LEASE_S", 15, 1, 3600) * 1000;
+    q->steady_since = config_now_ms();
     snprintf(q->name, sizeof(q->name), "%s", name);
-    q->database = d;
-    bool good;
-    if (redis_url && *redis_url)
-        good = parse_url(q, redis_url) && redis_connect(q);
-    else
-        good = create_table(d);
-    if (!good) {
-        queue_close(q);
-        return NULL;
-    }
-    return q;
+    snprintf(options.name, sizeof(options.name), "%s", name);
+    config_new_id("consumer_", q->consumer.id);
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->ends, &monotonic);
+    q->state = q->engine->open(&options);
+    if (q->state && startup_wait(queue_system(q), answers, q))
+        return q;
+    queue_close(q);
+    return NULL;
 }
 
 void queue_close(queue *q)
 {
     if (!q)
         return;
-    if (q->redis)
-        redisFree(q->redis);
+    if (q->keeping) {
+        pthread_mutex_lock(&q->lock);
+        q->ending = true;
+        pthread_cond_signal(&q->ends);
+        pthread_mutex_unlock(&q->lock);
+        pthread_join(q->keeper, NULL);
+    }
+    if (q->holds)
+        queue_done(q);
+    if (q->known && !q->holds && q->engine->leave)
+        q->engine->leave(q->state, &q->consumer);
+    if (q->state)
+        q->engine->close(q->state);
+    pthread_cond_destroy(&q->ends);
+    pthread_mutex_destroy(&q->lock);
     free(q);
 }
 
 const char *queue_system(const queue *q)
 {
-    return q->redis ? "redis" : database_system(q->database);
-}
-
-/* One command; connects again once when the connection was lost. NULL when that fails too. */
-static redisReply *redis_run(queue *q, const char *const *words, int count)
-{
-    for (int attempt = 0; attempt < 2; attempt++) {
-        redisReply *reply = redisCommandArgv(q->redis, count, (const char **)words, NULL);
-        if (reply && reply->type != REDIS_REPLY_ERROR)
-            return reply;
-        if (reply) {
-            sonde_error("Queue command failed", sonde_kv("command", words[0]),
-                        sonde_kv("error", reply->str));
-            freeReplyObject(reply);
-            return NULL;
-        }
-        if (!redis_connect(q))
-            break;
-    }
-    sonde_error("Queue is unreachable", sonde_kv("command", words[0]));
-    return NULL;
+    return q->engine->system ? q->engine->system : database_system(*(database **)q->state);
 }
 
 bool queue_push(queue *q, const char *job)
 {
-    if (!q->redis)
-        return database_run(q->database, (statement_name){ "Queue Insert", "INSERT", "queue_jobs" },
-                            "INSERT INTO queue_jobs (name, job) VALUES ($1, $2)", 2,
-                            (const char *[]){ q->name, job }, NULL, NULL, NULL);
-    redisReply *reply = redis_run(q, (const char *[]){ "LPUSH", q->name, job }, 3);
-    freeReplyObject(reply);
-    return reply != NULL;
+    char why[QUEUE_TEXT] = "";
+    return note(q, q->engine->push(q->state, job, why), why);
 }
 
-static void keep_text(void *user, int columns, const char *const *values)
+bool queue_done(queue *q)
 {
-    char **text = user;
-    if (columns > 0 && values[0] && !*text)
-        *text = strdup(values[0]);
+    char why[QUEUE_TEXT] = "";
+    if (q->holds && note(q, q->engine->done(q->state, &q->consumer, why), why))
+        q->holds = false;
+    return !q->holds;
 }
 
-static char *table_pop(queue *q, int timeout_ms)
+/* Before a consumer's first job: that it lives, from now on. */
+static bool start_keeping(queue *q)
 {
-    char *job = NULL;
-    /* The job brings its trace along, so taking it out of the table belongs to none yet. */
-    for (int waited = 0; !job && waited <= timeout_ms && !config_stopping(); waited += POLL_MS) {
-        if (queue_length(q) > 0)
-            database_poll(q->database,
-                          "DELETE FROM queue_jobs WHERE id = (SELECT id FROM queue_jobs "
-                          "WHERE name = $1 ORDER BY id LIMIT 1) RETURNING job",
-                          q->name, keep_text, &job);
-        if (!job && config_wait(POLL_MS))
-            break;
-    }
-    return job;
+    if (!q->keeping)
+        q->keeping = pthread_create(&q->keeper, NULL, run_keeper, q) == 0;
+    if (!q->known)
+        q->known = keep(q);
+    return q->keeping && q->known;
+}
+
+static void renew_consumer(queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    config_new_id("consumer_", q->consumer.id);
+    pthread_mutex_unlock(&q->lock);
+    q->known = false;
 }
 
 char *queue_pop(queue *q, int timeout_ms)
 {
-    char seconds[16], *job = NULL;
-    if (!q->redis)
-        return table_pop(q, timeout_ms);
-    snprintf(seconds, sizeof(seconds), "%d", timeout_ms < 1000 ? 1 : timeout_ms / 1000);
-    redisReply *reply = redis_run(q, (const char *[]){ "BRPOP", q->name, seconds }, 3);
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        job = strdup(reply->element[1]->str);
-    freeReplyObject(reply);
-    return job;
+    char why[QUEUE_TEXT] = "", *job = NULL;
+    int64_t end = config_now_ms() + timeout_ms;
+    if (queue_done(q) && start_keeping(q)) {
+        if (note(q, q->engine->pop(q->state, &q->consumer, timeout_ms, &job, why), why)) {
+            q->holds = job != NULL;
+            return job;
+        }
+        renew_consumer(q);
+    }
+    int64_t left = end - config_now_ms();
+    if (left > 0)
+        config_wait((int)left);
+    return NULL;
 }
 
 long queue_length(queue *q)
 {
+    char why[QUEUE_TEXT] = "";
     long n = -1;
-    if (q->redis) {
-        redisReply *reply = redis_run(q, (const char *[]){ "LLEN", q->name }, 2);
-        if (reply && reply->type == REDIS_REPLY_INTEGER)
-            n = (long)reply->integer;
-        freeReplyObject(reply);
-        return n;
-    }
-    return database_count(q->database, "SELECT count(*) FROM queue_jobs WHERE name = $1", q->name);
+    return note(q, q->engine->length(q->state, &n, why), why) ? n : -1;
 }
 
 bool queue_ping(queue *q, char *detail, size_t size)
 {
-    if (!q->redis)
-        return database_ping(q->database, detail, size);
-    bool good = queue_length(q) >= 0;
-    snprintf(detail, size, "%s", good ? "connected" : "unreachable");
+    char why[QUEUE_TEXT] = "";
+    bool good = note(q, q->engine->ping(q->state, why), why);
+    if (!good)
+        snprintf(detail, size, "%s", why);
     return good;
 }

@@ -5,7 +5,6 @@
 #include "examples/common/config.h"
 
 #include <sonde/sonde.h>
-#include <time.h>
 
 enum { AGAIN_MS = 250, FLUSH_MS = 2000 };
 
@@ -19,9 +18,9 @@ bool startup_failed(const char *what, const char *why)
 bool startup_wait(const char *what, startup_try *attempt, void *user)
 {
     char why[512] = "";
-    time_t end = time(NULL) + config_number("STARTUP_WAIT_S", 10, 0, 3600);
+    int64_t end = config_now_ms() + config_number("STARTUP_WAIT_S", 10, 0, 3600) * 1000;
     for (bool told = false; !attempt(user, why, sizeof(why)); told = true) {
-        if (time(NULL) >= end || config_stopping())
+        if (config_now_ms() >= end || config_stopping())
             return startup_failed(what, why);
         if (!told)
             sonde_warn("Waiting for a dependency", sonde_kv("dependency", what),

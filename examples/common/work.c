@@ -6,13 +6,14 @@
 #include "examples/common/queue.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { MAX_THREADS = 16, POP_MS = 1000 };
 
 typedef struct {
-    const work_options *options;
+    work *work;
     queue *queue;
     web_client *client;
     pthread_t thread;
@@ -20,6 +21,7 @@ typedef struct {
 
 struct work {
     work_options options;
+    atomic_bool ending;
     unsigned count;
     lane lanes[MAX_THREADS];
 };
@@ -27,21 +29,24 @@ struct work {
 static void *run_lane(void *user)
 {
     lane *l = user;
-    while (!config_stopping()) {
+    const work_options *options = &l->work->options;
+    while (!config_stopping() && !l->work->ending) {
         char *text = queue_pop(l->queue, POP_MS);
         json_t *job = text ? json_loads(text, 0, NULL) : NULL;
-        if (text)
-            l->options->handler(text, job, l->client, l->options->user);
+        if (text) {
+            options->handler(text, job, l->client, options->user);
+            queue_done(l->queue);
+        }
         json_decref(job);
         free(text);
     }
     return NULL;
 }
 
-static bool start_lane(lane *l, const work_options *options)
+static bool start_lane(lane *l, work *w)
 {
-    *l = (lane){ .options = options, .client = web_client_new() };
-    l->queue = queue_open(config_text("REDIS_URL", NULL), options->database, options->queue);
+    *l = (lane){ .work = w, .client = web_client_new() };
+    l->queue = queue_open(config_text("REDIS_URL", NULL), w->options.database, w->options.queue);
     if (l->client && l->queue && pthread_create(&l->thread, NULL, run_lane, l) == 0)
         return true;
     queue_close(l->queue);
@@ -56,15 +61,18 @@ work *work_start(const work_options *options)
         return NULL;
     w->options = *options;
     for (; w->count < options->threads && w->count < MAX_THREADS; w->count++)
-        if (!start_lane(&w->lanes[w->count], &w->options)) {
+        if (!start_lane(&w->lanes[w->count], w)) {
             fprintf(stderr, "cannot start a thread for the queue '%s'\n", options->queue);
-            return NULL; /* the program ends */
+            work_stop(w);
+            return NULL;
         }
     return w;
 }
 
 void work_stop(work *w)
 {
+    if (w)
+        w->ending = true;
     for (unsigned i = 0; w && i < w->count; i++) {
         pthread_join(w->lanes[i].thread, NULL);
         queue_close(w->lanes[i].queue);

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The examples' database and queue, driven by lines on stdin; each is answered by one JSON line
+ * with the milliseconds it took. The words of a line are divided by tabs.
+ *
+ *   run SQL | migrate SQL | ping | pool | many THREADS SQL
+ *   push JOB | pop MS | done | length | queue_ping | pushes THREADS JOB
+ *
+ * DATABASE_URL or SQLITE_PATH, REDIS_URL; the queue's name is "probe". */
+#include "examples/common/config.h"
+#include "examples/common/health.h"
+#include "examples/common/queue.h"
+
+#include <jansson.h>
+#include <pthread.h>
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_THREADS = 64 };
+
+static database *db;
+static queue *jobs;
+static const statement_name name = { "Probe", "SELECT", "probe" };
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void keep_row(void *user, int columns, const char *const *values)
+{
+    if (columns > 0)
+        json_array_append_new(user, values[0] ? json_string(values[0]) : json_null());
+}
+
+static json_t *do_run(const char *sql, const char *unused)
+{
+    (void)unused;
+    json_t *rows = json_array();
+    bool good = database_run(db, name, sql, 0, NULL, keep_row, rows, NULL);
+    return json_pack("{sbso}", "good", good, "rows", rows);
+}
+
+static json_t *do_migrate(const char *sql, const char *unused)
+{
+    (void)unused;
+    return json_pack("{sb}", "good", database_migrate(db, "probe", &sql, 1));
+}
+
+static json_t *do_check(bool (*check)(void *, char *, size_t), void *user)
+{
+    char detail[256] = "";
+    bool good = check(user, detail, sizeof(detail));
+    return json_pack("{sbss}", "good", good, "detail", (char *)detail);
+}
+
+static json_t *do_ping(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    return do_check(check_database, db);
+}
+
+static json_t *do_queue_ping(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    return do_check(check_queue, jobs);
+}
+
+static json_t *do_pool(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    database_pool p = database_pool_state(db);
+    return json_pack("{sisisisi}", "max", p.max, "idle", p.idle, "used", p.used, "waiting",
+                     p.waiting);
+}
+
+typedef struct {
+    const char *text;
+    bool pushes, good;
+    double ms;
+} one_call;
+
+static void *run_one(void *user)
+{
+    one_call *c = user;
+    double begun = now_ms();
+    c->good = c->pushes ? queue_push(jobs, c->text)
+                        : database_run(db, name, c->text, 0, NULL, NULL, NULL, NULL);
+    c->ms = now_ms() - begun;
+    return NULL;
+}
+
+static json_t *run_many(const char *count, const char *text, bool pushes)
+{
+    one_call calls[MAX_THREADS];
+    pthread_t threads[MAX_THREADS];
+    long n = strtol(count, NULL, 10), good = 0;
+    double longest = 0;
+    for (long i = 0; i < n && i < MAX_THREADS; i++) {
+        calls[i] = (one_call){ .text = text, .pushes = pushes };
+        pthread_create(&threads[i], NULL, run_one, &calls[i]);
+    }
+    for (long i = 0; i < n && i < MAX_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        good += calls[i].good;
+        longest = calls[i].ms > longest ? calls[i].ms : longest;
+    }
+    return json_pack("{sisf}", "good", (int)good, "longest", longest);
+}
+
+static json_t *do_many(const char *count, const char *sql)
+{
+    return run_many(count, sql, false);
+}
+
+static json_t *do_pushes(const char *count, const char *job)
+{
+    return run_many(count, job, true);
+}
+
+static json_t *do_push(const char *job, const char *unused)
+{
+    (void)unused;
+    return json_pack("{sb}", "good", queue_push(jobs, job));
+}
+
+static json_t *do_pop(const char *ms, const char *unused)
+{
+    (void)unused;
+    char *job = queue_pop(jobs, (int)strtol(ms, NULL, 10));
+    json_t *answer = json_pack("{ss?}", "job", job);
+    free(job);
+    return answer;
+}
+
+static json_t *do_done(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    return json_pack("{sb}", "good", queue_done(jobs));
+}
+
+static json_t *do_length(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    return json_pack("{si}", "length", (int)queue_length(jobs));
+}
+
+static const struct {
+    const char *word;
+    json_t *(*run)(const char *first, const char *second);
+} commands[] = { { "run", do_run },       { "migrate", do_migrate },
+                 { "ping", do_ping },     { "queue_ping", do_queue_ping },
+                 { "pool", do_pool },     { "many", do_many },
+                 { "pushes", do_pushes }, { "push", do_push },
+                 { "pop", do_pop },       { "done", do_done },
+                 { "length", do_length } };
+
+static void answer_line(char *line)
+{
+    char *first = strchr(line, '\t'), *second = NULL;
+    if (first)
+        *first++ = 0;
+    if (first && (second = strchr(first, '\t')))
+        *second++ = 0;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i].word, line) != 0)
+            continue;
+        double begun = now_ms();
+        json_t *answer = commands[i].run(first ? first : "", second ? second : "");
+        json_object_set_new(answer, "ms", json_real(now_ms() - begun));
+        char *text = json_dumps(answer, JSON_COMPACT);
+        printf("%s\n", text);
+        fflush(stdout);
+        free(text);
+        json_decref(answer);
+    }
+}
+
+int main(void)
+{
+    char line[4096];
+    config_catch_signals();
+    sonde_start(&(sonde_options){ .service = "probe" });
+    db = database_open(config_text("DATABASE_URL", NULL), config_text("SQLITE_PATH", ":memory:"));
+    jobs = db ? queue_open(config_text("REDIS_URL", NULL), db, "probe") : NULL;
+    if (jobs)
+        printf("{\"database\":\"%s\",\"queue\":\"%s\"}\n", database_system(db), queue_system(jobs));
+    fflush(stdout);
+    while (jobs && fgets(line, sizeof(line), stdin)) {
+        line[strcspn(line, "\n")] = 0;
+        answer_line(line);
+    }
+    queue_close(jobs);
+    database_close(db);
+    sonde_stop();
+    return jobs ? 0 : 1;
+}
