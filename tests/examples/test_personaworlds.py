@@ -11,10 +11,11 @@ import threading
 import time
 
 import pytest
+import yaml
 
 import dashboards
 from conftest import EXAMPLES
-from harness import wait_for
+from harness import ROOT, wait_for
 from personaworlds import PersonaWorlds
 
 LONGEST = 5.0  # seconds that an answer may take while something is away
@@ -216,6 +217,33 @@ def test_dashboards_are_those_of_the_list_of_panels():
     parts = {p["title"]: p["targets"] for name in ("dashboard_api.json", "dashboard_worker.json")
              for p in dashboards.BOARDS[name]["panels"]}
     assert parts == both
+
+
+def test_grafana_is_provisioned_with_the_dashboards():
+    """The provider reads the folder that the dashboards are mounted into, and Grafana is where it was said."""
+    def document(path):
+        with open(os.path.join(ROOT, "config/personaworlds", path)) as f:
+            return yaml.safe_load(f)
+    grafana = document("compose.yaml")["services"]["grafana"]
+    assert grafana["profiles"] == ["observability"]
+    assert [p.rpartition(":")[0].endswith(":3001") for p in grafana["ports"]] == [True]
+    assert [grafana["environment"]["GF_SECURITY_ADMIN_" + k].endswith(":-admin}")
+            for k in ("USER", "PASSWORD")] == [True, True]
+    provider, = document("grafana/provisioning/dashboards/personaworlds.yaml")["providers"]
+    titles = set()
+    for volume in grafana["volumes"]:
+        source, target, *_ = volume.split(":")
+        if target.startswith(provider["options"]["path"] + "/"):
+            with open(os.path.join(ROOT, "config/personaworlds", source)) as f:
+                titles.add(json.load(f)["title"])
+    assert titles == {"PersonaWorlds Observability", "PersonaWorlds API", "PersonaWorlds Worker"}
+    source, = document("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    prometheus = document("compose.yaml")["services"]["prometheus"]
+    assert source["url"] == "http://prometheus:9090" and source["isDefault"]
+    assert prometheus["profiles"] == ["observability"] and "127.0.0.1:9090:9090" in prometheus["ports"]
+    jobs = {c["job_name"]: c["static_configs"][0]["targets"]
+            for c in document("prometheus.yml")["scrape_configs"]}
+    assert jobs == {"personaworlds/api": ["backend:8080"], "personaworlds/worker": ["worker:9091"]}
 
 
 # ---- faults ----
