@@ -104,6 +104,21 @@ static void buf_number(buf *b, const char *text, size_t n)
     }
 }
 
+/* A number of millionths that is no whole number. */
+static void put_micros(buf *b, uint64_t micros)
+{
+    char decimals[6];
+    uint64_t rest = micros % 1000000;
+    size_t n = sizeof(decimals);
+    for (size_t i = n; i > 0; i--, rest /= 10)
+        decimals[i - 1] = (char)('0' + rest % 10);
+    while (n && decimals[n - 1] == '0')
+        n--;
+    buf_u64(b, micros / 1000000);
+    buf_char(b, '.');
+    buf_add(b, decimals, n);
+}
+
 void buf_f64(buf *b, double v)
 {
     char text[40];
@@ -119,6 +134,16 @@ void buf_f64(buf *b, double v)
     if (v >= -1e15 && v <= 1e15 && v == (double)(int64_t)v && !(v == 0 && signbit(v))) {
         buf_i64(b, (int64_t)v);
         return;
+    }
+    /* So with numbers of up to six decimals, such as times in ms: digits that make the same double
+     * are those that the search finds. */
+    double scaled = v * 1e6;
+    if (scaled >= 100 && scaled <= 1e15) {
+        uint64_t micros = (uint64_t)(scaled + 0.5);
+        if ((double)micros / 1e6 == v) {
+            put_micros(b, micros);
+            return;
+        }
     }
     int n = 0;
     for (int precision = 15; precision <= 17; precision++) {

@@ -47,10 +47,18 @@ MUST_USE status recorder_reader_open_fd(recorder_reader **ret, int fd,
 /* A recorder that is memory of this process, not a file. */
 MUST_USE status recorder_reader_open_memory(recorder_reader **ret, void *base, size_t bytes,
                                             const recorder_reader_options *options, error *err);
+/* The one that this process writes; `fd` is its file, for the locks, or -1. Both must stay longer
+ * than the reader. With the drainer's lock, records are read where they lie. */
+MUST_USE status recorder_reader_open_own(recorder_reader **ret, void *base, size_t bytes, int fd,
+                                         const recorder_reader_options *options, error *err);
 void recorder_reader_close(recorder_reader *r); /* NULL is fine */
 void recorder_reader_closep(recorder_reader **r);
 
 recorder_info recorder_reader_info(recorder_reader *r);
+/* As of the last poll: bytes of its blocks that are in use, and of all that the rings ever took,
+ * those of rings that have none now excepted. */
+uint64_t recorder_used_bytes(const recorder_reader *r);
+uint64_t recorder_taken_bytes(const recorder_reader *r);
 
 /* The one drainer of a file holds this lock until the reader is closed; STATUS_BUSY when another
  * has it. Nothing to lock in memory: done. */

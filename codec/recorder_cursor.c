@@ -200,7 +200,7 @@ uint64_t recorder_cursor_behind_bytes(recorder_reader *r, recorder_cursor *c)
             s.offset += s.len - s.used;
             s.used = s.len;
         }
-        free(s.bytes);
+        free(s.copy);
     }
     return sum;
 }

@@ -14,6 +14,7 @@ typedef struct {
     const uint8_t *p, *end;
     arena *arena;
     const redact_rules *rules;
+    known_text *known;
     const recorder_site *site;
     uint32_t keyless; /* attributes so far: the next one's key in the site */
     uint32_t depth;   /* of groups */
@@ -90,10 +91,19 @@ static str valid_utf8(decoder *d, str s)
 /* Valid text without secrets. */
 static str clean(decoder *d, str s)
 {
+    known_text *k = &d->known[str_hash(s) % KNOWN_TEXTS];
+    if (s.len == k->len && memcmp(s.ptr, k->bytes, s.len) == 0)
+        return s;
+    str given = s;
     s = valid_utf8(d, s);
-    if (UNLIKELY(redact_text(d->rules, d->arena, s, &s)) && !s.ptr) {
+    bool changed = redact_text(d->rules, d->arena, s, &s) || s.ptr != given.ptr;
+    if (UNLIKELY(changed) && !s.ptr) {
         d->full = true;
         return STR_EMPTY;
+    }
+    if (!changed && s.len <= sizeof(k->bytes)) {
+        k->len = (uint8_t)s.len;
+        memcpy(k->bytes, s.ptr, s.len);
     }
     return s;
 }
@@ -228,6 +238,7 @@ bool recorder_decode_resource(recorder_reader *r)
                   .end = r->header.resource + r->header.resource_bytes,
                   .arena = &r->arena,
                   .rules = &r->redact,
+                  .known = r->known,
                   .last_wins = true };
     uint32_t capacity = 0;
     uint8_t *copy = arena_alloc(&r->arena, r->header.resource_bytes + 1);
@@ -298,14 +309,16 @@ static str severity_name(uint8_t severity)
     return severity >= 1 && severity <= 24 ? str_c(names[(severity - 1) / 4]) : STR_EMPTY;
 }
 
-static bool open_record(decoder *d, const recorder_reader *r, batch *b, const char *record,
-                        size_t from, size_t bytes)
+static bool open_record(decoder *d, recorder_reader *r, batch *b, const char *record, size_t from,
+                        size_t bytes)
 {
     uint8_t *copy = arena_alloc_aligned(&b->arena, bytes + 1, 1);
     if (!copy)
         return false;
     memcpy(copy, record + from, bytes);
-    *d = (decoder){ .p = copy, .end = copy + bytes, .arena = &b->arena, .rules = &r->redact };
+    *d = (decoder){
+        .p = copy, .end = copy + bytes, .arena = &b->arena, .rules = &r->redact, .known = r->known
+    };
     return true;
 }
 

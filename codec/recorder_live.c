@@ -170,7 +170,7 @@ static int64_t last_in_ring(recorder_reader *r, uint32_t ring)
             last = MAX(last, s.time_ns);
         } while (recorder_stream_step(r, &s));
     }
-    free(s.bytes);
+    free(s.copy);
     return last;
 }
 

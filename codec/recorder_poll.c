@@ -16,19 +16,18 @@ static bool stream_room(ring_stream *s, uint32_t bytes)
 {
     if (bytes <= s->capacity)
         return true;
-    char *larger = realloc(s->bytes, bytes);
+    char *larger = realloc(s->copy, bytes);
     if (!larger)
         return false;
-    s->bytes = larger;
+    s->copy = larger;
     s->capacity = bytes;
     return true;
 }
 
+/* With acquire, for those that are read where they were written. */
 static uint64_t word_at(const char *p)
 {
-    uint64_t word;
-    memcpy(&word, p, sizeof(word));
-    return word;
+    return __atomic_load_n((const uint64_t *)(const void *)p, __ATOMIC_ACQUIRE);
 }
 
 /* A committed record that can begin at this offset of this extent. */
@@ -94,14 +93,55 @@ static uint32_t read_piece(recorder_reader *r, ring_stream *s, const extent_plac
     if (s->offset >= bytes || at >= r->bytes)
         return 0;
     uint32_t n = (uint32_t)MIN((uint64_t)MIN(most, bytes - s->offset), r->bytes - at);
-    if (!stream_room(s, n) || recorder_read(r, at, s->bytes, n, NULL) != STATUS_OK)
+    if (!stream_room(s, n) || recorder_read(r, at, s->copy, n, NULL) != STATUS_OK)
         return 0;
+    s->bytes = s->copy;
     return n;
+}
+
+/* The one who gives blocks back may read records of its own process where they lie: a commit word
+ * that is there has its body behind it, and nothing changes either. So they are looked at one by
+ * one, and what is younger than the horizon not at all. */
+static piece piece_in_place(recorder_reader *r, ring_stream *s, const extent_place *place)
+{
+    uint32_t bytes = place->blocks * (uint32_t)RECORDER_BLOCK_BYTES;
+    uint64_t at = block_offset(r, place->block) + s->offset;
+    if (s->offset + 8 > bytes || at + (bytes - s->offset) > r->bytes)
+        return PIECE_NOTHING;
+    s->bytes = r->base + at;
+    s->place = *place;
+    s->used = s->len = 0;
+    uint64_t word = word_at(s->bytes);
+    if (word == 0)
+        return PIECE_NOTHING;
+    if (!word_is_good(word, place, s->offset))
+        return PIECE_DAMAGED;
+    if (RECORDER_WORD_RECORD(word) == RECORDER_NEXT)
+        return PIECE_NEXT;
+    s->len = RECORDER_WORD_SIZE(word);
+    return PIECE_RECORDS;
+}
+
+/* One more record behind those that were looked at; else the stream is filled again, which tells
+ * what is there instead. */
+static bool one_more_in_place(ring_stream *s)
+{
+    uint32_t bytes = s->place.blocks * (uint32_t)RECORDER_BLOCK_BYTES;
+    if (s->offset + 8 > bytes)
+        return false;
+    uint64_t word = word_at(s->bytes + s->used);
+    if (word == 0 || !word_is_good(word, &s->place, s->offset) ||
+        RECORDER_WORD_RECORD(word) == RECORDER_NEXT)
+        return false;
+    s->len = s->used + RECORDER_WORD_SIZE(word);
+    return true;
 }
 
 static piece load_piece(recorder_reader *r, ring_stream *s, const extent_place *place)
 {
     uint32_t len = 0, wanted = 0;
+    if (r->in_place)
+        return piece_in_place(r, s, place);
     uint32_t have = read_piece(r, s, place, PIECE);
     piece found = measure(s, place, have, &len, &wanted);
     if (found == PIECE_NOTHING && wanted > have) {
@@ -182,7 +222,9 @@ bool recorder_stream_fill(recorder_reader *r, ring_stream *s)
 const char *recorder_stream_front(const ring_stream *s, uint32_t *ret_size, uint32_t *ret_kind)
 {
     uint64_t word = word_at(s->bytes + s->used);
-    *ret_size = RECORDER_WORD_SIZE(word);
+    uint32_t left = s->len - s->used, size = RECORDER_WORD_SIZE(word);
+    /* Looked at before; but a stray write of the program may have come since. */
+    *ret_size = size >= 8 && size <= left ? size : left;
     *ret_kind = RECORDER_WORD_RECORD(word);
     return s->bytes + s->used;
 }
@@ -193,7 +235,7 @@ bool recorder_stream_step(recorder_reader *r, ring_stream *s)
     recorder_stream_front(s, &size, &kind);
     s->used += size;
     s->offset += size;
-    if (s->used >= s->len)
+    if (s->used >= s->len && (!r->in_place || !one_more_in_place(s)))
         return false;
     set_time(r, s);
     return true;

@@ -22,14 +22,25 @@ typedef struct {
     uint32_t key_count;
 } recorder_site;
 
-/* One ring while it is merged. `bytes` holds committed records from sequence (index, offset) on. */
+/* A text that was looked at: valid UTF-8, no secrets. Most texts come again and again. */
+typedef struct {
+    uint8_t len;
+    char bytes[95];
+} known_text;
+
+#define KNOWN_TEXTS 256u
+
+/* One ring while it is merged. `bytes` are committed records from sequence (index, offset) on: in
+ * `copy`, or where the process wrote them. */
 typedef struct {
     uint32_t ring;
     uint32_t index, offset; /* of the next record */
     uint32_t used, len;     /* in bytes */
     uint32_t capacity;
-    char *bytes;
-    int64_t time_ns; /* of the next record */
+    char *copy;
+    const char *bytes;
+    extent_place place; /* of `bytes`, when they are read where they lie */
+    int64_t time_ns;    /* of the next record */
 } ring_stream;
 
 struct recorder_cursor {
@@ -41,17 +52,20 @@ struct recorder_cursor {
 };
 
 struct recorder_reader {
-    int fd; /* -1: memory */
+    int fd; /* -1: none, only memory */
     bool owns_fd;
     bool locked;
+    bool own;      /* the process reads what it writes itself */
+    bool in_place; /* and gives blocks back: it needs no copies */
     bool same_boot;
-    char *base;
+    char *base; /* NULL: bytes come by pread */
     uint64_t bytes;
     recorder_reader_options options;
     recorder_header header; /* refreshed by recorder_refresh, the resource excepted */
     arena arena;            /* resource and sites */
     attrs resource;
     redact_rules redact; /* the process's own, from the header */
+    known_text known[KNOWN_TEXTS];
     map sites;
     const recorder_site *last_site;
     recorder_cursor *cursors;

@@ -45,7 +45,7 @@ status recorder_read(recorder_reader *r, uint64_t offset, void *ret, size_t n, e
     if (offset > r->bytes || n > r->bytes - offset)
         return fail(err, STATUS_CORRUPT, "the recorder ends at byte %llu, before %llu + %zu",
                     (unsigned long long)r->bytes, (unsigned long long)offset, n);
-    if (r->fd < 0) {
+    if (r->base) {
         copy_words(ret, r->base + offset, n);
         return STATUS_OK;
     }
@@ -59,7 +59,7 @@ status source_write(recorder_reader *r, uint64_t offset, const void *bytes, size
     if (offset > r->bytes || n > r->bytes - offset)
         return fail(err, STATUS_CORRUPT, "no byte %llu in the recorder",
                     (unsigned long long)offset);
-    if (r->fd >= 0)
+    if (!r->base)
         return file_pwrite_all(r->fd, bytes, n, (off_t)offset, err);
     if (n == 8) {
         uint64_t word;
@@ -125,6 +125,7 @@ static status reader_new(recorder_reader **ret, recorder_reader from, error *err
     status st = recorder_read(r, 0, &r->header, sizeof(r->header), err);
     if (st == STATUS_OK)
         st = check_header(&r->header, err);
+    memset(r->known, 0, sizeof(r->known)); /* the empty text */
     load_redact_rules(r);
     uint8_t boot[16];
     r->same_boot = st == STATUS_OK && recorder_boot_id(boot) &&
@@ -191,6 +192,14 @@ status recorder_reader_open_memory(recorder_reader **ret, void *base, size_t byt
         err);
 }
 
+status recorder_reader_open_own(recorder_reader **ret, void *base, size_t bytes, int fd,
+                                const recorder_reader_options *options, error *err)
+{
+    recorder_reader from = { .fd = fd, .base = base, .bytes = bytes, .own = true };
+    from.options = options_or_default(options);
+    return reader_new(ret, from, err);
+}
+
 static status set_lock(recorder_reader *r, short type)
 {
     struct flock lock = {
@@ -203,6 +212,7 @@ static status set_lock(recorder_reader *r, short type)
 
 status recorder_reader_lock(recorder_reader *r, error *err)
 {
+    r->in_place = r->own && r->fd < 0;
     if (r->fd < 0 || r->locked)
         return STATUS_OK;
     status st = set_lock(r, F_WRLCK);
@@ -211,6 +221,7 @@ status recorder_reader_lock(recorder_reader *r, error *err)
     if (st != STATUS_OK)
         return fail_errno(err, errno, "lock the recorder");
     r->locked = true;
+    r->in_place = r->own;
     return STATUS_OK;
 }
 
@@ -226,7 +237,7 @@ void recorder_reader_close(recorder_reader *r)
         r->cursors = next;
     }
     for (uint32_t i = 0; i < r->stream_count; i++)
-        free(r->streams[i].bytes);
+        free(r->streams[i].copy);
     free(r->streams);
     free(r->heap);
     free(r->table);
@@ -271,6 +282,23 @@ static bool is_alive(const recorder_reader *r)
     return same_start || !sees_pid;
 }
 
+uint64_t recorder_used_bytes(const recorder_reader *r)
+{
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < r->table_count; i++)
+        used += RECORDER_WORD_KIND(r->table[i]) != RECORDER_FREE;
+    return used * RECORDER_BLOCK_BYTES;
+}
+
+uint64_t recorder_taken_bytes(const recorder_reader *r)
+{
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < r->extent_count; i++)
+        if (i + 1 == r->extent_count || r->extents[i + 1].ring != r->extents[i].ring)
+            taken += ((uint64_t)r->extents[i].index + 1) * r->extents[i].blocks;
+    return taken * RECORDER_BLOCK_BYTES;
+}
+
 recorder_info recorder_reader_info(recorder_reader *r)
 {
     recorder_header *h = &r->header;
@@ -286,10 +314,7 @@ recorder_info recorder_reader_info(recorder_reader *r)
     info.alive = !info.ended && is_alive(r);
     info.capacity_bytes = (uint64_t)h->block_count * RECORDER_BLOCK_BYTES;
     info.reserved_bytes = (uint64_t)r->table_count * RECORDER_BLOCK_BYTES;
-    for (uint32_t i = 0; i < r->table_count; i++) {
-        if (RECORDER_WORD_KIND(r->table[i]) != RECORDER_FREE)
-            info.used_bytes += RECORDER_BLOCK_BYTES;
-    }
+    info.used_bytes = recorder_used_bytes(r);
     return info;
 }
 

@@ -38,7 +38,7 @@ static void count_ring(recorder_reader *r, uint32_t ring, uint64_t sum[2])
             sum[kind == RECORDER_SPAN]++;
         } while (recorder_stream_step(r, &s));
     }
-    free(s.bytes);
+    free(s.copy);
 }
 
 uint64_t recorder_written(recorder_reader *r, signal_kind signal)

@@ -81,26 +81,44 @@ size_t sonde_db_clean_text(const char *system, const char *text, char *ret, size
 }
 
 typedef struct {
-    char text[TEXT_KEPT + 1];
-    sql_summary found;
+    char memory[TEXT_KEPT + 1];
+    sql_summary own;
+    const char *text;
+    const sql_summary *found;
+    const char *summary;
 } statement;
+
+/* Only the first bytes of a long text count. */
+static void read_text(const sonde_db_query *q, statement *s)
+{
+    str text = str_slice(str_c(q->text), 0, TEXT_READ / 2);
+    bool quotes = quotes_are_text(str_c(q->system));
+    const sql_text *known = sql_text_find(text, quotes);
+    if (known) {
+        s->text = known->clean;
+        s->found = &known->found;
+        return;
+    }
+    size_t n = clean(str_c(q->system), text, s->memory, sizeof(s->memory), &s->own);
+    sql_text_keep(text, quotes, str_n(s->memory, n), &s->own);
+}
 
 /* What the caller did not say is looked for in the text. */
 static void read_statement(const sonde_db_query *q, sonde_db_call *call, statement *s)
 {
-    s->found = (sql_summary){ .operation = "" };
-    s->text[0] = '\0';
+    s->own.operation[0] = s->own.collection[0] = s->own.summary[0] = s->memory[0] = '\0';
+    s->text = s->memory;
+    s->found = &s->own;
     if (q->text && q->text_is_clean)
-        str_copy_c(s->text, sizeof(s->text),
+        str_copy_c(s->memory, sizeof(s->memory),
                    whole_characters(str_slice(str_c(q->text), 0, TEXT_KEPT)));
     else if (q->text)
-        clean(str_c(q->system), str_c(q->text), s->text, sizeof(s->text), &s->found);
-    if (q->summary)
-        str_copy_c(s->found.summary, sizeof(s->found.summary), str_c(q->summary));
+        read_text(q, s);
+    s->summary = q->summary ? q->summary : s->found->summary;
     str_copy_c(call->operation, sizeof(call->operation),
-               str_c(q->operation ? q->operation : s->found.operation));
+               str_c(q->operation ? q->operation : s->found->operation));
     str_copy_c(call->collection, sizeof(call->collection),
-               str_c(q->collection ? q->collection : s->found.collection));
+               str_c(q->collection ? q->collection : s->found->collection));
 }
 
 static size_t add_old_names(sonde_attr *attrs, size_t count)
@@ -133,7 +151,7 @@ static size_t span_attributes(const sonde_db_query *q, const sonde_db_call *call
         { "db.namespace", call->name_space },
         { "db.collection.name", call->collection },
         { "db.operation.name", call->operation },
-        { "db.query.summary", s->found.summary },
+        { "db.query.summary", s->summary },
         { "db.query.text", db.no_query_text ? "" : s->text },
         { "server.address", call->address },
     };
@@ -163,10 +181,10 @@ sonde_db_call sonde_db_begin(const sonde_db_query *query)
     str_copy_c(call.name_space, sizeof(call.name_space), str_c(q->name_space));
     str_copy_c(call.address, sizeof(call.address), str_c(q->server_address));
     call.port = q->server_port;
-    const char *name = q->span_name         ? q->span_name
-                       : s.found.summary[0] ? s.found.summary
-                       : call.operation[0]  ? call.operation
-                                            : call.system;
+    const char *name = q->span_name        ? q->span_name
+                       : s.summary[0]      ? s.summary
+                       : call.operation[0] ? call.operation
+                                           : call.system;
     size_t n = span_attributes(q, &call, &s, attributes);
     call.span = sonde_span_start(
         name, &(sonde_span_options){ .kind = SONDE_CLIENT, .attrs = attributes, .attr_count = n });

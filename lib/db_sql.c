@@ -57,6 +57,7 @@ static void put(scanner *s, str token)
 
 static void skip_line(scanner *s)
 {
+    s->summary->has_texts = true;
     while (s->at < s->text.len && s->text.ptr[s->at] != '\n')
         s->at++;
     s->space = true;
@@ -64,6 +65,7 @@ static void skip_line(scanner *s)
 
 static void skip_block(scanner *s)
 {
+    s->summary->has_texts = true;
     unsigned depth = 0;
     while (s->at < s->text.len) {
         if (peek(s, 0) == '/' && peek(s, 1) == '*') {
@@ -83,6 +85,7 @@ static void skip_block(scanner *s)
 /* A quoted text; a doubled quote is inside of it. `backslash`: an escape character. */
 static void skip_quoted(scanner *s, char quote, bool backslash)
 {
+    s->summary->has_texts = s->summary->has_texts || quote == '\'' || s->quotes_are_text;
     s->at++;
     while (s->at < s->text.len) {
         char c = s->text.ptr[s->at++];
@@ -108,6 +111,7 @@ static bool skip_dollar(scanner *s)
         return false;
     str tag = str_slice(s->text, s->at, end + 1);
     size_t close = str_find(str_slice(s->text, end + 1, s->text.len), tag);
+    s->summary->has_texts = true;
     s->at = close == SIZE_MAX ? s->text.len : end + 1 + close + tag.len;
     return true;
 }

@@ -38,6 +38,9 @@ void debug_used(void);
 /* For the drainer: rows that are about to leave the recorder, after redaction. Does nothing until
  * debug_used. */
 void debug_logs_keep(const batch *logs);
+/* Whether lines are kept at all; and one that was rendered already, as the page shows it. */
+bool debug_logs_wanted(void);
+void debug_logs_keep_line(const batch *logs, uint32_t row, str line);
 
 /* ---- pages ---- */
 

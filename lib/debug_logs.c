@@ -110,38 +110,56 @@ static void list_clear(log_list *list)
 }
 
 /* NULL without memory. */
-static log_line *line_of(const batch *b, uint32_t row, buf *scratch)
+static log_line *line_with(const batch *b, uint32_t row, str text)
 {
-    const line_format *f = atomic_load(&lines_as);
-    const log_json_options options = { .schema = f ? &f->format.schema : NULL };
-    buf_clear(scratch);
-    log_json_row(b, row, &options, scratch);
-    log_line *l = scratch->failed ? NULL : malloc(sizeof(*l) + scratch->len);
+    log_line *l = malloc(sizeof(*l) + text.len);
     if (!l)
         return NULL;
     str id = attrs_get_str(&b->logs.attributes[row], STR("sonde.record.id"));
     *l = (log_line){ .time_ns = b->logs.time_ns[row],
                      .record = str_hash(id),
                      .severity = b->logs.severity[row],
-                     .len = (uint32_t)scratch->len };
-    memcpy(l->text, scratch->ptr, scratch->len);
+                     .len = (uint32_t)text.len };
+    memcpy(l->text, text.ptr, text.len);
     return l;
+}
+
+static log_line *line_of(const batch *b, uint32_t row, buf *scratch)
+{
+    const line_format *f = atomic_load(&lines_as);
+    const log_json_options options = { .schema = f ? &f->format.schema : NULL };
+    buf_clear(scratch);
+    log_json_row(b, row, &options, scratch);
+    return scratch->failed ? NULL : line_with(b, row, buf_view(scratch));
+}
+
+static void tail_add(log_line *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&lock);
+    list_add(&tail, l);
+    pthread_mutex_unlock(&lock);
+}
+
+bool debug_logs_wanted(void)
+{
+    return atomic_load_explicit(&keeps, memory_order_relaxed);
+}
+
+void debug_logs_keep_line(const batch *logs, uint32_t row, str line)
+{
+    tail_add(line_with(logs, row, line));
 }
 
 void debug_logs_keep(const batch *logs)
 {
-    if (!atomic_load_explicit(&keeps, memory_order_relaxed) || logs->logs.count == 0)
+    if (!debug_logs_wanted() || logs->logs.count == 0)
         return;
     buf scratch;
     buf_init(&scratch, MiB(1));
-    for (uint32_t i = 0; i < logs->logs.count; i++) {
-        log_line *l = line_of(logs, i, &scratch);
-        if (!l)
-            continue;
-        pthread_mutex_lock(&lock);
-        list_add(&tail, l);
-        pthread_mutex_unlock(&lock);
-    }
+    for (uint32_t i = 0; i < logs->logs.count; i++)
+        tail_add(line_of(logs, i, &scratch));
     buf_done(&scratch);
 }
 

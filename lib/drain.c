@@ -244,10 +244,25 @@ static void wait_for_work(drainer *d, int wait_ms)
     pthread_mutex_unlock(&d->lock);
 }
 
+/* Until the next pass. A pass costs the same for few records as for many, and what is younger than
+ * the window of 100 ms waits anyhow: so it comes when, at the pace since the last one, a quarter of
+ * the recorder will have been filled. */
+static int pace_ms(drainer *d)
+{
+    int64_t now = clock_mono_ns();
+    uint64_t past_us = (uint64_t)(now - d->paced_ns) / 1000,
+             quarter = d->own->info.capacity_bytes / 4;
+    uint64_t taken = recorder_taken_bytes(d->own->reader);
+    uint64_t grown = taken > d->paced_bytes ? taken - d->paced_bytes : 0;
+    d->paced_ns = now;
+    d->paced_bytes = taken;
+    uint64_t wait_ms = grown ? past_us * quarter / grown / 1000 : WAIT_MAX_MS;
+    return (int)MAX(MIN(wait_ms, (uint64_t)WAIT_MAX_MS), (uint64_t)WAIT_MIN_MS);
+}
+
 static void *drain_run(void *arg)
 {
     drainer *d = arg;
-    int wait_ms = WAIT_MIN_MS;
     ring_never_wait();
     while (!answer_requests(d)) {
         bool more = false;
@@ -262,7 +277,7 @@ static void *drain_run(void *arg)
         publish_report(d);
         if (moved && more)
             continue;
-        wait_ms = moved ? MAX(wait_ms / 2, WAIT_MIN_MS) : MIN(wait_ms * 2, WAIT_MAX_MS);
+        int wait_ms = pace_ms(d);
         bool busy = d->lines.pending.len || d->pass_since_ns;
         wait_for_work(d, busy ? MIN(wait_ms, WAIT_BUSY_MS) : wait_ms);
     }

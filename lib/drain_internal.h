@@ -49,6 +49,8 @@ struct drainer {
     spool *spool;            /* NULL: none */
     int64_t spool_warned_ns; /* monotonic */
     int64_t report_due_ns;   /* monotonic */
+    int64_t paced_ns;        /* monotonic: the last pass that was not followed by another at once */
+    uint64_t paced_bytes;    /* what the writers had taken then */
     batch logs, spans, points;
     metric_delta *delta; /* NULL: metrics are sent cumulative */
     buf body;

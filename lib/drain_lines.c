@@ -80,14 +80,21 @@ static bool finish_pending(drainer *d)
 static void render(drainer *d)
 {
     const log_json_options options = { .schema = &d->format.schema };
+    buf *out = &d->lines.pending;
     drain_limit_attributes(d->settings, &d->logs);
-    debug_logs_keep(&d->logs);
     uint32_t rows = d->settings->log_output != LOG_TO_NONE ? d->logs.logs.count : 0;
+    /* Lines of /debug/logs look like these. */
+    bool shared = rows && !d->format.console, keep = shared && debug_logs_wanted();
+    if (!shared)
+        debug_logs_keep(&d->logs);
     for (uint32_t i = 0; i < rows; i++) {
+        size_t from = out->len;
         if (d->format.console)
-            log_console_row(&d->logs, i, options.schema->time_digits, d->colour, &d->lines.pending);
+            log_console_row(&d->logs, i, options.schema->time_digits, d->colour, out);
         else
-            log_json_row(&d->logs, i, &options, &d->lines.pending);
+            log_json_row(&d->logs, i, &options, out);
+        if (keep && !out->failed)
+            debug_logs_keep_line(&d->logs, i, str_n(out->ptr + from, out->len - from));
     }
     if (d->plan.console_traces)
         for (uint32_t i = 0; i < d->spans.spans.count; i++)

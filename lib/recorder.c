@@ -182,9 +182,7 @@ uint64_t recorder_id(const recorder *r)
 status recorder_open_reader(recorder *r, recorder_reader **ret,
                             const recorder_reader_options *options, error *err)
 {
-    if (r->fd >= 0)
-        return recorder_reader_open_fd(ret, r->fd, options, err);
-    return recorder_reader_open_memory(ret, r->base, r->bytes, options, err);
+    return recorder_reader_open_own(ret, r->base, r->bytes, r->fd, options, err);
 }
 
 void recorder_count_drop(recorder *r, signal_kind signal, recorder_drop reason, uint64_t n)

@@ -64,6 +64,30 @@ static void literals_leave_the_text_and_tables_are_found(void **state UNUSED)
     check(mysql, ARRAY_LEN(mysql), true);
 }
 
+static void a_text_that_comes_again_is_read_once_but_not_one_with_secrets(void **state UNUSED)
+{
+    static const char *const plain = "SELECT a FROM again WHERE b = $1 LIMIT 1",
+                             *const secret = "SELECT a FROM again WHERE b = 's3cret'",
+                             *const comment = "SELECT a FROM again /* s3cret */";
+    const char *const texts[] = { plain, secret, comment };
+    char cleaned[3][100];
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 3; i++) {
+            sql_summary found;
+            buf out;
+            buf_init(&out, 0);
+            assert_true((round == 2 && i == 0) == (sql_text_find(str_c(texts[i]), false) != NULL));
+            sql_clean(str_c(texts[i]), false, &out, &found);
+            str_copy_c(cleaned[i], sizeof(cleaned[i]), buf_view(&out));
+            sql_text_keep(str_c(texts[i]), false, buf_view(&out), &found);
+            buf_done(&out);
+        }
+    const sql_text *known = sql_text_find(str_c(plain), false);
+    assert_string_equal(known->clean, cleaned[0]);
+    assert_string_equal(known->found.summary, "SELECT again");
+    assert_null(sql_text_find(str_c(plain), true)); /* another dialect reads it in another way */
+}
+
 static void assert_page_has(const char *part, bool has)
 {
     sonde_http_response page;
@@ -188,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LIVE(without_start_nothing_breaks),
         cmocka_unit_test(literals_leave_the_text_and_tables_are_found),
+        cmocka_unit_test(a_text_that_comes_again_is_read_once_but_not_one_with_secrets),
         /* First: a metric that was made stays until the process ends. */
         LIVE(text_and_metric_can_be_left_out),
         LIVE(a_statement_is_a_span_and_a_sample),
