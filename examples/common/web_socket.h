@@ -60,7 +60,8 @@ void web_socket_free(web_socket *s); /* NULL is fine */
 /* For a poll() of one's own: the descriptor, and POLLIN | POLLOUT as it needs them. */
 int web_socket_fd(const web_socket *s);
 short web_socket_events(const web_socket *s);
-/* Reads, calls the handlers, writes, pings. False when the socket has ended. Never blocks. */
+/* Reads, calls the handlers, writes, pings. False when the socket has ended. Never blocks. Call it
+ * before the first poll: the handshake may have brought messages along. */
 bool web_socket_work(web_socket *s);
 
 /* Queues one text. False when it was dropped: too much waits already, or the socket is closing.

@@ -218,12 +218,12 @@ static void attend(session *s, bool commands)
     char line[512];
     s->waits_stop = commands; /* at the entry */
     while (!config_stopping()) {
+        if (!web_socket_work(s->stream)) /* before poll: the handshake may have brought more */
+            break;
         bool ready = commands && !s->waits_reply && !s->waits_stop;
         struct pollfd p[2] = { { web_socket_fd(s->stream), web_socket_events(s->stream), 0 },
                                { ready ? STDIN_FILENO : -1, POLLIN, 0 } };
         poll(p, 2, 500);
-        if (!web_socket_work(s->stream))
-            break;
         if (p[1].revents && fgets(line, sizeof(line), stdin))
             send_command(s, line);
         else if (p[1].revents)

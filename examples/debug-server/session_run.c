@@ -279,14 +279,17 @@ static bool await(run *r, int ms, bool (*done)(const run *r))
 {
     int64_t until = monotonic_ns() + ms * 1000000LL;
     while (r->server && !done(r)) {
-        struct pollfd p = { web_socket_fd(r->server), web_socket_events(r->server), 0 };
-        int left = (int)((until - monotonic_ns()) / 1000000);
-        if (left <= 0 || (p.events && poll(&p, 1, left) < 0 && errno != EINTR))
-            return false;
-        if (!web_socket_work(r->server)) {
+        if (!web_socket_work(r->server)) { /* before poll: the handshake may have brought more */
             web_socket_free(r->server);
             r->server = NULL;
+            break;
         }
+        struct pollfd p = { web_socket_fd(r->server), web_socket_events(r->server), 0 };
+        int left = (int)((until - monotonic_ns()) / 1000000);
+        if (left <= 0)
+            break;
+        if (!done(r))
+            poll(&p, 1, left);
     }
     return done(r);
 }
