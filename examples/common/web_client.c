@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ANSWER_BYTES = 8 << 20, MAX_HEADERS = 8 };
+enum { MAX_ANSWER_BYTES = 8 << 20, MAX_HEADERS = 8, CONNECT_MS = 2000 };
 
 struct web_client {
     CURL *curl;
@@ -34,15 +34,29 @@ void web_client_free(web_client *c)
     free(c);
 }
 
+/* Bytes to allocate for n: doubled each time, so that a large answer is not copied for each piece.
+ */
+static size_t room(size_t n)
+{
+    size_t bytes = 4096;
+    while (bytes < n)
+        bytes *= 2;
+    return bytes;
+}
+
 static size_t take(char *data, size_t one, size_t size, void *user)
 {
     (void)one;
     web_response *r = user;
-    char *more = r->size + size < MAX_ANSWER_BYTES ? realloc(r->bytes, r->size + size + 1) : NULL;
-    if (!more)
+    if (r->size + size > MAX_ANSWER_BYTES)
         return 0;
-    memcpy(more + r->size, data, size);
-    r->bytes = more;
+    if (!r->bytes || room(r->size + 1) < r->size + size + 1) {
+        char *more = realloc(r->bytes, room(r->size + size + 1));
+        if (!more)
+            return 0;
+        r->bytes = more;
+    }
+    memcpy(r->bytes + r->size, data, size);
     r->size += size;
     r->bytes[r->size] = 0;
     return size;
@@ -62,10 +76,35 @@ void web_client_header(web_client *c, const char *name, const char *value)
         add_header(&c->next, name, value);
 }
 
+typedef struct {
+    const char *bytes;
+    size_t size, sent;
+} upload;
+
+static size_t give(char *to, size_t one, size_t most, void *user)
+{
+    upload *u = user;
+    size_t left = u->size - u->sent, n = left < one * most ? left : one * most;
+    memcpy(to, u->bytes + u->sent, n);
+    u->sent += n;
+    return n;
+}
+
+/* The body is read by a function that cannot start over: so libcurl does not send it again, as it
+ * would when a connection that was kept turns out to be closed. */
+static void prepare_body(web_client *c, const char *method, upload *u)
+{
+    curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)u->size);
+    curl_easy_setopt(c->curl, CURLOPT_READFUNCTION, give);
+    curl_easy_setopt(c->curl, CURLOPT_READDATA, (void *)u);
+}
+
 /* Sets the handle up for one request; its headers to be freed by curl_slist_free_all. */
 static struct curl_slist *prepare(web_client *c, const char *method, const char *url,
-                                  const char *content_type, const void *body, size_t size,
-                                  long timeout_ms, web_response *r)
+                                  const char *content_type, upload *u, long timeout_ms,
+                                  web_response *r)
 {
     struct curl_slist *headers = c->next;
     c->next = NULL;
@@ -78,15 +117,31 @@ static struct curl_slist *prepare(web_client *c, const char *method, const char 
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(c->curl, CURLOPT_NOBODY, strcmp(method, "HEAD") == 0 ? 1L : 0L);
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, (void *)r);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, r->error);
-    if (body) {
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
-    }
+    if (u->bytes)
+        prepare_body(c, method, u);
     return headers;
+}
+
+/* What came of it; the handle forgets `r`, which moves to the caller. */
+static void finish(web_client *c, struct curl_slist *headers, CURLcode code, web_response *r)
+{
+    if (code == CURLE_OK)
+        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r->status);
+    else if (code == CURLE_WRITE_ERROR)
+        snprintf(r->error, sizeof(r->error), "the answer is larger than %d bytes",
+                 MAX_ANSWER_BYTES);
+    else if (code == CURLE_SEND_FAIL_REWIND)
+        snprintf(r->error, sizeof(r->error), "the connection was closed before an answer came");
+    else if (!*r->error)
+        snprintf(r->error, sizeof(r->error), "%s", curl_easy_strerror(code));
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
 }
 
 web_response web_send_quietly(web_client *c, const char *method, const char *url,
@@ -94,12 +149,11 @@ web_response web_send_quietly(web_client *c, const char *method, const char *url
                               long timeout_ms)
 {
     web_response r = { 0 };
-    struct curl_slist *headers = prepare(c, method, url, content_type, body, size, timeout_ms, &r);
+    upload u = { body, size, 0 };
+    struct curl_slist *headers = prepare(c, method, url, content_type, &u, timeout_ms, &r);
     sonde_inject(add_header, &headers);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-    if (curl_easy_perform(c->curl) == CURLE_OK)
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r.status);
-    curl_slist_free_all(headers);
+    finish(c, headers, curl_easy_perform(c->curl), &r);
     return r;
 }
 
@@ -107,10 +161,9 @@ web_response web_send(web_client *c, const char *method, const char *url, const 
                       const void *body, size_t size, long timeout_ms)
 {
     web_response r = { 0 };
-    struct curl_slist *headers = prepare(c, method, url, content_type, body, size, timeout_ms, &r);
-    if (sonde_curl_easy_perform(c->curl, headers) == CURLE_OK)
-        curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r.status);
-    curl_slist_free_all(headers);
+    upload u = { body, size, 0 };
+    struct curl_slist *headers = prepare(c, method, url, content_type, &u, timeout_ms, &r);
+    finish(c, headers, sonde_curl_easy_perform(c->curl, headers), &r);
     return r;
 }
 

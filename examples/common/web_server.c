@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BODY_BYTES = 1 << 20, MAX_HIDDEN = 4 };
+/* Of a body that is too large the rest is read, so that the client gets its answer, up to a limit.
+ */
+enum { MAX_BODY_BYTES = 1 << 20, MAX_READ_BYTES = 64 << 20, MAX_HIDDEN = 4 };
 
 static const char *hidden[MAX_HIDDEN];
 static size_t hidden_count;
@@ -28,7 +30,7 @@ struct web_server {
 struct web_request {
     struct MHD_Connection *connection;
     char *body;
-    size_t size;
+    size_t size, read;
     bool too_large;
     char segment[128];
     int status;
@@ -53,6 +55,20 @@ const char *web_segment(const web_request *r)
 json_t *web_body(const web_request *r)
 {
     return r->body ? json_loadb(r->body, r->size, 0, NULL) : NULL;
+}
+
+web_problem web_body_problem(const web_request *r)
+{
+    web_problem problem = { "there is no body" };
+    json_error_t e;
+    json_t *body = r->body ? json_loadb(r->body, r->size, 0, &e) : NULL;
+    if (body)
+        *problem.text = 0;
+    else if (r->body)
+        snprintf(problem.text, sizeof(problem.text),
+                 "the body is no JSON: %s at line %d, column %d", e.text, e.line, e.column);
+    json_decref(body);
+    return problem;
 }
 
 /* Takes the text; NULL is an empty one. */
@@ -103,30 +119,51 @@ static bool matches(const char *route, const char *path, char *segment, size_t s
     return true;
 }
 
-static void dispatch(web_server *s, web_request *r, const char *method, const char *path)
+static bool is_method(const char *of_route, const char *method)
 {
-    bool known = false;
-    for (size_t i = 0; i < s->route_count; i++) {
-        const web_route *route = &s->routes[i];
-        if (!matches(route->path, path, r->segment, sizeof(r->segment)))
-            continue;
-        known = true;
-        sonde_http_route(route->path);
-        if (strcmp(route->method, method) == 0) {
-            route->handler(r, s->user);
-            return;
-        }
-    }
-    if (known)
-        web_fail_with(r, &(sonde_error){ .status = 405,
-                                         .code = "METHOD_NOT_ALLOWED",
-                                         .message = "the path exists, but not for this method",
-                                         .help = "use a method that the path has" });
-    else
+    return strcmp(of_route, method) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(of_route, "GET") == 0);
+}
+
+/* Notes a method that the path has, for the header Allow. */
+static void allow(char *list, size_t size, const char *method)
+{
+    size_t length = strlen(list);
+    snprintf(list + length, size - length, "%s%s%s", length ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+static void fail_unknown(web_request *r, const char *allowed)
+{
+    if (!*allowed) {
         web_fail_with(r, &(sonde_error){ .status = 404,
                                          .code = "NOT_FOUND",
                                          .message = "there is no such path",
                                          .help = "compare the path with the routes of the API" });
+        return;
+    }
+    web_fail_with(r, &(sonde_error){ .status = 405,
+                                     .code = "METHOD_NOT_ALLOWED",
+                                     .message = "the path exists, but not for this method",
+                                     .help = "use a method that the path has" });
+    MHD_add_response_header(r->response, MHD_HTTP_HEADER_ALLOW, allowed);
+}
+
+static void dispatch(web_server *s, web_request *r, const char *method, const char *path)
+{
+    char allowed[128] = "";
+    for (size_t i = 0; i < s->route_count; i++) {
+        const web_route *route = &s->routes[i];
+        if (!matches(route->path, path, r->segment, sizeof(r->segment)))
+            continue;
+        sonde_http_route(route->path);
+        if (is_method(route->method, method)) {
+            route->handler(r, s->user);
+            return;
+        }
+        allow(allowed, sizeof(allowed), route->method);
+    }
+    fail_unknown(r, allowed);
 }
 
 static void fail_too_large(web_request *r)
@@ -139,13 +176,13 @@ static void fail_too_large(web_request *r)
                                   .help = "send less at once" });
 }
 
-/* Of a body that is too large the rest is read, too, so that the client gets its answer. */
 static enum MHD_Result take_body(web_request *r, const char *data, size_t *size)
 {
+    r->read += *size;
     r->too_large |= r->size + *size > MAX_BODY_BYTES;
     if (r->too_large) {
         *size = 0;
-        return MHD_YES;
+        return r->read <= MAX_READ_BYTES ? MHD_YES : MHD_NO;
     }
     char *more = realloc(r->body, r->size + *size);
     if (!more)
@@ -175,6 +212,8 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         fail_too_large(r);
     else
         dispatch(s, r, method, path);
+    if (!r->response)
+        web_fail(r, 500, "INTERNAL_ERROR", "the server has no answer");
     enum MHD_Result result = sonde_MHD_queue_response(connection, (unsigned)r->status, r->response);
     MHD_destroy_response(r->response);
     r->response = NULL;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A small HTTP server on libmicrohttpd, observed by libsonde: each request is a server span with
  * X-Request-ID, RED metrics and an access log line; /metrics and the health paths are libsonde's.
- * Handlers run on a pool of threads. */
+ * Handlers run on a pool of threads. A path that exists for other methods answers 405 and names
+ * them (HEAD is there where GET is), a body of more than 1 MiB 413. */
 #ifndef EXAMPLES_COMMON_WEB_SERVER_H
 #define EXAMPLES_COMMON_WEB_SERVER_H
 
@@ -15,7 +16,8 @@ typedef struct web_request web_request;
 
 typedef void web_handler(web_request *r, void *user);
 
-/* One row of the route table: in "/v1/images/{id}" and "/v1/images/{id}/cancel" {id} is one segment.
+/* One row of the route table: in "/v1/images/{id}" and "/v1/images/{id}/cancel" {id} is one
+ * segment.
  */
 typedef struct {
     const char *method;
@@ -41,6 +43,12 @@ const char *web_segment(const web_request *r);
 const char *web_query(const web_request *r, const char *name);
 /* The body as JSON; NULL when it is none. To be released by json_decref. */
 json_t *web_body(const web_request *r);
+/* Why web_body gave NULL: "there is no body", or what is wrong with it, and at which line and
+ * column. */
+typedef struct {
+    char text[224];
+} web_problem;
+web_problem web_body_problem(const web_request *r);
 
 /* Answers with JSON; takes the reference. Every handler answers once. */
 void web_answer(web_request *r, int status, json_t *body);

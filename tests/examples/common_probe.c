@@ -4,11 +4,14 @@
  *
  *   run SQL | migrate SQL | ping | pool | many THREADS SQL
  *   push JOB | pop MS | done | length | queue_ping | pushes THREADS JOB
+ *   serve PORT | send METHOD URL        a body goes with POST and PUT
  *
  * DATABASE_URL or SQLITE_PATH, REDIS_URL; the queue's name is "probe". */
 #include "examples/common/config.h"
 #include "examples/common/health.h"
 #include "examples/common/queue.h"
+#include "examples/common/web_client.h"
+#include "examples/common/web_server.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -22,6 +25,8 @@ enum { MAX_THREADS = 64 };
 
 static database *db;
 static queue *jobs;
+static web_server *server;
+static web_client *client;
 static const statement_name name = { "Probe", "SELECT", "probe" };
 
 static double now_ms(void)
@@ -149,6 +154,43 @@ static json_t *do_length(const char *unused, const char *unused2)
     return json_pack("{si}", "length", (int)queue_length(jobs));
 }
 
+static void answer_item(web_request *r, void *user)
+{
+    (void)user;
+    json_t *body = web_body(r);
+    web_problem problem = web_body_problem(r);
+    web_answer(r, 200,
+               json_pack("{ss ss sO?}", "id", web_segment(r), "problem", (char *)problem.text,
+                         "body", body));
+    json_decref(body);
+}
+
+static void forget_answer(web_request *r, void *user)
+{
+    (void)r, (void)user;
+}
+
+static json_t *do_serve(const char *port, const char *unused)
+{
+    static const web_route routes[] = { { "GET", "/items/{id}", answer_item },
+                                        { "POST", "/items/{id}", answer_item },
+                                        { "POST", "/forgets", forget_answer } };
+    (void)unused;
+    server = web_server_start((uint16_t)strtol(port, NULL, 10), 2, routes, 3, NULL);
+    return json_pack("{sb}", "good", server != NULL);
+}
+
+static json_t *do_send(const char *method, const char *url)
+{
+    bool has_body = *method == 'P';
+    web_response r = web_send(client, method, url, has_body ? "application/json" : NULL,
+                              has_body ? "{\"a\":1}" : NULL, has_body ? 7 : 0, 3000);
+    json_t *answer = json_pack("{sisIss}", "status", (int)r.status, "size", (json_int_t)r.size,
+                               "error", (char *)r.error);
+    web_response_done(&r);
+    return answer;
+}
+
 static const struct {
     const char *word;
     json_t *(*run)(const char *first, const char *second);
@@ -157,7 +199,8 @@ static const struct {
                  { "pool", do_pool },     { "many", do_many },
                  { "pushes", do_pushes }, { "push", do_push },
                  { "pop", do_pop },       { "done", do_done },
-                 { "length", do_length } };
+                 { "length", do_length }, { "serve", do_serve },
+                 { "send", do_send } };
 
 static void answer_line(char *line)
 {
@@ -185,6 +228,7 @@ int main(void)
     char line[4096];
     config_catch_signals();
     sonde_start(&(sonde_options){ .service = "probe" });
+    client = web_client_new();
     db = database_open(config_text("DATABASE_URL", NULL), config_text("SQLITE_PATH", ":memory:"));
     jobs = db ? queue_open(config_text("REDIS_URL", NULL), db, "probe") : NULL;
     if (jobs)
@@ -194,6 +238,8 @@ int main(void)
         line[strcspn(line, "\n")] = 0;
         answer_line(line);
     }
+    web_server_stop(server);
+    web_client_free(client);
     queue_close(jobs);
     database_close(db);
     sonde_stop();

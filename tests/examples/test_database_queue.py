@@ -1,85 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples' database and queue while what they stand on is stopped, frozen or killed: calls end
 within their limits, say why, and work again by themselves; no job is lost."""
-import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from common_probe import PROBE, QUIET, Probe, Probes  # noqa: E402
 from databases import Postgres, Redis  # noqa: E402
-from harness import BUILD, wait_for  # noqa: E402
+from harness import wait_for  # noqa: E402
 
 LIMIT_MS = 2900  # 2.3 s, and what a busy machine adds
 
 
-class Probe:
-    """tests/examples/common_probe.c as a process."""
-
-    def __init__(self, **environment):
-        self.errors = tempfile.TemporaryFile(mode="w+")
-        self.process = subprocess.Popen(
-            [BUILD + "/examples/common/probe"], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.errors,
-            env={**os.environ, "SONDE_LOG_OUTPUT": "stderr", "OTEL_SDK_DISABLED": "false",
-                 "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none",
-                 "OTEL_LOGS_EXPORTER": "none", **environment})
-        line = self.process.stdout.readline()
-        self.systems = json.loads(line) if line else None
-
-    def tell(self, *words):
-        self.process.stdin.write("\t".join(str(w) for w in words) + "\n")
-        self.process.stdin.flush()
-
-    def answer(self):
-        return json.loads(self.process.stdout.readline())
-
-    def ask(self, *words):
-        self.tell(*words)
-        return self.answer()
-
-    def logs(self):
-        self.errors.flush()
-        self.errors.seek(0)
-        return self.errors.read()
-
-    def told(self, text, times=1):
-        """Logs are written by a thread of the library, a little later."""
-        wait_for("the line '%s'" % text, lambda: self.logs().count(text) >= times, 10)
-        return self.logs().count(text) == times
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(15)
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            assert self.process.wait(20) == 0, self.logs()
-
-
-class Probes:
-    def __init__(self):
-        self.all = []
-
-    def __call__(self, **environment):
-        self.all.append(Probe(**environment))
-        return self.all[-1]
-
-
 @pytest.fixture
 def probes():
-    """Starts probes; ends what runs."""
-    p = Probes()
-    yield p
-    for one in p.all:
-        one.end()
+    with Probes() as p:
+        yield p
 
 
 @pytest.fixture(scope="module")
@@ -191,12 +133,10 @@ def test_a_program_waits_for_its_database_and_gives_up_with_a_reason(postgres):
         logs = p.logs()
         assert logs.count("Waiting for a dependency") == 1
         assert "Service cannot start" in logs and "Connection refused" in logs
-        waiting = subprocess.Popen([BUILD + "/examples/common/probe"], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                   env={**os.environ, "DATABASE_URL": postgres.url,
-                                        "STARTUP_WAIT_S": "60", "OTEL_TRACES_EXPORTER": "none",
-                                        "OTEL_LOGS_EXPORTER": "none",
-                                        "OTEL_METRICS_EXPORTER": "none"})
+        waiting = subprocess.Popen([PROBE], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL,
+                                   env={**os.environ, **QUIET, "DATABASE_URL": postgres.url,
+                                        "STARTUP_WAIT_S": "60"})
     finally:
         postgres.up()
     out, _ = waiting.communicate(timeout=30)
