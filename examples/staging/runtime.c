@@ -17,10 +17,10 @@ static struct {
         int what;
     } pool[5];
 } runtime = {
-    .pool = { { "pgx_pool_idle_conns", "Database connections that nobody uses.", POOL_IDLE },
+    .pool = { { "pgx_pool_idle_conns", "Database connections that are free to use.", POOL_IDLE },
               { "pgx_pool_max_conns", "Database connections at most.", POOL_MAX },
               { "pgx_pool_acquired_conns", "Database connections in use.", POOL_ACQUIRED },
-              { "pgx_pool_total_conns", "Database connections, used or not.", POOL_TOTAL },
+              { "pgx_pool_total_conns", "Database connections that are open.", POOL_TOTAL },
               { "pgx_pool_waiting", "Callers that wait for a connection.", POOL_WAITING } },
 };
 
@@ -60,7 +60,8 @@ static void read_obtained(sonde_gauge *gauge, void *user)
 static void read_pool(sonde_gauge *gauge, void *user)
 {
     database_pool p = database_pool_state(runtime.database);
-    int values[] = { [POOL_IDLE] = p.idle,
+    /* One that was never needed is not open and yet free: a quiet service has not run out. */
+    int values[] = { [POOL_IDLE] = p.max - p.used,
                      [POOL_MAX] = p.max,
                      [POOL_ACQUIRED] = p.used,
                      [POOL_TOTAL] = p.idle + p.used,

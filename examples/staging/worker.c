@@ -209,7 +209,8 @@ static bool stage(task *t)
         sonde_warn("Model call failed, trying again", sonde_kv("attempt", tried),
                    sonde_kv("error", (const char *)why), sonde_kv("pause_ms", pause_ms));
         sonde_job_retried(t->job, tried, why);
-        nap(pause_ms);
+        SONDE_SPAN ("Retry Pause", sonde_kv("peer.service", "replicate"))
+            nap(pause_ms);
         pause_ms *= 2;
     }
     return true;
