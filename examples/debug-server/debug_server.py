@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The debug service as a script sees it: its programs, and a client that orders and debugs sessions."""
+import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +27,50 @@ STORIES = [
     ("flood.dbg", ["200000"], {}, "failed", "output_limit"),
     ("none.dbg", [], {}, "failed", "start_failed"),
 ]
+
+
+class Stream:
+    """A WebSocket client that reads when it is told to, and not before: a slow reader."""
+
+    def __init__(self, port, path, token=API_TOKEN):
+        self.socket, self.bytes = socket.socket(), b""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.settimeout(20)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nAuthorization: Bearer "
+                             "%s\r\n\r\n" % (path, base64.b64encode(os.urandom(16)).decode(), token)).encode())
+        while b"\r\n\r\n" not in self.bytes:
+            self.more()
+        self.head, _, self.bytes = self.bytes.partition(b"\r\n\r\n")
+
+    def more(self):
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError
+        self.bytes += data
+
+    def take(self, count):
+        while len(self.bytes) < count:
+            self.more()
+        taken, self.bytes = self.bytes[:count], self.bytes[count:]
+        return taken
+
+    def messages(self):
+        """All that comes until the server closes; the close frame's code is the last."""
+        found = []
+        while True:
+            first, length = self.take(2)
+            if length > 125:
+                length = int.from_bytes(self.take(2 if length == 126 else 8), "big")
+            payload = self.take(length)
+            if first & 15 == 8:
+                return found, int.from_bytes(payload[:2], "big")
+            if first & 15 == 1:
+                found.append(json.loads(payload))
+
+    def close(self):
+        self.socket.close()
 
 
 class DebugServer(System):
@@ -91,6 +137,9 @@ class DebugServer(System):
         done = self.client("debug", "samples", program, *arguments, commands="\n".join(commands) + "\n")
         said = done.stderr.rpartition("trace ")[2].split()
         return done.stdout.splitlines(), said[0] if said else None
+
+    def slow_stream(self, session_id):
+        return Stream(self.environment["PORT"], "/sessions/%s/stream" % session_id)
 
     def load_sessions(self, sessions, parallel, rounds=2000):
         done = self.client("--no-telemetry", "load", "--sessions", sessions, "--parallel", parallel,
