@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { CREATED = 42, SUCCEEDED = 38, FAILED = 4, WITHIN_5 = 10, WITHIN_10 = 25 };
+enum { CREATED = 42, SUCCEEDED = 38, WITHIN_5 = 10, WITHIN_10 = 25, ACTIVE = 4 };
 
 /* 10 of 4 s, 15 of 6.5 s, 12 of 11 s and one of 16 s: together 285.5 s. */
 static void record_durations(void)
@@ -22,28 +22,33 @@ static void record_durations(void)
                                "research", "succeeded");
 }
 
-/* Commands that ended, without their time, and jobs of others that are at work. */
-static void count_jobs(void)
+/* Commands that ended, without their time, and jobs of others that are at work: three and one. */
+static void count_jobs(sonde_jobs *jobs, sonde_job *active[ACTIVE])
 {
-    sonde_jobs *jobs = sonde_jobs_new(
-        &(sonde_jobs_options){ OBSERVER_OPTIONS, .duration_metric = "none", .no_log = true });
     for (int i = 0; i < CREATED; i++)
         sonde_job_completed(sonde_job_created(jobs, &(sonde_job_info){ .type = "research" }),
                             i < SUCCEEDED ? "succeeded" : "failed");
-    for (int i = 0; i < 4; i++)
-        (void)sonde_job_taken(jobs, &(sonde_job_info){ .type = i < 3 ? "research" : "creative" });
+    for (int i = 0; i < ACTIVE; i++)
+        active[i] =
+            sonde_job_taken(jobs, &(sonde_job_info){ .type = i < 3 ? "research" : "creative" });
 }
 
 int main(void)
 {
     sonde_http_response page;
+    sonde_job *active[ACTIVE];
     sonde_start(&(sonde_options){ .service = "sixseven", .log_output = "none" });
+    sonde_jobs *jobs = sonde_jobs_new(
+        &(sonde_jobs_options){ OBSERVER_OPTIONS, .duration_metric = "none", .no_log = true });
     record_durations();
-    count_jobs();
+    count_jobs(jobs, active);
     if (!sonde_http_handle(&(sonde_http_request){ .method = "GET", .path = "/metrics" }, &page))
         return 1;
     fwrite(page.body, 1, page.body_len, stdout);
     sonde_http_response_free(&page);
+    for (int i = 0; i < ACTIVE; i++)
+        sonde_job_released(active[i]);
+    sonde_jobs_free(jobs);
     sonde_stop();
     return 0;
 }

@@ -142,12 +142,20 @@ static bool create_job(orchestrator *o, job *j, const sonde_context *from, sonde
     return good;
 }
 
+/* The current trace and request id, as a JSON object: a later process goes on in them. */
+static void keep_context(job *j)
+{
+    char members[sizeof(j->context) - 2];
+    sonde_inject_json(members, sizeof(members));
+    snprintf(j->context, sizeof(j->context), "{%s}", members);
+}
+
 accepted orchestrator_handle(orchestrator *o, job *j)
 {
     sonde_job *observed = NULL;
     /* What the agent does belongs to the command, not to the step that made the job. */
     sonde_context from = sonde_context_capture();
-    sonde_inject_json(j->context, sizeof(j->context));
+    keep_context(j);
     run_describe_span(j);
     if (!parse_intent(j))
         return COMMAND_UNCLEAR;

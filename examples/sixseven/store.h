@@ -23,7 +23,7 @@ typedef struct {
     char session_id[MAX_SESSION_BYTES + 1];
     char task_id[64]; /* of the provider; "": none yet */
     char error[256];
-    char context[1024]; /* trace and request id, as sonde_inject_json wrote them */
+    char context[1024]; /* trace and request id, as sonde_extract_json reads them */
     char created_at[32], updated_at[32];
     int progress;  /* percent */
     char *command; /* these four: to be freed by job_done; NULL: none */
