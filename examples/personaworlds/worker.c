@@ -108,8 +108,10 @@ static void run_job(const char *text, const json_t *body, web_client *client, vo
     }
     if (outcome == JOB_DONE)
         sonde_job_ended(job, "completed", NULL);
+    else if (give_back(l, outcome, text))
+        sonde_job_released(job);
     else
-        sonde_job_ended(job, give_back(l, outcome, text) ? "requeued" : "failed", run.error);
+        sonde_job_ended(job, "failed", run.error);
 }
 
 /* Series that are 0 from the start on: a rate sees the first failure only when there was a value
