@@ -59,25 +59,29 @@ def rows(system):
     return found
 
 
-def resolve(name, known, groups):
-    """None, or why a name in the last column shows nothing."""
-    if name == "demo":
-        return None
-    if name.startswith("asked.json"):
-        group = name.partition(":")[2].strip()
-        return None if not group or group in groups else "asked.json has no group %s" % group
-    file, _, test = name.rpartition("::")
-    if file or name.startswith("test_"):
-        if not file and test.endswith((".py", ".c")):
-            return None if any(os.path.basename(f) == test for fs in known.values() for f in fs) else \
-                "no test file %s" % test
-        test = test.split("[")[0]
-        if test not in known:
-            return "no test is named %s" % test
-        if file and not any(f.endswith(file.removeprefix("tests/")) for f in known[test]):
-            return "%s is not in %s but in %s" % (test, file, sorted(known[test]))
-        return None
-    return None if test in known else "%s is neither demo, a test nor a group of asked.json" % name
+SHOWN = re.compile(r"\bdemo\b|asked\.json(?:: ?`?(\w+))?"
+                   r"|(?<![\w/])((?:[\w/]+/)?test_\w+\.(?:py|c))(?:::(\w+))?|\b(test_\w+)")
+
+
+def resolve(cell, known, groups):
+    """What is wrong with the last cell of a row: nothing in it, or names in it that do not exist. Words of
+    explanation may stand beside the names."""
+    files = {f for fs in known.values() for f in fs}
+    found = list(SHOWN.finditer(cell))
+    for match in found:
+        group, file, test, alone = match.groups()
+        test = test or alone
+        there = {f for f in files if file and f.endswith(file.removeprefix("tests/"))}
+        if group and group not in groups:
+            yield "asked.json has no group %s" % group
+        if file and not there:
+            yield "no test file %s" % file
+        elif test and test not in known and "/%s." % test not in "/".join(files):
+            yield "no test is named %s" % test
+        elif file and test and not there & known.get(test, set()):
+            yield "%s is not in %s but in %s" % (test, file, sorted(known[test]))
+    if not found:
+        yield "%r names neither demo, a test nor asked.json" % cell
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -88,9 +92,7 @@ def test_each_row_is_shown_by_something(system):
     for row in checklist:
         assert len(row) == 3, "asked | where | shown by: %s" % row
         assert row[0] and row[1], row
-        names = CODE.findall(row[2]) or [n for n in re.split(r"[,;]\s*", row[2]) if n]
-        why = [resolve(name, known, groups) for name in names] if names else ["nothing shows it"]
-        wrong += ["%s: %s" % (row[0], w) for w in why if w]
+        wrong += ["%s: %s" % (row[0], why) for why in resolve(row[2], known, groups)]
     assert not wrong, "\n".join(wrong)
 
 
@@ -115,18 +117,25 @@ def test_links_lead_somewhere(system):
             assert os.path.exists(os.path.join(EXAMPLES, system, target)), target
 
 
+SHELL = ("bash", "sh", "console", "shell")
+
+
+def shell_blocks(text):
+    """Blocks of commands: by their language, or by how they begin."""
+    return [body for language, body in FENCE.findall(text) if language in SHELL or not language
+            and re.match(r"(?:\$ )?(?:\w+=\S+ )*(?:\./|build/|examples/|curl |sonde |docker |cmake )", body)]
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_commands_name_files_that_exist(system):
     """Whatever in a shell block looks like a file of the repo is one."""
-    wrong, blocks = [], FENCE.findall(readme(system))
-    shell = [body for language, body in blocks if language in ("bash", "sh", "console", "shell")]
+    wrong, shell = [], shell_blocks(readme(system))
     assert shell, "no block shows how to run it"
     for body in shell:
         for word in re.findall(r"(?<![\w$/.:={@-])\.?/?(?:[\w.-]+/)+[\w.*-]*", re.sub(r"\s#.*", "", body)):
             first = word.removeprefix("./").split("/")[0]
-            if MADE.match(word) or not os.path.exists(os.path.join(ROOT, first)) and first != "examples":
-                continue
-            if not glob.glob(os.path.join(ROOT, word)):
+            of_the_repo = first == "examples" or first and os.path.exists(os.path.join(ROOT, first))
+            if of_the_repo and not MADE.match(word) and not glob.glob(os.path.join(ROOT, word)):
                 wrong.append(word)
     assert not wrong, "\n".join(wrong)
 
@@ -138,10 +147,9 @@ def test_it_begins_with_a_picture_and_two_commands(system):
     assert re.match(r"# \S", text)
     blocks = FENCE.findall(text)
     assert any(re.search(r"\d ?ms|└|├|^\{", body, re.M) for _, body in blocks[:3]), "no picture"
-    start = next(body for language, body in blocks if language in ("bash", "sh", "console", "shell"))
+    start = next(body for body in shell_blocks(text) if "examples/%s/" % system in body)
     commands = [line for line in start.splitlines() if line.strip() and not line.startswith("#")]
     assert 1 <= len(commands) <= 3, start
-    assert "examples/%s/" % system in start, start
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -160,9 +168,10 @@ def test_what_cannot_be_says_what_stands_in_its_place(system):
 
 def test_a_wrong_name_is_noticed():
     known = tests_by_name()
-    for good in ("demo", "asked.json", "asked.json: metrics", "test_a_wrong_name_is_noticed",
-                 "test_checklists.py::test_a_wrong_name_is_noticed", "test_checklists.py"):
-        assert resolve(good, known, {"metrics"}) is None
-    for bad in ("test_no_such_thing", "test_demos.py::test_a_wrong_name_is_noticed", "nothing",
-                "asked.json: nothing", "test_nothing.py"):
-        assert resolve(bad, known, {"metrics"})
+    for good in ("demo", "`demo`, group trace", "asked.json", "asked.json: metrics", "`test_checklists.py`",
+                 "`test_checklists.py::test_a_wrong_name_is_noticed`: so", "`test_a_wrong_name_is_noticed`",
+                 "tests/examples/test_checklists.py::test_a_wrong_name_is_noticed", "unit/lib/test_job.c"):
+        assert list(resolve(good, known, {"metrics"})) == [], good
+    for bad in ("test_no_such_thing", "test_demos.py::test_a_wrong_name_is_noticed", "nothing", "", "—",
+                "asked.json: nothing", "`test_nothing.py`", "demo, `test_nothing`"):
+        assert len(list(resolve(bad, known, {"metrics"}))) == 1, bad

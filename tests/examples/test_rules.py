@@ -57,7 +57,7 @@ LIMIT = re.compile(r"\s*[<>]=?\s*[-+\d.e]+\s*$")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_the_tests_notice_a_missing_threshold(system, tmp_path):
+def test_the_tests_notice_a_wrong_alert(system, tmp_path):
     """Where an alert stays silent, its value is there and within the threshold: without the comparison at
     the end it would fire."""
     tests = load(file(system, "alerts_test.yaml"))
