@@ -22,13 +22,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { THREADS = 8, UPLOAD_SECONDS = 900, MAX_FIELD = 64 };
+enum { THREADS = 8, UPLOAD_SECONDS = 900, MAX_FIELD = 64, QUEUE_LENGTH_MS = 500 };
 
 typedef struct {
     service service;
     s3_account s3;
     const char *jwt_secret;
     sonde_counter *jwt_failures, *presigns, *enqueues;
+    sonde_gauge *queue_length;
 } api;
 
 /* An order while it is placed. */
@@ -228,12 +229,13 @@ static const web_route routes[] = {
     { "GET", "/v1/images/{id}", get_image },
 };
 
-static void read_queue_length(sonde_gauge *gauge, void *user)
+/* Not when metrics are collected: a queue that is a table may have to wait for a connection, and
+ * all other metrics, those of the pool among them, would wait with it. */
+static void note_queue_length(api *a)
 {
-    api *a = user;
     long n = queue_length(a->service.queue);
     if (n >= 0)
-        sonde_gauge_set(gauge, (double)n);
+        sonde_gauge_set(a->queue_length, (double)n);
 }
 
 static void make_metrics(api *a)
@@ -244,8 +246,8 @@ static void make_metrics(api *a)
                                     SONDE_LABELS("operation", "status"));
     a->enqueues = sonde_counter_new("redis_enqueue_operations_total", "Jobs put into the queue.",
                                     SONDE_LABELS("status"));
-    sonde_gauge_callback("redis_queue_length", "Jobs that wait in the queue.", read_queue_length, a,
-                         SONDE_LABELS());
+    a->queue_length =
+        sonde_gauge_new("redis_queue_length", "Jobs that wait in the queue.", SONDE_LABELS());
 }
 
 int main(void)
@@ -263,8 +265,9 @@ int main(void)
         return 1;
     sonde_info("Service started", sonde_kv("database", database_system(a.service.database)),
                sonde_kv("queue", queue_system(a.service.queue)));
-    while (!config_wait(1000))
-        continue;
+    do
+        note_queue_length(&a);
+    while (!config_wait(QUEUE_LENGTH_MS));
     sonde_info("Service stopping");
     web_server_stop(server);
     service_stop(&a.service);

@@ -418,7 +418,7 @@ def test_profiles_are_read_by_go(small, tmp_path):
     address = system.admin[0] + "/debug/pprof/"
     for kind, found in (("profile?seconds=1", "Type: cpu"), ("goroutine", "Showing nodes")):
         done = subprocess.run(["go", "tool", "pprof", "-top", address + kind], capture_output=True,
-                              text=True, timeout=60, env=dict(os.environ, PPROF_TMPDIR=str(tmp_path)))
+                              text=True, timeout=300, env=dict(os.environ, PPROF_TMPDIR=str(tmp_path)))
         assert done.returncode == 0 and found in done.stdout, done.stdout + done.stderr
     status, _, text = system.request("GET", "/debug/pprof/heap", url=system.admin[0])
     assert status == 501 and b"libsonde_heap.so" in text
