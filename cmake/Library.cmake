@@ -33,7 +33,7 @@ endif()
 # In a release everything that no program waits for is compiled for size. What runs in calls, in the drainer for each
 # record, at a scrape, or in the server's ingest is compiled for speed.
 if(CMAKE_BUILD_TYPE MATCHES Release)
-  set(fast "lib/(context|drain_lanes|drain_lines|http|ids|log|metric_page|metric_series|metric_shard|metric_update|ring|site|span[a-z_]*|state[a-z_]*)|codec/(batch|exp_histogram|json_[a-z]*|log_json|otlp_(decode|encode|sink|source)|otlp_json_[a-z]*|prom_escape|prom_name|prom_page|protobuf|recorder_(cursor|decode|metrics|poll|source)|redact[a-z_]*)")
+  set(fast "lib/(context|db|db_texts|drain_lanes|drain_lines|http|http_(access|handle|keep|metrics)|ids|log|metric_page|metric_series|metric_shard|metric_update|propagate|propagate_w3c|ring|site|span[a-z_]*|state[a-z_]*)|codec/(batch|exp_histogram|json_[a-z]*|log_json|otlp_(decode|encode|sink|source)|otlp_json_[a-z]*|prom_escape|prom_name|prom_page|protobuf|recorder_(cursor|decode|layout|metrics|poll|source)|redact[a-z_]*)")
   file(GLOB_RECURSE small ${PROJECT_SOURCE_DIR}/lib/*.c ${PROJECT_SOURCE_DIR}/codec/*.c)
   list(FILTER small EXCLUDE REGEX "/(${fast})\\.c$")
   set_source_files_properties(${small} PROPERTIES COMPILE_OPTIONS -Os)

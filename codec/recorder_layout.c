@@ -96,6 +96,9 @@ static int compare_rows(const void *a, const void *b)
 static void note_clock(recorder_reader *r)
 {
     uint64_t written = r->header.clock_count;
+    if (r->clock_count && written == r->clock_written)
+        return;
+    r->clock_written = written;
     r->clock_count = 0;
     for (uint32_t i = 0; i < RECORDER_CLOCK_ROWS; i++) {
         const recorder_clock_row *row = &r->header.clock[i];
@@ -104,6 +107,18 @@ static void note_clock(recorder_reader *r)
             r->clock[r->clock_count++] = *row;
     }
     qsort(r->clock, r->clock_count, sizeof(*r->clock), compare_rows);
+}
+
+/* Most refreshes of a recorder in memory find nothing new. */
+static bool table_is_same(const recorder_reader *r, uint64_t offset, uint32_t count)
+{
+    if (!r->in_place || count != r->table_count || !r->table)
+        return false;
+    const uint64_t *now = (const uint64_t *)(const void *)(r->base + offset);
+    for (uint32_t i = 0; i < count; i++)
+        if (__atomic_load_n(&now[i], __ATOMIC_RELAXED) != r->table[i])
+            return false;
+    return true;
 }
 
 status recorder_refresh(recorder_reader *r, error *err)
@@ -119,6 +134,9 @@ status recorder_refresh(recorder_reader *r, error *err)
     h->block_count = block_count;
     uint64_t there = r->bytes > table_offset ? (r->bytes - table_offset) / 8 : 0;
     uint32_t count = (uint32_t)MIN(MIN(h->reserved, (uint64_t)block_count), there);
+    note_clock(r);
+    if (table_is_same(r, table_offset, count))
+        return STATUS_OK;
     if (count > r->table_count || !r->table) {
         uint64_t *larger = realloc(r->table, MAX(count, 1u) * sizeof(uint64_t));
         if (!larger)
@@ -129,8 +147,11 @@ status recorder_refresh(recorder_reader *r, error *err)
     st = recorder_read(r, table_offset, r->table, count * sizeof(uint64_t), err);
     if (st != STATUS_OK)
         return st;
-    note_clock(r);
-    return note_blocks(r) ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory for extents");
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what the words speak of comes after them */
+    if (note_blocks(r))
+        return STATUS_OK;
+    r->table_count = 0; /* to be read again */
+    return fail(err, STATUS_NO_MEMORY, "no memory for extents");
 }
 
 const extent_place *recorder_find_extent(const recorder_reader *r, uint32_t ring, uint32_t index)

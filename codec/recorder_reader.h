@@ -79,6 +79,7 @@ struct recorder_reader {
 
     recorder_clock_row clock[RECORDER_CLOCK_ROWS]; /* by ticks */
     uint32_t clock_count;
+    uint64_t clock_written; /* header.clock_count when they were read */
 
     ring_stream *streams;
     uint32_t stream_count;

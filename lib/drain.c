@@ -260,12 +260,31 @@ static int pace_ms(drainer *d)
     return (int)MAX(MIN(wait_ms, (uint64_t)WAIT_MAX_MS), (uint64_t)WAIT_MIN_MS);
 }
 
+/* A response from a receiver, or room in a pipe, wakes the loop too: that is no reason to read on,
+ * for a handful of records each time. */
+static bool reads_now(const drainer *d)
+{
+    return d->dead || d->at_rest || d->pass_since_ns || clock_mono_ns() >= d->read_due_ns;
+}
+
+/* How long to wait after a pass. */
+static int rest_ms(drainer *d)
+{
+    int64_t now = clock_mono_ns();
+    if (d->reads)
+        d->read_due_ns = now + pace_ms(d) * NS_PER_MS;
+    int64_t wait_ms = (d->read_due_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+    bool busy = d->lines.pending.len || d->pass_since_ns;
+    return (int)MAX(MIN(wait_ms, busy ? WAIT_BUSY_MS : WAIT_MAX_MS), WAIT_MIN_MS);
+}
+
 static void *drain_run(void *arg)
 {
     drainer *d = arg;
     ring_never_wait();
     while (!answer_requests(d)) {
         bool more = false;
+        d->reads = reads_now(d);
         if (!d->dead && d->adoptions_left)
             adopt(d);
         recorder_recalibrate(d->recorder);
@@ -277,9 +296,7 @@ static void *drain_run(void *arg)
         publish_report(d);
         if (moved && more)
             continue;
-        int wait_ms = pace_ms(d);
-        bool busy = d->lines.pending.len || d->pass_since_ns;
-        wait_for_work(d, busy ? MIN(wait_ms, WAIT_BUSY_MS) : wait_ms);
+        wait_for_work(d, rest_ms(d));
     }
     pthread_mutex_lock(&d->lock);
     d->finished = true;

@@ -49,7 +49,10 @@ struct drainer {
     spool *spool;            /* NULL: none */
     int64_t spool_warned_ns; /* monotonic */
     int64_t report_due_ns;   /* monotonic */
-    int64_t paced_ns;        /* monotonic: the last pass that was not followed by another at once */
+    bool reads;              /* this pass reads the recorder; else it goes on with what was begun */
+    bool lines_more;         /* the last poll for lines left some */
+    int64_t read_due_ns;     /* monotonic: the next pass that reads */
+    int64_t paced_ns;        /* monotonic: the last one */
     uint64_t paced_bytes;    /* what the writers had taken then */
     batch logs, spans, points;
     metric_delta *delta; /* NULL: metrics are sent cumulative */

@@ -109,7 +109,7 @@ static bool lane_is_due(drainer *d, lane_id lane, source *s)
     feed f = drain_feed_of(lane);
     return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
            clock_mono_ns() >= d->work[lane].due_ns ||
-           recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES;
+           (d->reads && recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES);
 }
 
 static bool rows_step(drainer *d, lane_id lane, bool *ret_more)

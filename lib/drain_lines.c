@@ -154,7 +154,7 @@ bool drain_lines_step(drainer *d, bool *ret_more)
         return false;
     }
     source *s = drain_next_source(d, FEED_LINES);
-    if (!s)
+    if (!s || (!d->reads && !d->lines_more && !source_is_dead(s)))
         return false;
     batch_clear(&d->logs);
     batch_clear(&d->spans);
@@ -165,6 +165,7 @@ bool drain_lines_step(drainer *d, bool *ret_more)
         return false;
     }
     d->lines_rows = d->logs.logs.count + d->spans.spans.count;
+    d->lines_more = more;
     *ret_more = *ret_more || more;
     if (d->lines_rows == 0) {
         drain_commit(s, FEED_LINES); /* it may have passed over rows of other signals */

@@ -146,6 +146,22 @@ void http_plain_keys(const http_config *c, sonde_attr *attrs, size_t count)
 
 /* ---- begin ---- */
 
+/* Each request needs one, so it is put together by hand. */
+static void write_uuid(char *ret, size_t size, const char hex[32])
+{
+    static const uint8_t parts[] = { 8, 4, 4, 4, 12 };
+    char *to = ret;
+    if (size < UUID_SIZE)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++, hex += parts[i - 1]) {
+        if (i)
+            *to++ = '-';
+        memcpy(to, hex, parts[i]);
+        to += parts[i];
+    }
+    *to = '\0';
+}
+
 static void new_request_id(const http_config *c, char *ret, size_t size)
 {
     uint8_t b[16];
@@ -158,8 +174,7 @@ static void new_request_id(const http_config *c, char *ret, size_t size)
     if (c->request_id_prefix[0])
         snprintf(ret, size, "%s%.12s%.8s", c->request_id_prefix, hex, hex + 24);
     else
-        snprintf(ret, size, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
-                 hex + 20);
+        write_uuid(ret, size, hex);
 }
 
 static sonde_context *own_context(sonde_http *x)

@@ -68,8 +68,10 @@ static inline const char *sonde_MHD_header_(void *user, const char *name)
 static inline void sonde_MHD_keep_id_(void *user, const char *name, const char *value)
 {
     sonde_MHD_request_ *r = (sonde_MHD_request_ *)user;
+    size_t n = strnlen(value, sizeof(r->request_id) - 1);
     (void)name;
-    snprintf(r->request_id, sizeof(r->request_id), "%s", value);
+    memcpy(r->request_id, value, n);
+    r->request_id[n] = 0;
 }
 
 static inline void sonde_MHD_query_text_(sonde_MHD_request_ *r, const char *text)
