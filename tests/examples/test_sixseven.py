@@ -139,6 +139,15 @@ def test_prometheus_scrapes_by_the_file(quick, tmp_path):
 
 # ---- settings ----
 
+def test_observing_is_observed(server, quick):
+    """What was dropped, left out, and what the process costs can be asked for."""
+    with backend(quick) as system:
+        system.request("GET", "/jobs")
+        for name in ("sonde_dropped_total", "process_cpu_seconds_total", "process_resident_memory_bytes"):
+            assert "\n%s" % name in system.request("GET", "/metrics")[2].decode(), name
+            wait_for(name, lambda n=name: server.promql(n), 20, 0.1)
+
+
 @pytest.mark.parametrize("settings, shown", [
     ({}, True), ({"APP_ENV": "production"}, False), ({"OTEL_TRACES_EXPORTER": "none"}, False),
     ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, False)])
