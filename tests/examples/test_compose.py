@@ -88,6 +88,8 @@ def test_what_a_compose_file_names_is_there(path):
             content.get("build"), dict) else {}
         if "SYSTEM" in arguments:
             program = os.path.join(EXAMPLES, arguments["SYSTEM"], "programs.cmake")
+            if arguments["SYSTEM"] == "common":
+                program = os.path.join(EXAMPLES, "CMakeLists.txt")
             with open(program) as f:
                 assert re.search(r"sonde_example\(\s*%s\s+%s\s" % (
                     re.escape(arguments["SYSTEM"]), re.escape(arguments["PROGRAM"])), f.read())
