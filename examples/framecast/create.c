@@ -98,9 +98,10 @@ void post_generation(web_request *r, void *context)
     json_t *body = web_body(r);
     const char *prompt = json_text(body, "prompt", FRAMECAST_MAX_PROMPT - 1);
     if (!body) {
+        web_problem problem = web_body_problem(r);
         web_fail_with(r, &(sonde_error){ .status = 400,
                                          .code = "INVALID_JSON",
-                                         .message = "The body is not JSON",
+                                         .message = problem.text,
                                          .help = "Send an object: {\"prompt\": \"a red kite\"}" });
     } else if (!prompt) {
         web_fail_with(r, &(sonde_error){ .status = 400,

@@ -28,7 +28,8 @@ void framecast_start(const char *service)
                   .route_label = "endpoint",
                   .request_id_prefix = "req_",
                   .user_header = "X-User-Id",
-                  .team_header = "X-Team-Id" },
+                  .team_header = "X-Team-Id",
+                  .reproduce_headers = "accept,authorization,content-type,x-user-id,x-team-id" },
         .health = { .shape = SONDE_HEALTH_WORDS,
                     .ready_always_200 = config_number("READY_ALWAYS_200", 0, 0, 1) == 1 } });
     sonde_gauge_callback("framecast_ready", "1 when all checks of /ready pass.", read_ready, NULL,

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST = 4096, SWEEP_MS = 500 };
 
@@ -26,13 +25,6 @@ struct lease {
     watched list[MOST]; /* by id */
     generation_pulse seen[MOST];
 };
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static int by_id(const void *a, const void *b)
 {
@@ -84,7 +76,7 @@ static void *sweep(void *user)
     const app *a = l->app;
     while (!config_wait(SWEEP_MS)) {
         long count = generation_pulses(a->database, l->seen, MOST);
-        int64_t now = monotonic_ms();
+        int64_t now = config_now_ms();
         if (count < 0) {
             l->count = 0; /* nobody could report meanwhile */
             continue;

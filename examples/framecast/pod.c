@@ -37,15 +37,32 @@ typedef struct {
 
 /* ---- what it is given ---- */
 
-static bool take(pod *p, pod_job *job)
+static pod_job *find_job(pod *p, const char *id)
 {
+    if (p->current && strcmp(p->current->generation_id, id) == 0)
+        return p->current;
+    for (unsigned i = 0; i < p->waiting_count; i++)
+        if (strcmp(p->waiting[i]->generation_id, id) == 0)
+            return p->waiting[i];
+    return NULL;
+}
+
+typedef enum { TAKEN, KNOWN, NO_ROOM } taken;
+
+/* Keeps the job when it is TAKEN. One that is KNOWN came once more, after an answer was lost. */
+static taken take(pod *p, pod_job *job)
+{
+    taken result = NO_ROOM;
     pthread_mutex_lock(&p->lock);
-    bool has_room = p->waiting_count < MAX_WAITING && !p->stopping;
-    if (has_room)
+    if (find_job(p, job->generation_id)) {
+        result = KNOWN;
+    } else if (p->waiting_count < MAX_WAITING && !p->stopping) {
         p->waiting[p->waiting_count++] = job;
+        result = TAKEN;
+    }
     pthread_cond_signal(&p->changed);
     pthread_mutex_unlock(&p->lock);
-    return has_room;
+    return result;
 }
 
 static void post_run(web_request *r, void *context)
@@ -68,32 +85,25 @@ static void post_run(web_request *r, void *context)
                    sonde_kv("user_id", (const char *)job->user_id),
                    sonde_kv("team_id", *job->team_id ? (const char *)job->team_id : NULL));
     job->context = sonde_context_capture();
-    clock_gettime(CLOCK_MONOTONIC, &job->taken_at);
+    job->taken_ms = config_now_ms();
     json_t *answer = json_pack("{ss ss ss}", "generation_id", job->generation_id, "pod_id", p->id,
                                "status", "queued");
-    sonde_info("Generation taken");
-    if (take(p, job)) {
+    taken result = take(p, job);
+    if (result == TAKEN)
+        sonde_info("Generation taken");
+    if (result != TAKEN)
+        free(job);
+    if (result != NO_ROOM) {
         web_answer(r, 202, answer);
         return;
     }
     json_decref(answer);
-    free(job);
     web_fail_with(r,
                   &(sonde_error){ .status = 429,
                                   .code = "POD_BUSY",
                                   .message = "The pod has no room for another generation",
                                   .details = SONDE_DETAILS(sonde_kv("most_waiting", MAX_WAITING)),
                                   .help = "Try again later, or another pod" });
-}
-
-static pod_job *find_job(pod *p, const char *id)
-{
-    if (p->current && strcmp(p->current->generation_id, id) == 0)
-        return p->current;
-    for (unsigned i = 0; i < p->waiting_count; i++)
-        if (strcmp(p->waiting[i]->generation_id, id) == 0)
-            return p->waiting[i];
-    return NULL;
 }
 
 static bool mark_gone(pod *p, const char *id)
@@ -229,8 +239,9 @@ static pod_job *next(pod *p)
     while (!p->waiting_count && !p->stopping)
         pthread_cond_wait(&p->changed, &p->lock);
     pod_job *job = p->waiting_count ? p->waiting[0] : NULL;
-    if (job)
-        memmove(p->waiting, p->waiting + 1, --p->waiting_count * sizeof(p->waiting[0]));
+    p->waiting_count -= job != NULL;
+    for (unsigned i = 0; i < p->waiting_count; i++)
+        p->waiting[i] = p->waiting[i + 1];
     p->current = job;
     pthread_mutex_unlock(&p->lock);
     return job;
@@ -327,18 +338,14 @@ static void show_status(void *user, sonde_json *json)
 static void show_queue(void *user, sonde_queue_state *ret)
 {
     pod *p = user;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now = config_now_ms();
     pthread_mutex_lock(&p->lock);
     *ret = (sonde_queue_state){ .depth = p->waiting_count,
                                 .processing = p->current ? 1 : 0,
                                 .capacity = MAX_WAITING,
                                 .oldest_age_s = -1 };
-    if (p->waiting_count) {
-        const struct timespec *then = &p->waiting[0]->taken_at;
-        ret->oldest_age_s =
-            (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
-    }
+    if (p->waiting_count)
+        ret->oldest_age_s = (double)(now - p->waiting[0]->taken_ms) / 1000;
     pthread_mutex_unlock(&p->lock);
 }
 

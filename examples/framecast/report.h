@@ -6,7 +6,6 @@
 #include "examples/framecast/framecast.h"
 
 #include <sonde/sonde.h>
-#include <time.h>
 
 typedef struct {
     char generation_id[32];
@@ -15,8 +14,8 @@ typedef struct {
     char output_key[80], upload_url[FRAMECAST_MAX_URL];
     char webhook_url[FRAMECAST_MAX_URL], webhook_token[64];
     sonde_context context; /* of the request that brought it */
-    struct timespec taken_at;
-    bool gone; /* nobody wants it any more */
+    int64_t taken_ms;      /* of config_now_ms */
+    bool gone;             /* nobody wants it any more */
 } pod_job;
 
 /* From the body of POST /run; false when something is missing or too long. */

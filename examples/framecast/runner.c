@@ -156,16 +156,7 @@ static void process(app *a, web_client *client, generation *g)
     app_end(a, &(generation_key){ .id = g->id }, &(generation_ending){ "failed", wrong, NULL }, g);
 }
 
-/* The generation could not be looked at, so its event goes back; should that fail too, the
- * generation ends when it has waited for too long. */
-static void put_back(app *a, const char *event)
-{
-    config_wait(AWAY_MS);
-    if (!queue_push(a->inngest, event))
-        sonde_error("Event was lost", sonde_kv("queue", INNGEST_QUEUE));
-}
-
-static void run_event(app *a, web_client *client, const char *id, const char *event)
+static void run_event(app *a, web_client *client, const char *id)
 {
     generation g;
     switch (generation_claim(a->database, id, &g)) {
@@ -177,13 +168,14 @@ static void run_event(app *a, web_client *client, const char *id, const char *ev
         break;
     case DATABASE_AWAY:
         sonde_span_error("database", "the database did not answer");
-        put_back(a, event);
+        work_put_back();
         break;
     }
 }
 
 void run_function(const char *text, const json_t *job, web_client *client, void *user)
 {
+    (void)text;
     app *a = user;
     const json_t *data = json_object_get(job, "data");
     const char *id = json_text(data, "generation_id", sizeof(((generation *)NULL)->id) - 1);
@@ -201,5 +193,5 @@ void run_function(const char *text, const json_t *job, web_client *client, void 
                             sonde_kv("messaging.system", queue_system(a->inngest)),
                             sonde_kv("messaging.operation.name", "process"),
                             sonde_kv("messaging.destination.name", INNGEST_QUEUE))
-    run_event(a, client, id, text);
+    run_event(a, client, id);
 }

@@ -145,15 +145,31 @@ def test_without_its_database(observed, server, postgres):
 
 
 def test_with_the_database_gone_in_the_middle_of_generations(observed, server, postgres):
-    """The pod's report waits for the database, and so does an event that was taken already."""
+    """For longer than a lease: the pod's report waits for the database, and nobody is given up for it."""
     observed.control_pod(step_ms=25)
     made = [observed.created() for _ in range(2)]
     wait_for("the pod to work", lambda: observed.pod_status()["status"] == "processing", 10)
     postgres.down()
-    wait_for("the pod to report in vain", lambda: "Report was not taken" in observed.output("pod"), 20)
+    wait_for("the pod to report in vain", lambda: observed.output("pod").count(
+        "Report was not taken") > SHORT["GENERATION_LEASE_SECONDS"], 20)
     postgres.up()
     assert [observed.ended(g)["status"] for g in made] == ["completed", "completed"]
     settled(server, 2)
+
+
+def test_with_the_database_gone_before_an_event_is_taken(server, fast_export, postgres, redis):
+    """One thread takes the events: the second is taken without a database, and goes back."""
+    with system(fast_export, DATABASE_URL=postgres.url, REDIS_URL=redis.url, RUNNER_THREADS=1) as s:
+        s.control_pod(step_ms=2)
+        s.control(service="anthropic", delay_ms=500)
+        first, second = s.created(), s.created()
+        wait_for("the first to be taken", lambda: s.generation(first)["status"] == "processing", 10)
+        postgres.down()
+        wait_for("the second to be taken in vain", lambda: [
+            x for x in s.lines("api") if x["generation_id"] == second and x["level"] == "error"], 10)
+        postgres.up()
+        assert [s.ended(g)["status"] for g in (first, second)] == ["completed", "completed"]
+        settled(server, 2)
 
 
 def test_without_its_queue(observed, server, redis):
@@ -406,9 +422,11 @@ def test_every_error_has_its_envelope():
                "upload_url": s.outside, "webhook": {"url": s.url + "/v1/webhooks/runpod", "token": "t"}}
         expect(400, "INVALID_RUN", "POST", "/run", dict(run, prompt=""), {}, s.pod)
         s.control_pod(step_ms=500)
-        statuses = [s.request("POST", "/run", run, url=s.pod)[0] for _ in range(9)]
+        assert [s.request("POST", "/run", run, url=s.pod)[0] for _ in range(20)] == [202] * 20
+        statuses = [s.request("POST", "/run", dict(run, generation_id="gen_%d" % n), url=s.pod)[0]
+                    for n in range(2, 10)]
         assert set(statuses) <= {202, 429}
-        error = expect(429, "POD_BUSY", "POST", "/run", run, {}, s.pod)
+        error = expect(429, "POD_BUSY", "POST", "/run", dict(run, generation_id="gen_10"), {}, s.pod)
         assert error["details"] == {"most_waiting": 8}
 
 
