@@ -5,9 +5,10 @@
  *   {"timestamp":"2025-10-12T20:30:00.125000Z","level":"info","service":"api","logger":"app.db",
  *    "trace_id":"…","span_id":"…","message":"image_created","image_id":"img_1","duration_ms":45}
  *
- * What is absent is left out, unless the schema wants null. When a field's key comes twice, the later one counts. A field named
- * like a member of the schema is written as "field_" and its name. Text that is not UTF-8 is
- * repaired; NaN and infinities are strings. Pure functions over one batch. */
+ * What is absent is left out, unless the schema wants null. When a field's key comes twice, the
+ * later one counts. A field named like a member of the schema is written as "field_" and its name.
+ * Text that is not UTF-8 is repaired; NaN and infinities are strings. Pure functions over one
+ * batch. */
 #ifndef SONDE_CODEC_LOG_JSON_H
 #define SONDE_CODEC_LOG_JSON_H
 
