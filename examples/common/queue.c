@@ -179,6 +179,16 @@ static void renew_consumer(queue *q)
     q->known = false;
 }
 
+bool queue_return(queue *q)
+{
+    char why[QUEUE_TEXT] = "";
+    bool good = !q->holds || note(q, q->engine->put_back(q->state, &q->consumer, why), why);
+    if (!good)
+        renew_consumer(q);
+    q->holds = false;
+    return good;
+}
+
 char *queue_pop(queue *q, int timeout_ms)
 {
     char why[QUEUE_TEXT] = "", *job = NULL;

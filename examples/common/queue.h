@@ -29,6 +29,9 @@ char *queue_pop(queue *q, int timeout_ms);
 /* The popped job is finished, whatever became of it. False when the queue failed: it is told
  * later. */
 bool queue_done(queue *q);
+/* The popped job goes back to those that wait. False when the queue failed: then it goes back in
+ * time, as that of a program that died. */
+bool queue_return(queue *q);
 /* Jobs that wait; -1 when the queue failed. */
 long queue_length(queue *q);
 /* Whether it answers now; one line that says what is wrong otherwise. For health checks. */

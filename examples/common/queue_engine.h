@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What Redis and the table give queue.c. Each function returns false with one line of text when the
- * queue did not answer. push, length, ping and keep may be called by any thread, pop and done by
- * the one that pops. */
+ * queue did not answer. push, length, ping and keep may be called by any thread, the others by the
+ * one that pops. */
 #ifndef EXAMPLES_COMMON_QUEUE_ENGINE_H
 #define EXAMPLES_COMMON_QUEUE_ENGINE_H
 
@@ -35,6 +35,7 @@ typedef struct {
     bool (*pop)(void *state, const queue_consumer *c, int timeout_ms, char **ret,
                 char why[QUEUE_TEXT]);
     bool (*done)(void *state, const queue_consumer *c, char why[QUEUE_TEXT]);
+    bool (*put_back)(void *state, const queue_consumer *c, char why[QUEUE_TEXT]);
     /* Says that this consumer lives, and, with a lease, puts back the jobs of consumers that have
      * not said so for as long. */
     bool (*keep)(void *state, const queue_consumer *c, int64_t lease_ms, long *ret_back,

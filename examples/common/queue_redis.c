@@ -265,6 +265,14 @@ static bool done(void *state, const queue_consumer *c, char why[QUEUE_TEXT])
     return ask_number(r, 2, (const char *[]){ "DEL", key.name }, NULL, why);
 }
 
+static bool put_back(void *state, const queue_consumer *c, char why[QUEUE_TEXT])
+{
+    redis *r = state;
+    redis_key key = processing(r, c);
+    return ask_number(r, 5, (const char *[]){ "LMOVE", key.name, r->name, "LEFT", "LEFT" }, NULL,
+                      why);
+}
+
 static void leave(void *state, const queue_consumer *c)
 {
     redis *r = state;
@@ -293,6 +301,7 @@ const queue_engine queue_redis = { .system = "redis",
                                    .push = push,
                                    .pop = pop,
                                    .done = done,
+                                   .put_back = put_back,
                                    .keep = keep,
                                    .length = length,
                                    .ping = ping };

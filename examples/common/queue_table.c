@@ -112,6 +112,16 @@ static bool done(void *state, const queue_consumer *c, char why[QUEUE_TEXT])
            away(why);
 }
 
+static bool put_back(void *state, const queue_consumer *c, char why[QUEUE_TEXT])
+{
+    table *t = state;
+    return database_poll(t->database,
+                         "UPDATE queue_jobs SET claimed_by = NULL, claimed_at = NULL "
+                         "WHERE claimed_by = $1",
+                         c->id, NULL, NULL) ||
+           away(why);
+}
+
 static void count_row(void *user, int columns, const char *const *values)
 {
     (void)columns, (void)values;
@@ -147,6 +157,7 @@ const queue_engine queue_table = { .open = open_table,
                                    .push = push,
                                    .pop = pop,
                                    .done = done,
+                                   .put_back = put_back,
                                    .keep = keep,
                                    .length = length,
                                    .ping = ping };

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_THREADS = 16, POP_MS = 1000 };
+enum { MAX_THREADS = 16, POP_MS = 1000, PUT_BACK_PAUSE_MS = 500 };
+
+/* What the handler that runs on this thread asked for. */
+static _Thread_local bool put_back;
 
 typedef struct {
     work *work;
@@ -26,6 +29,21 @@ struct work {
     lane lanes[MAX_THREADS];
 };
 
+void work_put_back(void)
+{
+    put_back = true;
+}
+
+static void finish(queue *q)
+{
+    if (!put_back) {
+        queue_done(q);
+        return;
+    }
+    queue_return(q);
+    config_wait(PUT_BACK_PAUSE_MS);
+}
+
 static void *run_lane(void *user)
 {
     lane *l = user;
@@ -34,8 +52,9 @@ static void *run_lane(void *user)
         char *text = queue_pop(l->queue, POP_MS);
         json_t *job = text ? json_loads(text, 0, NULL) : NULL;
         if (text) {
+            put_back = false;
             options->handler(text, job, l->client, options->user);
-            queue_done(l->queue);
+            finish(l->queue);
         }
         json_decref(job);
         free(text);

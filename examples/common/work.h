@@ -16,6 +16,11 @@ typedef struct work work;
  * released afterwards. Runs on the thread that `client` belongs to. */
 typedef void work_handler(const char *text, const json_t *job, web_client *client, void *user);
 
+/* For a handler whose job cannot be done now, such as while the database is away: the job goes back
+ * into the queue when the handler returns, and the thread rests for half a second. When the queue
+ * is away too, it goes back as that of a program that died (queue.h). */
+void work_put_back(void);
+
 typedef struct {
     database *database; /* for a queue that is a table */
     const char *queue;

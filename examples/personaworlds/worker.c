@@ -58,10 +58,12 @@ static job_outcome attempt_until_done(const lane *l, sonde_job *job, job_run *ru
 }
 
 /* A job that was still to be tried again when the program had to end goes back into its queue. */
-static bool give_back(const lane *l, job_outcome outcome, const char *text)
+static bool give_back(job_outcome outcome)
 {
-    return config_stopping() && outcome != JOB_REFUSED &&
-           queue_push(l->worker->jobs.queues[l->type], text);
+    bool gives = config_stopping() && outcome != JOB_REFUSED;
+    if (gives)
+        work_put_back();
+    return gives;
 }
 
 /* The context that the job was made in: its request id, as trace_id too, and its user. */
@@ -108,7 +110,7 @@ static void run_job(const char *text, const json_t *body, web_client *client, vo
     }
     if (outcome == JOB_DONE)
         sonde_job_ended(job, "completed", NULL);
-    else if (give_back(l, outcome, text))
+    else if (give_back(outcome))
         sonde_job_released(job);
     else
         sonde_job_ended(job, "failed", run.error);

@@ -25,7 +25,6 @@ enum {
     DOWNLOAD_PAUSE_MS = 50, /* the client uploads after its order was taken */
     MODEL_POLL_MS = 20,
     MODEL_PAUSE_MS = 200, /* before the second try, then twice as long each time */
-    PUT_BACK_PAUSE_MS = 500,
     URL_SECONDS = 300,
 };
 
@@ -233,7 +232,7 @@ static outcome process(task *t)
     return result;
 }
 
-static void run_task(task *t, const char *text)
+static void run_task(task *t)
 {
     outcome result = FAILED;
     queue *q = t->w->service.queue;
@@ -262,16 +261,13 @@ static void run_task(task *t, const char *text)
         }
     }
     sonde_job_completed(t->job, outcomes[result]);
-    if (result != PUT_BACK)
-        return;
-    nap(PUT_BACK_PAUSE_MS);
-    if (!queue_push(q, text))
-        sonde_error("Job is lost: neither database nor queue took it",
-                    sonde_kv("code", "QUEUE_ERROR"), sonde_kv("image_id", t->image));
+    if (result == PUT_BACK)
+        work_put_back();
 }
 
 static void run_job(const char *text, const json_t *job, web_client *client, void *user)
 {
+    (void)text;
     worker *w = user;
     task t = {
         .w = w,
@@ -291,7 +287,7 @@ static void run_job(const char *text, const json_t *job, web_client *client, voi
     t.job = sonde_job_taken(
         w->jobs, &(sonde_job_info){ .id = t.image, .type = "staging", .context = &from });
     sonde_job_started(t.job);
-    run_task(&t, text);
+    run_task(&t);
 }
 
 static void make_metrics(worker *w)

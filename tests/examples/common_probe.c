@@ -3,7 +3,7 @@
  * with the milliseconds it took. The words of a line are divided by tabs.
  *
  *   run SQL | migrate SQL | ping | pool | many THREADS SQL
- *   push JOB | pop MS | done | length | queue_ping | pushes THREADS JOB
+ *   push JOB | pop MS | done | return | length | queue_ping | pushes THREADS JOB
  *   serve PORT | send METHOD URL        a body goes with POST and PUT
  *
  * DATABASE_URL or SQLITE_PATH, REDIS_URL; the queue's name is "probe". */
@@ -148,6 +148,12 @@ static json_t *do_done(const char *unused, const char *unused2)
     return json_pack("{sb}", "good", queue_done(jobs));
 }
 
+static json_t *do_return(const char *unused, const char *unused2)
+{
+    (void)unused, (void)unused2;
+    return json_pack("{sb}", "good", queue_return(jobs));
+}
+
 static json_t *do_length(const char *unused, const char *unused2)
 {
     (void)unused, (void)unused2;
@@ -199,8 +205,8 @@ static const struct {
                  { "pool", do_pool },     { "many", do_many },
                  { "pushes", do_pushes }, { "push", do_push },
                  { "pop", do_pop },       { "done", do_done },
-                 { "length", do_length }, { "serve", do_serve },
-                 { "send", do_send } };
+                 { "length", do_length }, { "return", do_return },
+                 { "serve", do_serve },   { "send", do_send } };
 
 static void answer_line(char *line)
 {

@@ -190,6 +190,28 @@ def test_a_job_that_is_worked_on_or_done_is_handed_out_once(probes, queue_enviro
     assert other.ask("pop", 1500)["job"] is None
 
 
+def test_a_job_that_cannot_be_done_now_goes_back(probes, queue_environment):
+    first, other = probes(**queue_environment), probes(**queue_environment)
+    first.ask("push", "later")
+    assert first.ask("pop", 1000)["job"] == "later" and first.ask("return")["good"]
+    assert other.ask("length")["length"] == 1
+    assert other.ask("pop", 1000)["job"] == "later" and other.ask("done")["good"]
+    assert first.ask("pop", 300)["job"] is None
+
+
+def test_a_job_that_could_not_go_back_does_so_later(probes, redis):
+    redis.cli("flushall")
+    p = probes(REDIS_URL=redis.url, QUEUE_LEASE_S="1")
+    p.ask("push", "later")
+    assert p.ask("pop", 1000)["job"] == "later"
+    redis.down()
+    try:
+        assert not p.ask("return")["good"]
+    finally:
+        redis.up()
+    wait_for("the job", lambda: p.ask("pop", 200)["job"] == "later", 20)
+
+
 @pytest.mark.parametrize("how", ["down", "freeze"])
 def test_an_outage_of_redis_is_told_once_and_passes(probes, redis, how):
     p = probes(REDIS_URL=redis.url, QUEUE_LEASE_S="1")
