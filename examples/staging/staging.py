@@ -68,6 +68,7 @@ class Staging(System):
         more = {"SONDE_ADMIN_ADDR": "127.0.0.1:%d" % admin_port}
         if self.heap:
             before = [p for p in [os.environ.get("LD_PRELOAD")] if p]
+            more["SONDE_HEAP_SAMPLE_BYTES"] = os.environ.get("SONDE_HEAP_SAMPLE_BYTES", "16384")
             more["LD_PRELOAD"] = ":".join([*before, os.path.join(BUILD, "libsonde_heap.so")])
         return self.start("staging/" + program, {**more, **self.environment})
 
