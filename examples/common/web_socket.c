@@ -213,15 +213,26 @@ static bool has_room(const web_socket *s, size_t len, bool urgent)
     return web_socket_queued(s) + len <= limit;
 }
 
+/* Has the peer told what it did not get. */
+static void tell(web_socket *s)
+{
+    uint64_t count = s->untold, dropped = s->counts.dropped;
+    if (!count || !s->handlers.told)
+        return;
+    s->untold = 0;
+    s->handlers.told(s, count, s->user);
+    if (s->untold) { /* no room for that either */
+        s->untold = count;
+        s->counts.dropped = dropped;
+    }
+}
+
 bool web_socket_send(web_socket *s, const char *text, size_t len, bool urgent)
 {
     if (s->ended || s->broken || s->close_ns)
         return false;
-    if (s->untold && s->handlers.told && has_room(s, s->limits.queued_bytes / 2, false)) {
-        uint64_t count = s->untold;
-        s->untold = 0;
-        s->handlers.told(s, count, s->user);
-    }
+    if (urgent || has_room(s, s->limits.queued_bytes / 2, false))
+        tell(s);
     if (!(s->untold && !urgent) && has_room(s, len, urgent) &&
         queue_frame(s, WSLAY_TEXT_FRAME, text, len)) {
         s->counts.messages_out++;
@@ -288,11 +299,8 @@ static void note_drained(web_socket *s)
     s->waits_since_ns = 0;
     if (s->handlers.drained)
         s->handlers.drained(s, waited, s->user);
-    if (s->untold && s->handlers.told && !s->close_ns) {
-        uint64_t count = s->untold;
-        s->untold = 0;
-        s->handlers.told(s, count, s->user);
-    }
+    if (!s->close_ns)
+        tell(s);
 }
 
 bool web_socket_work(web_socket *s)
