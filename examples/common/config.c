@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stopping;
+static atomic_bool stopping; /* set by the handler, seen by every thread */
 static int wake[2] = { -1, -1 };
 
 const char *config_text(const char *variable, const char *fallback)
@@ -42,9 +43,9 @@ static void on_signal(int signal)
 {
     (void)signal;
     int saved = errno;
-    stopping = 1;
+    stopping = true;
     if (write(wake[1], "", 1) < 0)
-        stopping = 1; /* the pipe is full: it wakes the waiter already */
+        stopping = true; /* the pipe is full: it wakes the waiter already */
     errno = saved;
 }
 
