@@ -92,6 +92,7 @@ class System:
     def __init__(self, quiet=False, environment=None, keep=False):
         self.quiet, self.keep, self.programs = quiet, keep, []
         self.state = tempfile.TemporaryDirectory(prefix="%s-" % (self.name or "system"))
+        self.recorders = None
         self.url = None      # where requests go
         self.urls = {}       # program: where its /metrics, health and debug paths answer
         self.outside = None  # the stand-ins for what the system calls outside
@@ -114,7 +115,8 @@ class System:
         """Starts build/examples/PATH, under the name of its last part. A program that is started again
         goes on in the same output file."""
         name = name or path.rpartition("/")[2]
-        env = dict(os.environ, **{k: str(v) for k, v in (environment or self.environment).items()})
+        env = dict(self.own_recorders(), **os.environ)
+        env.update({k: str(v) for k, v in (environment or self.environment).items()})
         out = err = None
         if self.keep:
             out, err = open(self.file(name, "out"), "ab"), open(self.file(name, "err"), "ab")
@@ -122,7 +124,7 @@ class System:
             out = subprocess.DEVNULL
         try:
             process = subprocess.Popen([os.path.join(BUILD, "examples", path), *arguments], env=env,
-                                       stdout=out, stderr=err)
+                                       stdout=out, stderr=err, cwd=self.state.name)
         except FileNotFoundError:
             raise SystemExit("%s is not there: build it first (./run --build, or ninja -C %s)"
                              % (os.path.join(BUILD, "examples", path), BUILD)) from None
@@ -132,6 +134,16 @@ class System:
                     f.close()
         self.programs = [p for p in self.programs if p[0] != name] + [(name, process)]
         return process
+
+    def own_recorders(self):
+        """A system that is looked at has recorders of its own: of one that runs beside it, it does not send
+        what a killed program left. For a user's `up`, what was not sent waits for the next start."""
+        if not (self.keep or os.environ.get("EXAMPLES_FREE_PORTS")):
+            return {}
+        if not self.recorders:
+            memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+            self.recorders = tempfile.TemporaryDirectory(prefix="%s-" % self.name, dir=memory)
+        return {"SONDE_RECORDER_DIR": self.recorders.name}
 
     def start_standin(self, preferred=9000):
         """The stand-ins for what the system calls outside; self.outside is their address."""
@@ -224,6 +236,8 @@ class System:
         bad = ["%s ended with %d%s" % (name, process.returncode, self.last_words(name))
                for name, process in self.programs if process.returncode]
         self.state.cleanup()
+        if self.recorders:
+            self.recorders.cleanup()
         if kind is None and bad:
             raise RuntimeError("\n".join(bad))
 

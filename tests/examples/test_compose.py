@@ -76,6 +76,15 @@ def mounted(service, folder):
         yield os.path.join(context, build.get("dockerfile", "Dockerfile"))
 
 
+def programs():
+    """(system, program) of all that the build makes."""
+    found = set()
+    for path in glob.glob(EXAMPLES + "/*/programs.cmake") + [EXAMPLES + "/CMakeLists.txt"]:
+        with open(path) as f:
+            found.update(re.findall(r"sonde_example\(\s*([\w-]+)\s+([\w-]+)\s", f.read()))
+    return found
+
+
 @pytest.mark.parametrize("path", COMPOSE, ids=name)
 def test_what_a_compose_file_names_is_there(path):
     document = documents(path)[0]
