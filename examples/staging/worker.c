@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The staging worker: takes jobs from the queue, has the picture staged by the image model, and
- * stores the result. Each job continues the trace of the request that ordered it. A job whose
- * database is away goes back into the queue.
+ * stores the result. Each job continues the trace of the request that ordered it. A job that
+ * cannot be done now, as the database is away or the worker stops, goes back into the queue.
  *
  * DATABASE_URL, REDIS_URL, SQLITE_PATH, S3_ENDPOINT, REPLICATE_URL, WORKER_THREADS (2),
  * HTTP_TIMEOUT_MS (5000), INFERENCE_TIMEOUT_MS (60000), MODEL_TRIES (3); metrics, health and
@@ -151,7 +151,7 @@ static bool await_prediction(task *t, const char *id, char *why, size_t size)
             json_decref(body);
             web_response_done(&response);
         } while ((strcmp(status, "processing") == 0 || strcmp(status, "starting") == 0) &&
-                 images_ms_since(&begun) < t->w->inference_ms);
+                 images_ms_since(&begun) < t->w->inference_ms && !config_stopping());
         if (strcmp(status, "succeeded") == 0)
             sonde_info("Model inference finished", sonde_kv("prediction_id", id),
                        sonde_kv("duration_ms", images_ms_since(&begun)));
@@ -223,12 +223,14 @@ static outcome process(task *t)
         return PUT_BACK;
     if (download(t, &original) && stage(t) && upload(t, original.bytes, original.size))
         result = set_status(t, "processing", "ready", t->staged) ? COMPLETED : PUT_BACK;
+    else if (config_stopping())
+        result = PUT_BACK; /* another worker does it, or this one after its restart */
     else if (!set_status(t, "processing", "error", NULL))
         result = PUT_BACK;
     web_response_done(&original);
     if (result != COMPLETED)
         sonde_span_fail(result == FAILED ? "the image could not be staged"
-                                         : "the database is away; the job goes back");
+                                         : "it cannot be done now, the job goes back");
     return result;
 }
 

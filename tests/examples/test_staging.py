@@ -313,6 +313,18 @@ def test_a_model_that_is_slow_fails_or_hangs(server, small):
     assert {"CUDA out of memory"} < {line["error"] for line in warned}
 
 
+def test_a_worker_that_stops_gives_its_job_back(small):
+    system = small()
+    system.control(service="replicate", delay_ms=60000)
+    image = system.order()
+    staged(system, image, status="processing")
+    begun = time.monotonic()
+    assert system.stop("worker") == 0 and time.monotonic() - begun < 8
+    system.control(service="replicate", delay_ms=0)
+    system.start_worker()
+    staged(system, image)
+
+
 def slowest(server, operation):
     """The rows of the command `slow`, once that operation is among them."""
     done = subprocess.run([os.path.join(FOLDER, "slow"), "--addr", server.http, "--min-duration", "300ms"],
