@@ -135,6 +135,29 @@ static void put_attr(line *l, const attr *a, bool may_clash)
     value_to_json(&a->value, &l->w);
 }
 
+/* The context's attribute that is named like the trace's member, of a record without a trace: a job
+ * that is traced by its request's id alone. NULL when there is none. */
+static const attr *instead_of_trace(const line *l, str key)
+{
+    const attrs *a = &l->b->logs.attributes[l->row];
+    if (trace_id_is_set(l->b->logs.trace[l->row]))
+        return NULL;
+    for (uint32_t i = a->count; i > 0; i--)
+        if (str_eq(a->items[i - 1].key, key) && log_row_in_context(l->b, l->row, i - 1) &&
+            log_row_shows(l->b, l->row, i - 1, l->options->with_hidden, l->schema->code))
+            return &a->items[i - 1];
+    return NULL;
+}
+
+static bool stands_for_trace(const line *l, const attr *one)
+{
+    for (uint32_t i = 0; i < l->schema->count; i++)
+        if (l->schema->members[i].part == LOG_PART_TRACE &&
+            str_eq(l->schema->members[i].key, one->key))
+            return instead_of_trace(l, one->key) == one;
+    return false;
+}
+
 /* The attributes that a member of its own does not show; of the context, of the call, or both. */
 static void put_fields(line *l, bool context, bool own)
 {
@@ -142,6 +165,7 @@ static void put_fields(line *l, bool context, bool own)
     for (uint32_t i = 0; i < a->count; i++) {
         bool shared = log_row_in_context(l->b, l->row, i);
         if ((shared ? context : own) && !is_named(l->schema, a->items[i].key) &&
+            !(shared && stands_for_trace(l, &a->items[i])) &&
             log_row_shows(l->b, l->row, i, l->options->with_hidden, l->schema->code))
             put_attr(l, &a->items[i], true);
     }
@@ -245,6 +269,7 @@ static str resource_text(const line *l, str key, str older)
 static void put_member(line *l, const log_member *m)
 {
     const log_rows *rows = &l->b->logs;
+    const attr *other;
     switch (m->part) {
     case LOG_PART_TIME:
         put_time(l, m->key);
@@ -265,6 +290,8 @@ static void put_member(line *l, const log_member *m)
         break;
     case LOG_PART_TRACE:
         put_id(l, m->key, rows->trace[l->row].bytes, 16, trace_id_is_set(rows->trace[l->row]));
+        if ((other = instead_of_trace(l, m->key)) != NULL)
+            put_attr(l, other, false);
         break;
     case LOG_PART_SPAN:
         put_id(l, m->key, rows->span[l->row].bytes, 8, span_id_is_set(rows->span[l->row]));

@@ -262,6 +262,24 @@ static void a_field_never_hides_a_member(void **state)
             "\"message\":2,\"field_ts\":\"3\"}");
 }
 
+static void an_id_of_the_context_stands_for_a_trace_that_is_not_there(void **state)
+{
+    fixture *f = *state;
+    event(f, "e");
+    put(f, "trace_id", VALUE_S(STR("the call's")));
+    is_line(f, "time=,level=,service=,message=msg",
+            "{\"msg\":\"e\",\"field_trace_id\":\"the call's\"}");
+    share(f, "trace_id", "r-1");
+    is_line(f, "time=,level=,service=,message=msg", "{\"trace_id\":\"r-1\",\"msg\":\"e\"}");
+    is_line(f, "time=,level=,service=,message=msg,absent=null",
+            "{\"trace_id\":\"r-1\",\"span_id\":null,\"msg\":\"e\"}");
+    trace(f);
+    is_line(f, "time=,level=,service=,message=msg,span=",
+            "{\"trace_id\":\"" TRACE "\",\"msg\":\"e\",\"field_trace_id\":\"r-1\"}");
+    is_line(f, "time=,level=,service=,message=msg,trace=span_trace_id,span=",
+            "{\"span_trace_id\":\"" TRACE "\",\"msg\":\"e\",\"trace_id\":\"r-1\"}");
+}
+
 static void the_place_in_the_code_is_shown_when_asked_for(void **state)
 {
     fixture *f = *state;
@@ -370,6 +388,7 @@ int main(void)
         ROW_TEST(changes_hold_for_any_preset),
         ROW_TEST(a_group_named_data_is_the_data),
         ROW_TEST(a_field_never_hides_a_member),
+        ROW_TEST(an_id_of_the_context_stands_for_a_trace_that_is_not_there),
         ROW_TEST(the_place_in_the_code_is_shown_when_asked_for),
         cmocka_unit_test(a_wrong_format_names_the_item_and_is_json),
         ROW_TEST(the_console_line_is_for_people),
