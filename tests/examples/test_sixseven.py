@@ -51,7 +51,8 @@ METRICS = {
     "sixseven_api_latency_seconds": ("histogram", {"endpoint", "method", "status_code"}),
     "sixseven_external_api_calls": ("counter", {"provider", "status"}),
     "sixseven_external_api_latency_seconds": ("histogram", {"provider"})}
-QUICK = {"YUTORI_POLL_MS": 30, "PROVIDER_TIMEOUT_MS": 400, "APP_ENV": "production"}
+QUICK = {"YUTORI_POLL_MS": 30, "PROVIDER_TIMEOUT_MS": 5000, "APP_ENV": "production"}
+SOON_MS = 500    # for an answer, where a service shall hang
 LONG_MS = 60000  # a task that is still running when the test is over
 
 
@@ -148,12 +149,39 @@ def test_observing_is_observed(server, quick):
             wait_for(name, lambda n=name: server.promql(n), 20, 0.1)
 
 
+class Taker(http.server.BaseHTTPRequestHandler):
+    """Takes what comes and keeps path and headers."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    """Something that takes telemetry by HTTP: its url, and what it has seen."""
+    taker = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker)
+    taker.seen, taker.url = [], "http://127.0.0.1:%d" % taker.server_address[1]
+    thread = threading.Thread(target=taker.serve_forever)
+    thread.start()
+    yield taker
+    taker.shutdown()
+    thread.join()
+    taker.server_close()
+
+
 @pytest.mark.parametrize("settings, shown", [
     ({}, True), ({"APP_ENV": "production"}, False), ({"OTEL_TRACES_EXPORTER": "none"}, False),
-    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, False)])
-def test_spans_are_on_stdout_in_development(settings, shown, monkeypatch):
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "URL"}, False)])
+def test_spans_are_on_stdout_in_development(settings, shown, receiver, monkeypatch):
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    with backend(settings) as system:
+    with backend({k: v.replace("URL", receiver.url) for k, v in settings.items()}) as system:
         system.ended(system.accepted("research the console"))
         wait_for("the job's end in the log", lambda: events(system, "job_completed"))
         system.stop("backend")
@@ -216,20 +244,6 @@ def test_agents_read_the_files_that_production_writes():
         assert yaml.safe_load(f)["receivers"]["elasticsearch"]["endpoint"].endswith(":9200")
 
 
-class Backend(http.server.BaseHTTPRequestHandler):
-    """Takes what comes and keeps path and headers."""
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.seen.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
-        self.send_response(202)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.mark.parametrize("settings, path, header", [
     ({"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_ZIPKIN_ENDPOINT": "URL/api/v2/spans"},
      "/api/v2/spans", ("content-type", "application/json")),
@@ -240,23 +254,13 @@ class Backend(http.server.BaseHTTPRequestHandler):
     ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "URL/v1/traces",
       "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "DD-API-KEY=k3"}, "/v1/traces", ("dd-api-key", "k3")),
 ], ids=["zipkin", "honeycomb", "new relic", "datadog"])
-def test_other_backends_are_settings(settings, path, header, monkeypatch):
+def test_other_backends_are_settings(settings, path, header, receiver, monkeypatch):
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Backend)
-    receiver.seen = []
-    thread = threading.Thread(target=receiver.serve_forever)
-    thread.start()
-    url = "http://127.0.0.1:%d" % receiver.server_address[1]
-    try:
-        with backend({k: v.replace("URL", url) for k, v in settings.items()},
-                     OTEL_BSP_SCHEDULE_DELAY=100) as system:
-            system.request("GET", "/jobs")
-            seen = wait_for("spans", lambda: [h for p, h in receiver.seen if p == path])
-        assert seen[0].get(header[0]) == header[1]
-    finally:
-        receiver.shutdown()
-        thread.join()
-        receiver.server_close()
+    with backend({k: v.replace("URL", receiver.url) for k, v in settings.items()},
+                 OTEL_BSP_SCHEDULE_DELAY=100) as system:
+        system.request("GET", "/jobs")
+        seen = wait_for("spans", lambda: [h for p, h in receiver.seen if p == path])
+    assert seen[0].get(header[0]) == header[1]
 
 
 def test_the_backend_describes_its_telemetry(quick):
@@ -334,8 +338,9 @@ def nothing_is_active(system, server=None):
 def test_the_database(go, back, refused, server, quick, postgres):
     with backend(quick, DATABASE_URL=postgres.url) as system:
         assert numbered(system, 0, 5) == 0
-        system.control(service="yutori", delay_ms=1000)
-        running = system.accepted("research that ends while the database is away")
+        system.control(service="yutori", delay_ms=3000)
+        running = system.accepted("research that ends while the database is away", headers={
+            "X-Request-ID": "number-%d" % (10 + refused)})
         wait_for("the task", lambda: events(system, "research_task_created", job_id=running))
         getattr(postgres, go)()
         assert numbered(system, 5, refused, (503,)) == refused
@@ -357,8 +362,7 @@ def test_the_database(go, back, refused, server, quick, postgres):
         wait_for("503 as a metric", lambda: server.promql(
             'sum(sixseven_api_latency_seconds_count{endpoint="/command",status_code="503"})'
         )[0]["value"][1] == str(refused), 20, 0.1)
-        wait_for("all log lines", lambda: sorted(numbers(f["request_id"] for _, _, f in server.logs(
-            '{service="sixseven"} |= "command_received"'))) == list(range(10 + refused)), 40, 0.1)
+        nothing_is_missing(server, 11 + refused)
 
 
 @pytest.mark.parametrize("fault, status, event", [
@@ -366,7 +370,7 @@ def test_the_database(go, back, refused, server, quick, postgres):
     ({"fail": 100}, "failed", "research_failed"),
     ({"delay_ms": 300}, "succeeded", "research_succeeded")], ids=["hangs", "fails", "is slow"])
 def test_research_when_yutori(fault, status, event, server, quick):
-    with backend(quick) as system:
+    with backend(quick, **({"PROVIDER_TIMEOUT_MS": SOON_MS} if "hang" in fault else {})) as system:
         system.control(service="yutori", **fault)
         job = system.ended(system.accepted("research faults"))
         assert job["status"] == status and bool(job["error"]) == (status == "failed"), job
@@ -386,7 +390,7 @@ def test_research_when_yutori(fault, status, event, server, quick):
     ({"hang": 100}, "failed", "creative_failed"), ({"fail": 100}, "failed", "creative_failed"),
     ({"delay_ms": 250}, "succeeded", "creative_succeeded")], ids=["hangs", "fails", "is slow"])
 def test_pictures_when_freepik(fault, status, event, quick):
-    with backend(quick) as system:
+    with backend(quick, **({"PROVIDER_TIMEOUT_MS": SOON_MS} if "hang" in fault else {})) as system:
         system.control(service="freepik", **fault)
         job = system.ended(system.accepted("draw a fault"))
         assert job["status"] == status, job
@@ -398,7 +402,7 @@ def test_pictures_when_freepik(fault, status, event, quick):
 
 def test_a_service_that_is_away_for_a_moment_costs_no_job(quick):
     """Polls that fail are tried again, three times in a row."""
-    with backend(quick, YUTORI_POLL_MS=150) as system:
+    with backend(quick, YUTORI_POLL_MS=150, PROVIDER_TIMEOUT_MS=SOON_MS) as system:
         system.control(service="yutori", delay_ms=400)
         job_id = system.accepted("research outages")
         wait_for("the task", lambda: events(system, "research_task_created"))
@@ -445,8 +449,9 @@ def test_a_job_survives_the_backend(how, server, quick):
     with backend(quick) as system:
         system.control(service="yutori", delay_ms=LONG_MS)
         doomed = system.accepted("research that is never done", session="session-1")
-        system.control(service="yutori", delay_ms=1500)
-        status, headers, answer = system.command("research that survives", session="session-2")
+        wait_for("its task", lambda: events(system, "research_task_created"))
+        system.control(service="yutori", delay_ms=3000)
+        _, headers, answer = system.command("research that survives", session="session-2")
         wait_for("both tasks", lambda: len(events(system, "research_task_created")) == 2)
         process = system.process("backend")
         process.send_signal(how)
