@@ -10,8 +10,8 @@ enum {
     RUNNER_PORT = 8001,
     SESSION_SECONDS = 30,      /* unless the session asks for less */
     SESSION_SECONDS_MAX = 600, /* DEBUG_SESSION_SECONDS_MAX */
-    OUTPUT_BYTES_MAX = 4 << 20,
-    OUTPUT_LINE_BYTES = 2048, /* longer lines are cut */
+    OUTPUT_BYTES = 4 << 20,    /* DEBUG_OUTPUT_BYTES: a worker that writes more is ended */
+    OUTPUT_LINE_BYTES = 2048,  /* longer lines are cut */
     MESSAGE_BYTES = 64 << 10,
     ARGUMENTS_MAX = 16,
     PENDING_COMMANDS = 32, /* of one session, not answered yet */

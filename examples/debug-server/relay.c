@@ -547,7 +547,7 @@ bool relay_find(relay *r, const char *id, session_row *ret)
 
 /* ---- the keeper ---- */
 
-/* Ends what lost its runner, fails commands that nobody answers. */
+/* Ends what lost its runner or never found one, fails commands that nobody answers. */
 static void look_at_times(relay *r)
 {
     int64_t now = monotonic_ns();
@@ -555,6 +555,9 @@ static void look_at_times(relay *r)
         live *l = r->sessions[i];
         if (!l->ended && l->lost_ns && now - l->lost_ns > r->grace_ms * 1000000)
             finish(l, "failed", "runner_lost", -1);
+        if (!l->ended && !l->runner && strcmp(l->row.status, "queued") == 0 &&
+            now - l->created_ns > r->queued_ms * 1000000)
+            finish(l, "failed", "not_started", -1);
         for (size_t k = 0; k < PENDING_COMMANDS; k++)
             if (l->pending[k].number &&
                 now - l->pending[k].command.start_ns > COMMAND_MS * 1000000LL)

@@ -4,8 +4,8 @@
  *   /metrics, /healthz, /readyz, /debug   by libsonde, on RUNNER_PORT (8001)
  *
  * RUNNER_THREADS (4), DEBUG_SERVER_URL (http://127.0.0.1:8000), DEBUG_RUNNER_TOKEN,
- * DEBUG_REPOSITORIES, DATABASE_URL, SQLITE_PATH, REDIS_URL; observability/observability.h has the
- * rest. */
+ * DEBUG_REPOSITORIES, DEBUG_OUTPUT_BYTES, DATABASE_URL, SQLITE_PATH, REDIS_URL;
+ * observability/observability.h has the rest. */
 #include "examples/common/config.h"
 #include "examples/common/health.h"
 #include "examples/common/queue.h"
@@ -83,9 +83,14 @@ int main(int argc, char **argv)
     queue *q = d && sessions_migrate(d) ? watch(d, server) : NULL;
     if (!q)
         return 1;
-    session_place place = {
-        d, metrics_of_runner(), name, url, config_text("DEBUG_RUNNER_TOKEN", NULL), queue_system(q)
-    };
+    session_place place = { .database = d,
+                            .metrics = metrics_of_runner(),
+                            .name = name,
+                            .server_url = url,
+                            .token = config_text("DEBUG_RUNNER_TOKEN", NULL),
+                            .queue_system = queue_system(q),
+                            .output_bytes =
+                                config_number("DEBUG_OUTPUT_BYTES", OUTPUT_BYTES, 1024, 1L << 30) };
     uint16_t port = (uint16_t)config_number("RUNNER_PORT", RUNNER_PORT, 1, 65535);
     long threads = config_number("RUNNER_THREADS", 4, 1, 16);
     web_server *web = web_server_start(port, 2, NULL, 0, NULL);

@@ -116,7 +116,7 @@ static bool read_output(run *r, output *o, int fd)
     }
     if (n == 0 && o->len && !r->killed)
         take_line(r, o);
-    if (r->outputs[0].bytes + r->outputs[1].bytes > OUTPUT_BYTES_MAX)
+    if (r->outputs[0].bytes + r->outputs[1].bytes > r->place->output_bytes)
         kill_worker(r, "output_limit");
     return n > 0;
 }

@@ -13,6 +13,7 @@ typedef struct {
     const char *server_url; /* "ws://127.0.0.1:8000" */
     const char *token;      /* for the server; NULL: none */
     const char *queue_system;
+    int64_t output_bytes; /* of one session at most */
 } session_place;
 
 /* Runs it to its end; its span continues the trace of whoever ordered it. */

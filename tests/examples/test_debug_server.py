@@ -599,8 +599,29 @@ def test_the_collector_may_go_and_come_back(system, server):
     assert server.logs('{service="debug-server"} |= "session_failed"')
 
 
-def test_workers_that_go_wrong_end_alone(alone):
+def test_a_session_that_no_runner_takes_ends():
+    """And a runner that finds it in the queue later leaves it alone."""
+    with running({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "DATABASE_URL": "", "REDIS_URL": ""},
+                 DEBUG_QUEUE_SECONDS="1") as s:
+        s.stop("runner")
+        _, answer = s.order("sum.dbg")
+        assert value(page(s, "server"), "debug_server_queue_length") == 1
+        assert s.ended(answer["session_id"])["reason"] == "not_started"
+        wait_for("it to be stored", lambda: s.session(answer["session_id"])["ended_ms"])
+        s.start("debug-server/runner")
+        wait_for("the runner to skip it", lambda: [
+            x for x in s.lines("runner") if x["message"] == "session_skipped"])
+        assert s.run("sum.dbg")["status"] == "succeeded"
+
+
+def test_workers_that_go_wrong_end_alone():
     """A crash, a hang and a flood beside a session that does its work."""
+    with running({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "DATABASE_URL": "", "REDIS_URL": ""},
+                 DEBUG_OUTPUT_BYTES="100000") as alone:
+        ends_alone(alone)
+
+
+def ends_alone(alone):
     _, good = alone.order("slow.dbg", [20])
     wrong = [alone.order("crash.dbg"), alone.order("hang.dbg", timeout_seconds=1),
              alone.order("flood.dbg", [200000])]
@@ -629,7 +650,7 @@ def test_wrong_orders_are_refused(alone):
 
 def test_example_traces_can_be_looked_at(server):
     environment = {**os.environ, "SONDE_BUILD": BUILD, "SONDE_ADDR": server.http,
-                   "OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp}
+                   "OTEL_EXPORTER_OTLP_ENDPOINT": server.otlp, "DEBUG_OUTPUT_BYTES": "100000"}
     done = subprocess.run([os.path.join(EXAMPLES, "debug-server/example_traces")], text=True, timeout=120,
                           capture_output=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -652,6 +673,21 @@ def test_copies_are_equal():
         with open(os.path.join(ROOT, "config/observability", copy)) as f, \
                 open(os.path.join(EXAMPLES, "debug-server", original)) as g:
             assert f.read() == g.read(), copy
+
+
+def test_docs_name_what_is_there():
+    """Files, links, flags and variables of docs/observability.md."""
+    with open(os.path.join(ROOT, "docs/observability.md")) as f:
+        text = f.read()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert os.path.exists(os.path.join(ROOT, "docs", target)), target
+    for name in re.findall(r"(?<!build/)\b(?:examples|config|docs)/[\w./-]+", text):
+        assert os.path.exists(os.path.join(ROOT, name.rstrip("."))), name
+    for name in re.findall(r"^\| `([\w./]+)`(?:, `([\w./]+)`)? \|", text, re.M):
+        assert all(os.path.exists(os.path.join(ROOT, "config/observability", n)) for n in name if n), name
+    usage = subprocess.run([BINARIES + "/server", "--help"], capture_output=True, text=True, timeout=30)
+    for flag in set(re.findall(r"`(--[\w-]+)", text)):
+        assert flag in usage.stdout or flag == "--profile", flag
 
 
 def test_stopping_ends_what_runs(alone):
