@@ -166,7 +166,7 @@ function Row({ s, volume }: { s: ServiceRow; volume: Volume | undefined }) {
       </td>
       <td class="num">
         <a
-          href={href("/logs", { query: `{service=${quote(s.service)}}` })}
+          href={href("/logs", { query: `{service_name=${quote(s.service)}}` })}
           aria-label={`${count(s.logs)} log lines of ${s.service}`}
         >
           {count(s.logs)} lines
