@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Creating a generation: a row in the database, which charges its credits, and an event for the
- * function that runs it. When the event cannot be sent, the generation ends at once. */
+ * function that runs it. When the event cannot be sent, the generation ends at once; when nobody
+ * knows whether there is a row (the database did not answer in time), lease.c ends it. */
 #include "examples/common/config.h"
 #include "examples/common/json_field.h"
 #include "examples/common/trace_job.h"
@@ -83,6 +84,7 @@ static void create(app *a, web_request *r, generation *g)
         app_unavailable(r, "QUEUE_UNAVAILABLE", "The queue did not take the generation");
         return;
     }
+    generation_sent(a->database, g->id);
     web_answer(r, 202,
                json_pack("{ss ss sI}", "generation_id", g->id, "status", g->status,
                          "credits_charged", (json_int_t)g->credits_charged));

@@ -172,6 +172,12 @@ found generation_end(database *d, const generation_key *key, const generation_en
 #undef END
 }
 
+void generation_sent(database *d, const char *id)
+{
+    database_poll(d, "UPDATE generations SET heartbeat = 1 WHERE id = $1 AND heartbeat = 0", id,
+                  NULL, NULL);
+}
+
 static void note_row(void *user, int columns, const char *const *values)
 {
     (void)columns, (void)values;

@@ -54,6 +54,9 @@ typedef struct {
 found generation_end(database *d, const generation_key *key, const generation_ending *ending,
                      generation *ret);
 
+/* Notes that its event is in the queue. Until then nobody but its creator knows of it. */
+void generation_sent(database *d, const char *id);
+
 /* Says that somebody works on it; NOT_FOUND when it is not being processed any more. */
 found generation_beat(database *d, const generation_key *key);
 
@@ -64,7 +67,7 @@ long generation_count(database *d, const char *status);
 typedef struct {
     char id[32];
     bool processing;
-    long heartbeat;
+    long heartbeat; /* 0: not even sent */
 } generation_pulse;
 long generation_pulses(database *d, generation_pulse *ret, long limit);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Generations that nobody works on any more, because a pod or an API died: their heartbeat, a
- * number in their row, stands still. Each API watches the numbers by its own clock, so that no two
- * clocks are compared, and starts anew when the database was away. */
+/* Generations that nobody works on any more, because a pod or an API died, or whose event was never
+ * sent: their heartbeat, a number in their row, stands still. Each API watches the numbers by its
+ * own clock, so that no two clocks are compared, and starts anew when the database was away. */
 #include "examples/common/config.h"
 #include "examples/framecast/app.h"
 
@@ -31,11 +31,19 @@ static int by_id(const void *a, const void *b)
     return strcmp(((const watched *)a)->pulse.id, ((const watched *)b)->pulse.id);
 }
 
+/* Why it ended, by what it was waiting for. */
+static const char *failure_of(const generation_pulse *pulse)
+{
+    if (pulse->processing)
+        return "pod_lost";
+    return pulse->heartbeat ? "queue_timeout" : "queue";
+}
+
 /* Ends it as failed, in the trace and with the context of the request that made it. */
 static void give_up(app *a, const watched *w)
 {
     generation g;
-    const char *type = w->pulse.processing ? "pod_lost" : "queue_timeout";
+    const char *type = failure_of(&w->pulse);
     if (generation_find(a->database, w->pulse.id, &g) != FOUND)
         return;
     sonde_context from = sonde_extract_json(g.trace, strlen(g.trace));
@@ -84,7 +92,8 @@ static void *sweep(void *user)
         compare(l, (size_t)count, now);
         for (size_t i = 0; i < l->count; i++) {
             const watched *w = &l->list[i];
-            long limit = w->pulse.processing ? a->lease_seconds : a->queue_seconds;
+            bool waits = !w->pulse.processing && w->pulse.heartbeat;
+            long limit = waits ? a->queue_seconds : a->lease_seconds;
             if (now - w->since_ms > limit * 1000)
                 give_up(l->app, w);
         }

@@ -192,6 +192,23 @@ def test_without_its_queue(observed, server, redis):
     assert len(observed.output("api").splitlines()) < 400, "the log is flooded"
 
 
+@pytest.mark.parametrize("which, check", [("postgres", "database"), ("redis", "inngest")])
+def test_with_a_database_or_queue_that_hangs(observed, server, postgres, redis, which, check):
+    frozen = {"postgres": postgres, "redis": redis}[which]
+    observed.ended(observed.created())
+    frozen.freeze()
+    begun = time.monotonic()
+    status, _, answer = observed.create()
+    assert time.monotonic() - begun < LONGEST
+    assert status == 503 and envelope(answer)["code"] in ("DATABASE_UNAVAILABLE", "QUEUE_UNAVAILABLE")
+    wait_for("/ready to tell", lambda: degraded(observed, check), 20)
+    frozen.thaw()
+    wait_for("/ready", lambda: ready(observed), 20)
+    assert observed.ended(observed.created())["status"] == "completed"
+    wait_for("nothing to wait", lambda: value(
+        server, "generations_queued_current + generations_processing_current") == 0, 30)
+
+
 @pytest.mark.parametrize("fault, outcome", [({"fail": 100}, "error"), ({"hang": 100}, "timeout"),
                                             ({"delay_ms": 5000}, "timeout")])
 def test_with_a_language_model_that_does_not_answer(observed, server, fault, outcome):
@@ -254,7 +271,8 @@ def test_a_pod_that_is_killed_in_the_middle(observed, server):
         "generation_id") == made, 10)
     kill(observed, "pod")
     failed = observed.ended(made)
-    assert (failed["status"], failed["failure_type"], failed["credits_refunded"]) == ("failed", "pod_lost", 10)
+    assert (failed["status"], failed["failure_type"], failed["credits_refunded"]) == (
+        "failed", "pod_lost", 10)
     gone = observed.ended(observed.created())
     assert (gone["failure_type"], gone["credits_refunded"]) == ("pod_unavailable", 10)
     observed.start_pod()
@@ -271,6 +289,20 @@ def test_a_pod_that_is_killed_in_the_middle(observed, server):
     assert "died" in found["run_workflow"]["otel.status_description"]
     assert found["expire_generation"]["error.type"] == "pod_lost"
     assert value(server, 'runpod_requests_total{status="error"}') >= 4
+
+
+def test_a_pod_that_sleeps_for_too_long(observed, server):
+    """It wakes up, goes on, and nobody wants it any more: what was refunded stays refunded."""
+    observed.control_pod(step_ms=20)
+    made = observed.created()
+    wait_for("the pod to work", lambda: observed.pod_status()["status"] == "processing", 10)
+    observed.process("pod").send_signal(signal.SIGSTOP)
+    assert observed.ended(made)["failure_type"] == "pod_lost"
+    observed.process("pod").send_signal(signal.SIGCONT)
+    wait_for("the pod to stop", lambda: observed.pod_status()["status"] == "idle", 10)
+    assert observed.generation(made)["status"] == "failed"
+    assert observed.ended(observed.created())["status"] == "completed"
+    settled(server, 2)
 
 
 def test_a_pod_that_is_stopped_says_so(observed, server):
