@@ -168,7 +168,7 @@ def receiver():
     """Something that takes telemetry by HTTP: its url, and what it has seen."""
     taker = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker)
     taker.seen, taker.url = [], "http://127.0.0.1:%d" % taker.server_address[1]
-    thread = threading.Thread(target=taker.serve_forever)
+    thread = threading.Thread(target=taker.serve_forever, args=(0.02,))
     thread.start()
     yield taker
     taker.shutdown()
