@@ -2,7 +2,8 @@
 /* The jobs of PersonaWorlds between the API and the worker: one queue for each type, so that each
  * has a depth of its own. A job is a JSON object:
  *
- *   {"trace_id":"5f0c…","job_id":"job_71c2…","type":"generate_post","user_id":"ada","subject":"post_9e1d…"}
+ *   {"trace_id":"5f0c…", "job_id":"job_71c2…", "type":"generate_post", "subject":"post_9e1d…",
+ *    "user_id":"ada"}
  *
  * trace_id is the request id of the HTTP request that the job comes from, absent where none was. */
 #ifndef EXAMPLES_PERSONAWORLDS_JOB_QUEUE_H
