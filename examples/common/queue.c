@@ -13,13 +13,28 @@
 #include <string.h>
 #include <time.h>
 
+enum { MAX_NAMES = 16 };
+
+/* What the handles of one name in this program know together, so that an outage is told once. */
+typedef struct {
+    char name[64];
+    unsigned away; /* handles that found it away */
+    int64_t since;
+} queue_news;
+
+static struct {
+    pthread_mutex_t lock;
+    queue_news names[MAX_NAMES]; /* more names share the last */
+} news = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 struct queue {
     const queue_engine *engine;
+    queue_news *news;
     void *state;
     char name[64];
     int64_t lease_ms;
     pthread_mutex_t lock; /* of what follows */
-    int64_t away_since;   /* 0: it answers */
+    bool away;
     int64_t steady_since; /* all consumers could say that they live since then */
     pthread_cond_t ends;
     bool ending;
@@ -29,24 +44,47 @@ struct queue {
     pthread_t keeper;
 };
 
-/* Keeps what a call tells about the queue, and logs when that changes. */
+static queue_news *find_news(const char *name)
+{
+    queue_news *n = news.names;
+    pthread_mutex_lock(&news.lock);
+    while (n < &news.names[MAX_NAMES - 1] && *n->name && strcmp(n->name, name) != 0)
+        n++;
+    snprintf(n->name, sizeof(n->name), "%s", name);
+    pthread_mutex_unlock(&news.lock);
+    return n;
+}
+
+/* A handle finds the queue away, or back; logs when it is the first, or the last. */
+static void tell(queue_news *n, bool back, const char *why)
+{
+    int64_t now = config_now_ms();
+    pthread_mutex_lock(&news.lock);
+    bool is_news = back ? --n->away == 0 : n->away++ == 0;
+    int64_t away_ms = now - n->since;
+    if (is_news)
+        n->since = now;
+    pthread_mutex_unlock(&news.lock);
+    if (is_news && back)
+        sonde_info("Queue is back", sonde_kv("queue", (const char *)n->name),
+                   sonde_kv("away_seconds", (double)away_ms / 1e3));
+    else if (is_news)
+        sonde_error("Queue is unreachable", sonde_kv("queue", (const char *)n->name),
+                    sonde_kv("error", why));
+}
+
+/* Keeps what a call tells about the queue. */
 static bool note(queue *q, bool good, const char *why)
 {
     int64_t now = config_now_ms();
     pthread_mutex_lock(&q->lock);
-    bool changed = good == (q->away_since != 0);
-    int64_t away_ms = now - q->away_since;
-    if (changed)
-        q->away_since = good ? 0 : now;
+    bool changed = good == q->away;
+    q->away = !good;
     if (changed || !good)
         q->steady_since = now;
     pthread_mutex_unlock(&q->lock);
-    if (changed && good)
-        sonde_info("Queue is back", sonde_kv("queue", (const char *)q->name),
-                   sonde_kv("away_seconds", (double)away_ms / 1e3));
-    else if (changed)
-        sonde_error("Queue is unreachable", sonde_kv("queue", (const char *)q->name),
-                    sonde_kv("error", why));
+    if (changed)
+        tell(q->news, good, why);
     return good;
 }
 
@@ -107,6 +145,7 @@ queue *queue_open(const char *redis_url, database *d, const char *name)
     q->lease_ms = config_number("QUEUE_LEASE_S", 15, 1, 3600) * 1000;
     q->steady_since = config_now_ms();
     snprintf(q->name, sizeof(q->name), "%s", name);
+    q->news = find_news(q->name);
     snprintf(options.name, sizeof(options.name), "%s", name);
     config_new_id("consumer_", q->consumer.id);
     pthread_mutex_init(&q->lock, NULL);
@@ -133,6 +172,11 @@ void queue_close(queue *q)
     }
     if (q->holds)
         queue_done(q);
+    if (q->away) {
+        pthread_mutex_lock(&news.lock);
+        q->news->away--;
+        pthread_mutex_unlock(&news.lock);
+    }
     if (q->known && !q->holds && q->engine->leave)
         q->engine->leave(q->state, &q->consumer);
     if (q->state)

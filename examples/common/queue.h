@@ -7,8 +7,9 @@
  * back to the front of the queue after QUEUE_LEASE_S (15) seconds, as soon as any program pops from
  * it. So handlers must bear to see a job twice.
  *
- * While the queue is away each call fails within 2 s (queue_pop: its timeout and 2 s), one line is
- * logged when it goes and one when it is back; it works again by itself. Nothing is sent twice. */
+ * While the queue is away each call fails within 2 s (queue_pop: its timeout and 2 s); one line is
+ * logged when the first handle of a name finds it away and one when the last finds it back. It
+ * works again by itself. Nothing is sent twice. */
 #ifndef EXAMPLES_COMMON_QUEUE_H
 #define EXAMPLES_COMMON_QUEUE_H
 

@@ -6,7 +6,8 @@
  *   push JOB | pop MS | done | return | length | queue_ping | pushes THREADS JOB
  *   serve PORT | send METHOD URL        a body goes with POST and PUT
  *
- * DATABASE_URL or SQLITE_PATH, REDIS_URL; the queue's name is "probe". */
+ * DATABASE_URL or SQLITE_PATH, REDIS_URL; the queue's name is "probe". `length` asks by
+ * a second handle of the queue. */
 #include "examples/common/config.h"
 #include "examples/common/health.h"
 #include "examples/common/queue.h"
@@ -24,7 +25,7 @@
 enum { MAX_THREADS = 64 };
 
 static database *db;
-static queue *jobs;
+static queue *jobs, *other; /* two handles of one queue */
 static web_server *server;
 static web_client *client;
 static const statement_name name = { "Probe", "SELECT", "probe" };
@@ -157,7 +158,7 @@ static json_t *do_return(const char *unused, const char *unused2)
 static json_t *do_length(const char *unused, const char *unused2)
 {
     (void)unused, (void)unused2;
-    return json_pack("{si}", "length", (int)queue_length(jobs));
+    return json_pack("{si}", "length", (int)queue_length(other));
 }
 
 static void answer_item(web_request *r, void *user)
@@ -237,6 +238,7 @@ int main(void)
     client = web_client_new();
     db = database_open(config_text("DATABASE_URL", NULL), config_text("SQLITE_PATH", ":memory:"));
     jobs = db ? queue_open(config_text("REDIS_URL", NULL), db, "probe") : NULL;
+    other = jobs ? queue_open(config_text("REDIS_URL", NULL), db, "probe") : NULL;
     if (jobs)
         printf("{\"database\":\"%s\",\"queue\":\"%s\"}\n", database_system(db), queue_system(jobs));
     fflush(stdout);
@@ -246,6 +248,7 @@ int main(void)
     }
     web_server_stop(server);
     web_client_free(client);
+    queue_close(other);
     queue_close(jobs);
     database_close(db);
     sonde_stop();
