@@ -209,27 +209,20 @@ def test_with_a_database_or_queue_that_hangs(observed, server, postgres, redis, 
         server, "generations_queued_current + generations_processing_current") == 0, 30)
 
 
-@pytest.mark.parametrize("fault, outcome", [({"fail": 100}, "error"), ({"hang": 100}, "timeout"),
-                                            ({"delay_ms": 5000}, "timeout")])
-def test_with_a_language_model_that_does_not_answer(observed, server, fault, outcome):
-    observed.control(service="anthropic", **fault)
-    failed = observed.ended(observed.created())
-    assert (failed["status"], failed["failure_type"], failed["credits_refunded"]) == (
-        "failed", "language_model", 10)
-    observed.control(service="anthropic", fail=0, hang=0, delay_ms=20)
-    assert observed.ended(observed.created())["status"] == "completed"
-    settled(server, 2)
-    assert value(server, 'anthropic_requests_total{status="%s"}' % outcome) == 1
-    assert value(server, 'anthropic_requests_total{status="success"}') == 1
-    line = next(x for x in observed.lines("api") if x["message"] == "Language model gave no text")
-    assert list(line) == RECORD and line["data"]["outcome"] == outcome
-    trace = server.trace(line["trace_id"])
-    tags = [{t["key"]: t["value"] for t in s["tags"]} for s in trace["spans"]
-            if s["operationName"] == "expand_prompt"]
-    assert tags and tags[0]["error"] is True and tags[0]["error.type"] == outcome
-
-
-def test_without_its_bucket(observed, server):
+def test_with_outside_services_that_fail_hang_or_are_slow(observed, server):
+    """The language model in three ways, then the bucket; each failure is one generation's only."""
+    faults = [({"fail": 100}, "error"), ({"hang": 100}, "timeout"), ({"delay_ms": 5000}, "timeout")]
+    for number, (fault, outcome) in enumerate(faults):
+        observed.control(service="anthropic", **fault)
+        failed = observed.ended(observed.created())
+        assert (failed["status"], failed["failure_type"], failed["credits_refunded"]) == (
+            "failed", "language_model", 10)
+        observed.control(service="anthropic", fail=0, hang=0, delay_ms=20)
+        assert observed.ended(observed.created())["status"] == "completed"
+        lines = [x for x in observed.lines("api") if x["message"] == "Language model gave no text"]
+        assert len(lines) == number + 1 and list(lines[-1]) == RECORD
+        assert lines[-1]["data"]["outcome"] == outcome
+        failed_span(server, lines[-1]["trace_id"], "expand_prompt", outcome)
     observed.control(service="s3", fail=100)
     wait_for("/ready to tell", lambda: "500" in degraded(observed, "s3")["s3"], 20)
     failed = observed.ended(observed.created())
@@ -237,7 +230,18 @@ def test_without_its_bucket(observed, server):
     observed.control(service="s3", fail=0)
     wait_for("/ready", lambda: ready(observed), 20)
     assert observed.ended(observed.created())["status"] == "completed"
-    settled(server, 2)
+    settled(server, 8)
+    for outcome, count in (("error", 1), ("timeout", 2), ("success", 5)):
+        assert value(server, 'anthropic_requests_total{status="%s"}' % outcome) == count
+
+
+def failed_span(server, trace_id, name, error_type):
+    """The trace has a span of that name that failed in that way."""
+    def found():
+        spans = server.trace(trace_id)["spans"]
+        tags = [{t["key"]: t["value"] for t in s["tags"]} for s in spans if s["operationName"] == name]
+        return tags and tags[0]["error"] is True and tags[0]["error.type"] == error_type
+    wait_for("a failed span %s" % name, found, 20, 0.1)
 
 
 def test_with_the_collector_gone(observed, server):
@@ -291,8 +295,9 @@ def test_a_pod_that_is_killed_in_the_middle(observed, server):
     assert value(server, 'runpod_requests_total{status="error"}') >= 4
 
 
-def test_a_pod_that_sleeps_for_too_long(observed, server):
-    """It wakes up, goes on, and nobody wants it any more: what was refunded stays refunded."""
+def test_a_pod_that_sleeps_for_too_long_and_one_that_is_stopped(observed, server):
+    """The one wakes up, goes on, and nobody wants it any more: what was refunded stays refunded. The other
+    says so before it ends."""
     observed.control_pod(step_ms=20)
     made = observed.created()
     wait_for("the pod to work", lambda: observed.pod_status()["status"] == "processing", 10)
@@ -302,17 +307,13 @@ def test_a_pod_that_sleeps_for_too_long(observed, server):
     wait_for("the pod to stop", lambda: observed.pod_status()["status"] == "idle", 10)
     assert observed.generation(made)["status"] == "failed"
     assert observed.ended(observed.created())["status"] == "completed"
-    settled(server, 2)
-
-
-def test_a_pod_that_is_stopped_says_so(observed, server):
     observed.control_pod(step_ms=200)
     made = observed.created()
     wait_for("the pod to work", lambda: observed.pod_status()["status"] == "processing", 10)
     assert observed.stop("pod") == 0
     failed = observed.ended(made)
     assert (failed["failure_type"], failed["credits_refunded"]) == ("pod_stopped", 10)
-    settled(server, 1)
+    settled(server, 3)
 
 
 def test_an_api_that_is_killed_in_the_middle(observed, server):
