@@ -49,11 +49,19 @@ def running(server, fast_export, **environment):
     return Counted(keep=True, environment={**fast_export, **SETTINGS, **environment})
 
 
+def ends_well(system):
+    """The programs end when they are told to, with nothing that a sanitizer found."""
+    for name in [name for name, _ in system.programs if name != "standin"]:
+        code, said = system.stop(name), system.output(name, "err")
+        assert code == 0 and "Sanitizer" not in said and "runtime error" not in said, (name, code, said)
+
+
 @pytest.fixture
 def on_sqlite(server, fast_export):
     with running(server, fast_export, DATABASE_URL="", REDIS_URL="") as s:
         s.control(service="anthropic", delay_ms=10)
         yield s
+        ends_well(s)
 
 
 @pytest.fixture
@@ -62,6 +70,7 @@ def system(server, fast_export, postgres, redis):
         s.control(service="anthropic", delay_ms=10)
         s.people()
         yield s
+        ends_well(s)
 
 
 def readiness(system):
@@ -220,7 +229,7 @@ def test_dashboards_are_those_of_the_list_of_panels():
 
 
 def test_grafana_is_provisioned_with_the_dashboards():
-    """The provider reads the folder that the dashboards are mounted into, and Grafana is where it was said."""
+    """The provider reads the folder that the dashboards are mounted into; Grafana is where it was said."""
     def document(path):
         with open(os.path.join(ROOT, "config/personaworlds", path)) as f:
             return yaml.safe_load(f)
