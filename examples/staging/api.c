@@ -246,6 +246,16 @@ static void make_metrics(api *a)
                                     SONDE_LABELS("operation", "status"));
     a->enqueues = sonde_counter_new("redis_enqueue_operations_total", "Jobs put into the queue.",
                                     SONDE_LABELS("status"));
+    /* From 0 on, so that a rate sees the first of each. */
+    static const char *const reasons[] = { "missing",   "malformed", "algorithm",
+                                           "signature", "expired",   "subject" };
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        (void)sonde_counter_bind(a->jwt_failures, reasons[i]);
+    static const char *const results[] = { "success", "error" };
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        (void)sonde_counter_bind(a->presigns, "PutObject", results[i]);
+        (void)sonde_counter_bind(a->enqueues, results[i]);
+    }
     a->queue_length =
         sonde_gauge_new("redis_queue_length", "Jobs that wait in the queue.", SONDE_LABELS());
 }

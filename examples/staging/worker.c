@@ -306,6 +306,17 @@ static void make_metrics(worker *w)
                                          SONDE_LABELS("operation", "status"));
     w->errors = sonde_counter_new("image_processing_errors_total", "What went wrong, by type.",
                                   SONDE_LABELS("type"));
+    /* From 0 on, so that a rate sees the first of each. */
+    static const char *const types[] = { "database", "download", "upload", "model",
+                                         "malformed_job" };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        (void)sonde_counter_bind(w->errors, types[i]);
+    static const char *const operations[][2] = { { "download", "success" },
+                                                 { "download", "error" },
+                                                 { "upload", "success" },
+                                                 { "upload", "error" } };
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
+        (void)sonde_counter_bind(w->s3_operations, operations[i][0], operations[i][1]);
 }
 
 int main(void)
