@@ -118,7 +118,7 @@ web_sockets *web_sockets_start(unsigned most)
         return NULL;
     pthread_mutex_init(&loop->lock, NULL);
     loop->most = most;
-    loop->sockets = calloc(most, sizeof(*loop->sockets));
+    loop->sockets = calloc(most, sizeof(void *));
     loop->polled = calloc(most + 1, sizeof(*loop->polled));
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->sockets && loop->polled && loop->wake >= 0 &&
