@@ -12,8 +12,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 import yaml
@@ -474,17 +472,24 @@ def test_a_job_survives_the_backend(how, server, quick):
         assert len(found) == 2
 
 
-def test_nothing_is_left_when_the_backend_was_killed_and_no_job_was_stored(quick, server):
-    """A start finds nothing to take up; what the dead one had counted is in the server."""
+def test_what_a_killed_backend_had_active_is_not_active_for_ever(quick, server):
+    """Its last gauge is in the server; the next start, which finds no job to take up, says 0."""
+    def in_server():
+        return {r["metric"]["job_type"]: float(r["value"][1]) for r in server.promql("sixseven_active_jobs")}
     with backend(quick) as system:
         numbered(system, 0, 20)
         nothing_is_active(system)
+        system.control(service="yutori", delay_ms=LONG_MS)
+        system.accepted("research that is forgotten")
+        wait_for("an active job in the server", lambda: in_server() == {"research": 1, "creative": 0}, 20, 0.1)
         process = system.process("backend")
         process.kill()
         process.wait()
+        for file in glob.glob(system.environment["SQLITE_PATH"] + "*"):
+            os.remove(file)
         system.start_backend()
-        assert system.active() == 0
-        rows = wait_for("all log lines", lambda: [r for r in [server.logs(
-            '{service="sixseven"} |= "command_received"')] if len(r) >= 20], 20, 0.1)[0]
-        assert sorted(numbers(f["request_id"] for _, _, f in rows)) == list(range(20))
-        nothing_is_active(system, server)
+        page = families(system.request("GET", "/metrics")[2].decode())["sixseven_active_jobs"]
+        assert {value for _, _, value in page[2]} == {0} and len(page[2]) == 2
+        wait_for("none in the server", lambda: in_server() == {"research": 0, "creative": 0}, 20, 0.1)
+        wait_for("all log lines", lambda: sorted(numbers(f["request_id"] for _, _, f in server.logs(
+            '{service="sixseven"} |= "command_received"'))) == list(range(20)), 20, 0.1)
