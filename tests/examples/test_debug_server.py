@@ -95,7 +95,8 @@ def with_file(tmp_path, text, *arguments, environment=None):
     path = tmp_path / "settings.env"
     path.write_bytes(text.encode())
     done = subprocess.run([BINARIES + "/server", "--env-file", str(path), *arguments], timeout=30,
-                          capture_output=True, text=True, env={**os.environ, **(environment or {})})
+                          capture_output=True, text=True, env={**os.environ, **(environment or {})},
+                          cwd=tmp_path)
     return done.stderr.replace(str(path), "FILE"), done.returncode
 
 
