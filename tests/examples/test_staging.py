@@ -286,6 +286,9 @@ def test_a_model_that_is_slow_fails_or_hangs(server, small):
     staged(system, system.order())
     slow = wait_for("the slow operation", lambda: slowest(server, "Replicate API Call"), 20, 0.2)
     assert slow[0][:3] == ["external API", WORKER, "AI Model Inference"] and float(slow[0][4]) > 300
+    kinds = {row[2]: row[0] for row in slow if len(row) > 3}
+    assert {"Database Update": "database", "S3 Download": "S3", "GET": "S3", "Redis Enqueue": "queue",
+            "Replicate API Call": "external API", "JWT Validation": "CPU"}.items() <= kinds.items()
     assert any(t for t in server.traces(WORKER, minDuration="300ms", operation="AI Model Inference"))
 
     system.control(service="replicate", delay_ms=0, fail=100)
