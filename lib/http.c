@@ -108,28 +108,31 @@ int http_split_host(str text, char *ret, size_t size)
     return (int)port;
 }
 
+#define NAME(text) sizeof(text) - 1, (text)
 size_t http_add_old_names(sonde_attr *attrs, size_t count, size_t room, bool client)
 {
     static const struct {
+        size_t len;                         /* most names differ in it */
         const char *name, *server, *client; /* NULL: none */
     } names[] = {
-        { "http.request.method", "http.method", "http.method" },
-        { "http.response.status_code", "http.status_code", "http.status_code" },
-        { "url.path", "http.target", NULL },
-        { "url.scheme", "http.scheme", "http.scheme" },
-        { "url.full", NULL, "http.url" },
-        { "server.address", "net.host.name", "net.peer.name" },
-        { "server.port", "net.host.port", "net.peer.port" },
-        { "client.address", "http.client_ip", NULL },
-        { "user_agent.original", "http.user_agent", "http.user_agent" },
-        { "network.protocol.version", "http.flavor", "http.flavor" },
-        { "network.peer.address", "net.sock.peer.addr", "net.sock.peer.addr" },
+        { NAME("http.request.method"), "http.method", "http.method" },
+        { NAME("http.response.status_code"), "http.status_code", "http.status_code" },
+        { NAME("url.path"), "http.target", NULL },
+        { NAME("url.scheme"), "http.scheme", "http.scheme" },
+        { NAME("url.full"), NULL, "http.url" },
+        { NAME("server.address"), "net.host.name", "net.peer.name" },
+        { NAME("server.port"), "net.host.port", "net.peer.port" },
+        { NAME("client.address"), "http.client_ip", NULL },
+        { NAME("user_agent.original"), "http.user_agent", "http.user_agent" },
+        { NAME("network.protocol.version"), "http.flavor", "http.flavor" },
+        { NAME("network.peer.address"), "net.sock.peer.addr", "net.sock.peer.addr" },
     };
     size_t total = count;
     for (size_t i = 0; i < count; i++)
         for (size_t n = 0; n < ARRAY_LEN(names) && total < room; n++) {
             const char *old = client ? names[n].client : names[n].server;
-            if (!old || strcmp(names[n].name, attrs[i].key) != 0)
+            if (!old || names[n].len != attrs[i].key_len ||
+                memcmp(names[n].name, attrs[i].key, names[n].len) != 0)
                 continue;
             attrs[total] = attrs[i];
             attrs[total].key = old;
