@@ -146,6 +146,7 @@ static void join_lines(live *l)
         if (line && n < size)
             n += (size_t)snprintf(l->row.last_output + n, size - n, "%s\n", line);
     }
+    end_whole(l->row.last_output);
 }
 
 static void answer_command(live *l, pending *p, const char *status, const char *error,

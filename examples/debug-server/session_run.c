@@ -121,27 +121,33 @@ static bool read_output(run *r, output *o, int fd)
     return n > 0;
 }
 
+/* A text of the worker as it may leave the runner; the reference is the caller's. */
+static json_t *clean_text(const run *r, const json_t *value)
+{
+    char clean[1024];
+    secrets_scrub(&r->secrets, json_string_value(value), json_string_length(value), clean,
+                  sizeof(clean));
+    return json_string(clean);
+}
+
 /* Values of variables whose names say that they are secrets do not leave the runner. */
 static void hide_variables(run *r, json_t *reply)
 {
     json_t *all = json_object_get(reply, "variables"), *value;
     const char *name;
-    json_object_foreach(all, name,
-                        value) if (secrets_learn(&r->secrets, name, json_string_value(value)))
-        json_object_set_new(all, name, json_string("[REDACTED]"));
-    json_object_foreach(all, name, value) if (json_is_string(value))
+    json_object_foreach(all, name, value)
     {
-        char clean[1024];
-        const char *text = json_string_value(value);
-        secrets_scrub(&r->secrets, text, strlen(text), clean, sizeof(clean));
-        json_object_set_new(all, name, json_string(clean));
+        if (secrets_learn(&r->secrets, name, json_string_value(value)))
+            json_object_set_new(all, name, json_string("[REDACTED]"));
     }
-    const char *text = json_string_value(json_object_get(reply, "value"));
-    if (text) {
-        char clean[1024];
-        secrets_scrub(&r->secrets, text, strlen(text), clean, sizeof(clean));
-        json_object_set_new(reply, "value", json_string(clean));
+    json_object_foreach(all, name, value)
+    {
+        if (json_is_string(value))
+            json_object_set_new(all, name, clean_text(r, value));
     }
+    value = json_object_get(reply, "value");
+    if (json_is_string(value))
+        json_object_set_new(reply, "value", clean_text(r, value));
 }
 
 static void end_command(run *r, pending *p, const char *status, const char *error)
@@ -441,7 +447,7 @@ static void fail_start(run *r, const char *reason, const char *why)
 {
     sonde_span_fail(why, sonde_kv("error.type", reason));
     sonde_warn("worker_not_started", sonde_kv("reason", reason), sonde_kv("error", why));
-    say(r, json_pack("{ss ss ss ss}", "type", "output", "stream", "runner", "line", why), true);
+    say(r, json_pack("{ss ss ss}", "type", "output", "stream", "runner", "line", why), true);
     say(r, json_pack("{ss ss ss}", "type", "ended", "status", "failed", "reason", reason), true);
 }
 

@@ -647,6 +647,17 @@ def test_wrong_orders_are_refused(alone):
     assert alone.run("sum.dbg", 4, repository="https://git.example/acme/samples.git")["status"] == "succeeded"
 
 
+def test_texts_are_cut_between_characters(system, postgres):
+    """PostgreSQL and JSON take whole characters only; lines, commands and last lines have limits in bytes."""
+    for pad in range(3):
+        text = "x" * pad + "\u20ac" * 80
+        ended = system.run("sum.dbg", *[text] * 4)
+        assert ended["status"] == "succeeded" and ended["command"].startswith("sum.dbg x" if pad else "sum")
+        assert wait_for("it to be stored", lambda e=ended: postgres.sql(
+            "SELECT status FROM debug_sessions WHERE id = '%s'" % e["session_id"],
+            postgres.url.rpartition("/")[2]).strip() == "succeeded", 10)
+
+
 # ---- examples, files, load ----
 
 def test_example_traces_can_be_looked_at(server):

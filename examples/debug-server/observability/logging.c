@@ -42,10 +42,22 @@ static size_t known_at(const secrets *s, const char *text, size_t len)
     return longest;
 }
 
+void end_whole(char *text)
+{
+    size_t len = strlen(text), n = 0;
+    while (n < 3 && n < len && ((unsigned char)text[len - 1 - n] & 0xC0) == 0x80)
+        n++;
+    unsigned char first = len > n ? (unsigned char)text[len - 1 - n] : 0;
+    size_t wanted = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
+    if (wanted > n)
+        text[len - 1 - n] = 0;
+}
+
 void secrets_scrub(const secrets *s, const char *text, size_t len, char *ret, size_t size)
 {
     if (!s || !s->count) {
         sonde_redact_text(text, len, ret, size);
+        end_whole(ret);
         return;
     }
     size_t room = len + (len / SHORTEST + 1) * sizeof(redacted), n = 0;
@@ -65,6 +77,7 @@ void secrets_scrub(const secrets *s, const char *text, size_t len, char *ret, si
         }
     }
     sonde_redact_text(known, n, ret, size);
+    end_whole(ret);
     free(known);
 }
 
@@ -89,4 +102,5 @@ void scrub_command(const json_t *arguments, char *ret, size_t size)
         secret = word && announces_secret(word);
     }
     sonde_redact_text(text, n, ret, size);
+    end_whole(ret);
 }

@@ -42,6 +42,9 @@ bool secrets_learn(secrets *s, const char *name, const char *value);
  * `size`. `s` may be NULL. */
 void secrets_scrub(const secrets *s, const char *text, size_t len, char *ret, size_t size);
 void secrets_done(secrets *s);
+/* Takes away what a cut has left of a character in UTF-8 at the end: JSON and PostgreSQL take whole
+ * ones only. */
+void end_whole(char *text);
 /* A command for people to read: its arguments with blanks between them, secrets replaced, also the
  * one after a flag whose name says that it is one. */
 void scrub_command(const json_t *arguments, char *ret, size_t size);
