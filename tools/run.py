@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-READY_SECONDS, STOP_SECONDS = 30, 15
+READY_SECONDS, STOP_SECONDS = 30, 20
 
 
 def get(url):
