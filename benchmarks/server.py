@@ -42,7 +42,7 @@ def need_sonde(build):
 class Server:
     """One `sonde serve` and its data directory."""
 
-    def __init__(self, build, data):
+    def __init__(self, build, data, *arguments):
         http, grpc, otlp = free_ports(3)
         self.base = f"http://127.0.0.1:{http}"
         self.endpoint = f"http://127.0.0.1:{otlp}"
@@ -51,7 +51,7 @@ class Server:
         self.process = subprocess.Popen(
             [os.path.join(build, "sonde"), "serve", "--data", os.path.join(data, "data"),
              "--http", f"127.0.0.1:{http}", "--otlp-grpc", f"127.0.0.1:{grpc}",
-             "--otlp-http", f"127.0.0.1:{otlp}"],
+             "--otlp-http", f"127.0.0.1:{otlp}", *arguments],
             stdout=self.log, stderr=self.log)
         self.wait_ready(begin + 20)
         self.ready_ms = (time.monotonic() - begin) * 1000

@@ -49,5 +49,5 @@ def test_overhead_is_measured_and_nothing_is_lost_meanwhile(only):
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads(done.stdout)[only]
     assert report["spans"] > 3 and report["lines"] >= 1
-    assert set(report["sides"]) == {"on", "logs", "off"}
+    assert set(report["sides"]) == {"on", "served", "logs", "off"}
     assert all(side["us"] > 0 and side["mib"] > 0 for side in report["sides"].values())
