@@ -177,8 +177,7 @@ static void log_event(const sonde_jobs *j, sonde_level level, const char *event,
 
 #define JOB_LOG(job, level, event, ...) \
     do { \
-        SONDE_JOB(job) \
-        { \
+        SONDE_JOB (job) { \
             log_event((job)->jobs, level, event, SONDE_ATTRS_(__VA_ARGS__)); \
         } \
     } while (0)
@@ -237,8 +236,7 @@ static void log_end(const sonde_job *job, const char *status, const char *error,
     sonde_level level = failed                             ? SONDE_ERROR
                         : strcmp(status, "cancelled") == 0 ? SONDE_WARN
                                                            : SONDE_INFO;
-    SONDE_JOB(job)
-    {
+    SONDE_JOB (job) {
         log_event(job->jobs, level, "job_completed", attributes, n);
     }
 }
@@ -296,8 +294,7 @@ void sonde_job_external_call(sonde_job *job, const char *provider, const char *o
 {
     if (!job)
         return;
-    SONDE_JOB(job)
-    {
+    SONDE_JOB (job) {
         sonde_jobs_external_call(job->jobs, provider, operation, seconds, success);
     }
 }

@@ -194,9 +194,8 @@ static void send_command(session *s, char *line)
     s->waits_stop = strcmp(line, "step") == 0 || strcmp(line, "continue") == 0;
     char id[16];
     snprintf(id, sizeof(id), "%u", ++s->commands);
-    SONDE_SPAN_KIND(SONDE_CLIENT, "debugger command",
-                    sonde_kv("debugger.command", known_command(line)))
-    {
+    SONDE_SPAN_KIND (SONDE_CLIENT, "debugger command",
+                     sonde_kv("debugger.command", known_command(line))) {
         json_t *message = json_pack("{ss ss}", "command", line, "id", id);
         sonde_context context = sonde_context_capture();
         if (strstr(line, "breakpoint"))

@@ -149,11 +149,10 @@ static bool enqueue(server *s, const session_row *row, const sonde_context *cont
     json_t *job =
         json_pack("{ss sI}", "session_id", row->id, "created_ms", (json_int_t)row->created_ms);
     SONDE_WITH (*context) {
-        SONDE_SPAN_KIND(SONDE_PRODUCER, "enqueue session",
-                        sonde_kv("messaging.system", queue_system(s->queue)),
-                        sonde_kv("messaging.operation.name", "send"),
-                        sonde_kv("messaging.destination.name", SESSIONS_QUEUE))
-        {
+        SONDE_SPAN_KIND (SONDE_PRODUCER, "enqueue session",
+                         sonde_kv("messaging.system", queue_system(s->queue)),
+                         sonde_kv("messaging.operation.name", "send"),
+                         sonde_kv("messaging.destination.name", SESSIONS_QUEUE)) {
             trace_job_inject(job);
             char *text = json_dumps(job, JSON_COMPACT);
             good = text && queue_push(s->queue, text);

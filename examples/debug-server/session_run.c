@@ -532,12 +532,11 @@ void session_run(const session_place *place, const json_t *job)
     SONDE_WITH (from) {
         OBSERVED_SESSION(id)
         {
-            SONDE_SPAN_KIND(
+            SONDE_SPAN_KIND (
                 SONDE_CONSUMER, "run session", sonde_kv("messaging.system", place->queue_system),
                 sonde_kv("messaging.operation.name", "process"),
                 sonde_kv("messaging.destination.name", SESSIONS_QUEUE), sonde_kv("session_id", id),
-                sonde_kv("debug.queue_wait_seconds", waited))
-            {
+                sonde_kv("debug.queue_wait_seconds", waited)) {
                 sonde_histogram_record(place->metrics->queue_wait, waited);
                 process(place, id);
             }

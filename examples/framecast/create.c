@@ -37,11 +37,10 @@ static void fill(generation *g, const char *user, const char *prompt)
 static bool send_event(app *a, const generation *g)
 {
     bool good = false;
-    SONDE_SPAN_KIND(SONDE_PRODUCER, "send inngest",
-                    sonde_kv("messaging.system", queue_system(a->inngest)),
-                    sonde_kv("messaging.operation.name", "send"),
-                    sonde_kv("messaging.destination.name", INNGEST_QUEUE))
-    {
+    SONDE_SPAN_KIND (SONDE_PRODUCER, "send inngest",
+                     sonde_kv("messaging.system", queue_system(a->inngest)),
+                     sonde_kv("messaging.operation.name", "send"),
+                     sonde_kv("messaging.destination.name", INNGEST_QUEUE)) {
         json_t *event =
             json_pack("{ss s{ss ss ss}}", "name", "generation/requested", "data", "generation_id",
                       g->id, "user_id", g->user_id, "team_id", g->team_id);

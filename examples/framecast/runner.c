@@ -189,9 +189,9 @@ void run_function(const char *text, const json_t *job, web_client *client, void 
         SONDE_CONTEXT (sonde_kv("user_id", json_text(data, "user_id", FRAMECAST_MAX_NAME - 1)),
                        sonde_kv("team_id", json_text(data, "team_id", FRAMECAST_MAX_NAME - 1)),
                        sonde_kv("generation_id", id))
-            SONDE_SPAN_KIND(SONDE_CONSUMER, "process inngest",
-                            sonde_kv("messaging.system", queue_system(a->inngest)),
-                            sonde_kv("messaging.operation.name", "process"),
-                            sonde_kv("messaging.destination.name", INNGEST_QUEUE))
-    run_event(a, client, id);
+            SONDE_SPAN_KIND (SONDE_CONSUMER, "process inngest",
+                             sonde_kv("messaging.system", queue_system(a->inngest)),
+                             sonde_kv("messaging.operation.name", "process"),
+                             sonde_kv("messaging.destination.name", INNGEST_QUEUE))
+                run_event(a, client, id);
 }

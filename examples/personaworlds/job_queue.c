@@ -53,12 +53,11 @@ bool job_queue_push(job_queue *q, job_type type, const char *subject, char ret_i
     bool good = false;
     if (user.len)
         json_object_set_new(job, "user_id", json_stringn(user.ptr, user.len));
-    SONDE_SPAN_KIND(
+    SONDE_SPAN_KIND (
         SONDE_PRODUCER, "enqueue job", sonde_kv("messaging.system", queue_system(q->queues[type])),
         sonde_kv("messaging.operation.name", "send"),
         sonde_kv("messaging.destination.name", job_queue_names[type]),
-        sonde_kv("job.id", (const char *)ret_id), sonde_kv("job.type", job_type_names[type]))
-    {
+        sonde_kv("job.id", (const char *)ret_id), sonde_kv("job.type", job_type_names[type])) {
         char *text = payload(job);
         good = text && queue_push(q->queues[type], text);
         free(text);

@@ -93,13 +93,11 @@ static void run_job(const char *text, const json_t *body, web_client *client, vo
         &(sonde_job_info){ .id = id, .type = job_type_names[l->type], .context = &from });
     job_outcome outcome = JOB_REFUSED;
     sonde_job_started(job);
-    SONDE_JOB(job)
-    {
-        SONDE_SPAN_KIND(SONDE_CONSUMER, "process job", sonde_kv("job.id", id ? id : ""),
-                        sonde_kv("job.type", job_type_names[l->type]),
-                        sonde_kv("messaging.operation.name", "process"),
-                        sonde_kv("messaging.destination.name", job_queue_names[l->type]))
-        {
+    SONDE_JOB (job) {
+        SONDE_SPAN_KIND (SONDE_CONSUMER, "process job", sonde_kv("job.id", id ? id : ""),
+                         sonde_kv("job.type", job_type_names[l->type]),
+                         sonde_kv("messaging.operation.name", "process"),
+                         sonde_kv("messaging.destination.name", job_queue_names[l->type])) {
             if (id && run.subject)
                 outcome = attempt_until_done(l, job, &run);
             else

@@ -57,8 +57,7 @@ static run_end read_answer(run *r, json_t *answer)
 static run_end create_image(run *r, const provider *p)
 {
     run_end end = RUN_BROKEN;
-    SONDE_JOB_SPAN(r->observed, "create_freepik_image")
-    {
+    SONDE_JOB_SPAN (r->observed, "create_freepik_image") {
         json_t *answer = NULL;
         json_t *body =
             json_pack("{ss ss*}", "prompt", r->job.command, "reference_image", r->job.image);
@@ -93,9 +92,8 @@ static task_state read_task(const json_t *answer, job *j, json_t **ret_result)
 static run_end poll_task(run *r, const provider *p)
 {
     run_end end = RUN_BROKEN;
-    SONDE_JOB_SPAN(r->observed, "poll_freepik_task",
-                   sonde_kv("freepik.task_id", (const char *)r->job.task_id))
-    {
+    SONDE_JOB_SPAN (r->observed, "poll_freepik_task",
+                    sonde_kv("freepik.task_id", (const char *)r->job.task_id)) {
         unsigned polls = 0;
         run_describe_span(&r->job);
         end = provider_await(r, p, read_task, &polls);

@@ -219,9 +219,11 @@ static run_end execute_in_span(run *r, bool *ret_stored)
 {
     run_end end = RUN_BROKEN;
     if (strcmp(r->job.type, "research") == 0)
-        SONDE_JOB_SPAN(r->observed, "execute_research")
-    end = execute(r, research_run, ret_stored);
-    else SONDE_JOB_SPAN(r->observed, "execute_creative") end = execute(r, creative_run, ret_stored);
+        SONDE_JOB_SPAN (r->observed, "execute_research")
+            end = execute(r, research_run, ret_stored);
+    else
+        SONDE_JOB_SPAN (r->observed, "execute_creative")
+            end = execute(r, creative_run, ret_stored);
     return end;
 }
 
@@ -230,9 +232,9 @@ static run_end execute_in_span(run *r, bool *ret_stored)
 static bool store_at_last(run *r)
 {
     for (int ms = STORE_AGAIN_MS; !config_wait(ms);) {
-        SONDE_JOB(r->observed)
-        if (store_save(r->database, &r->job))
-            return true;
+        SONDE_JOB (r->observed)
+            if (store_save(r->database, &r->job))
+                return true;
         ms = ms < STORE_AGAIN_MOST_MS ? ms * 2 : ms;
     }
     return false;

@@ -9,8 +9,7 @@
 static run_end create_task(run *r, const provider *p)
 {
     run_end end = RUN_BROKEN;
-    SONDE_JOB_SPAN(r->observed, "create_yutori_task")
-    {
+    SONDE_JOB_SPAN (r->observed, "create_yutori_task") {
         json_t *answer = NULL;
         json_t *body = json_pack("{ss}", "query", r->job.command);
         run_describe_span(&r->job);
@@ -55,9 +54,8 @@ static run_end poll_task(run *r, const provider *p)
                                          [RUN_CANCELLED] = "cancelled",
                                          [RUN_BROKEN] = "error" };
     run_end end = RUN_BROKEN;
-    SONDE_JOB_SPAN(r->observed, "poll_yutori_task",
-                   sonde_kv("yutori.task_id", (const char *)r->job.task_id))
-    {
+    SONDE_JOB_SPAN (r->observed, "poll_yutori_task",
+                    sonde_kv("yutori.task_id", (const char *)r->job.task_id)) {
         unsigned polls = 0;
         run_describe_span(&r->job);
         end = provider_await(r, p, read_task, &polls);

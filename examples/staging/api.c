@@ -81,9 +81,8 @@ static bool user_exists(api *a, const char *user, bool *ret_found)
 static bool presign(api *a, const char *key, char *ret, size_t size)
 {
     bool good = false;
-    SONDE_SPAN_KIND(SONDE_CLIENT, "S3 Presign Operation", sonde_kv("aws.s3.bucket", a->s3.bucket),
-                    sonde_kv("aws.s3.key", key), sonde_kv("rpc.method", "PutObject"))
-    {
+    SONDE_SPAN_KIND (SONDE_CLIENT, "S3 Presign Operation", sonde_kv("aws.s3.bucket", a->s3.bucket),
+                     sonde_kv("aws.s3.key", key), sonde_kv("rpc.method", "PutObject")) {
         good = s3_presign(&a->s3, "PUT", key, UPLOAD_SECONDS, time(NULL), ret, size);
         if (!good)
             sonde_span_fail("the URL is too long");
@@ -100,10 +99,9 @@ static bool enqueue(api *a, const order *o)
     json_t *job =
         json_pack("{ssssssssss}", "image_id", o->image, "user_id", o->user, "original_key",
                   o->original, "staged_key", o->staged, "style", o->style);
-    SONDE_SPAN_KIND(SONDE_PRODUCER, "Redis Enqueue", sonde_kv("messaging.system", queue_system(q)),
-                    sonde_kv("messaging.operation.name", "send"),
-                    sonde_kv("messaging.destination.name", IMAGES_QUEUE))
-    {
+    SONDE_SPAN_KIND (SONDE_PRODUCER, "Redis Enqueue", sonde_kv("messaging.system", queue_system(q)),
+                     sonde_kv("messaging.operation.name", "send"),
+                     sonde_kv("messaging.destination.name", IMAGES_QUEUE)) {
         trace_job_inject(job);
         char *text = json_dumps(job, JSON_COMPACT);
         good = text && queue_push(q, text);

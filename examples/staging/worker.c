@@ -238,14 +238,12 @@ static void run_task(task *t)
 {
     outcome result = FAILED;
     queue *q = t->w->service.queue;
-    SONDE_JOB(t->job)
-    {
+    SONDE_JOB (t->job) {
         SONDE_CONTEXT (sonde_kv("user.id", t->user), sonde_kv("image_id", t->image)) {
-            SONDE_SPAN_KIND(SONDE_CONSUMER, "Job Dequeue",
-                            sonde_kv("messaging.system", queue_system(q)),
-                            sonde_kv("messaging.operation.name", "process"),
-                            sonde_kv("messaging.destination.name", IMAGES_QUEUE))
-            {
+            SONDE_SPAN_KIND (SONDE_CONSUMER, "Job Dequeue",
+                             sonde_kv("messaging.system", queue_system(q)),
+                             sonde_kv("messaging.operation.name", "process"),
+                             sonde_kv("messaging.destination.name", IMAGES_QUEUE)) {
                 struct timespec begun;
                 clock_gettime(CLOCK_MONOTONIC, &begun);
                 service_note_trace();

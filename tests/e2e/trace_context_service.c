@@ -61,8 +61,7 @@ static void call(const char *url, const char *body, size_t len)
 {
     CURL *curl = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-    SONDE_SPAN_KIND(SONDE_CLIENT, "call", sonde_kv("url.full", url))
-    {
+    SONDE_SPAN_KIND (SONDE_CLIENT, "call", sonde_kv("url.full", url)) {
         sonde_inject(add_header, &headers);
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -152,8 +151,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     }
     sonde_context from = sonde_extract_all(header_nth, connection);
     SONDE_WITH (from) {
-        SONDE_SPAN_KIND(SONDE_SERVER, "POST /test")
-        {
+        SONDE_SPAN_KIND (SONDE_SERVER, "POST /test") {
             call_all(r->body);
         }
     }

@@ -72,9 +72,8 @@ void run()
     SONDE_CONTEXT (sonde_kv("user_id", user), sonde_kv("tenant", tenant)) {
         SONDE_BAGGAGE(sonde_kv("plan", "gold"))
         {
-            SONDE_SPAN_KIND(SONDE_SERVER, "request", sonde_kv("color", color::red),
-                            sonde_kv("fast", true), sonde_kv("ratio", 0.5))
-            {
+            SONDE_SPAN_KIND (SONDE_SERVER, "request", sonde_kv("color", color::red),
+                             sonde_kv("fast", true), sonde_kv("ratio", 0.5)) {
                 sonde_info("in_request", sonde_kv("small", static_cast<short>(-1)));
                 sonde_span_set(sonde_kv("late", 1u));
                 sonde_span_event("looked", sonde_kv("at", "stock"));

@@ -30,12 +30,11 @@ static void a_job_is_seen_from_creation_to_end(void **state UNUSED)
     sonde_job *job = sonde_job_created(jobs, &(sonde_job_info){ .id = "j-1", .type = "research" });
     assert_page_has("sixty_active_jobs{job_type=\"research\"} 1", true);
     sonde_job_started(job);
-    SONDE_JOB(job)
-    {
+    SONDE_JOB (job) {
         sonde_info("inside");
-        SONDE_JOB_SPAN(job, "create_task", sonde_kv("n", 1))
-        SONDE_JOB_SPAN(job, "poll_task")
-        sonde_job_external_call(job, "yutori", "create_task", 1.5, true);
+        SONDE_JOB_SPAN (job, "create_task", sonde_kv("n", 1))
+            SONDE_JOB_SPAN (job, "poll_task")
+                sonde_job_external_call(job, "yutori", "create_task", 1.5, true);
     }
     sonde_job_progress(job, 50, "halfway");
     sonde_job_completed(job, "failed");
@@ -77,8 +76,8 @@ static void a_worker_counts_what_it_took_and_whether_it_had_a_trace(void **state
     sonde_context from = sonde_extract_json(payload, sizeof(payload) - 1);
     sonde_job *job =
         sonde_job_taken(jobs, &(sonde_job_info){ .id = "1", .type = "mail", .context = &from });
-    SONDE_JOB_SPAN(job, "send")
-    sonde_job_retried(job, 2, "busy");
+    SONDE_JOB_SPAN (job, "send")
+        sonde_job_retried(job, 2, "busy");
     sonde_job_completed(job, "done");
     job = sonde_job_taken(jobs, NULL);
     sonde_job_ended(job, "failed", "no luck");
@@ -104,9 +103,9 @@ static void null_is_fine_everywhere(void **state UNUSED)
     sonde_job_retried(NULL, 1, NULL);
     sonde_job_completed(NULL, NULL);
     sonde_job_external_call(NULL, "a", "b", 1, true);
-    SONDE_JOB(NULL)
-    SONDE_JOB_SPAN(NULL, "x")
-    sonde_jobs_external_call(NULL, "a", "b", 1, true);
+    SONDE_JOB (NULL)
+        SONDE_JOB_SPAN (NULL, "x")
+            sonde_jobs_external_call(NULL, "a", "b", 1, true);
     sonde_jobs_free(NULL);
     sonde_jobs *jobs = sonde_jobs_new(NULL);
     sonde_job_completed(sonde_job_created(jobs, NULL), NULL);

@@ -75,8 +75,7 @@ static void scopes_end_by_return_and_break(void **state)
 static void attributes_events_and_status(void **state)
 {
     fixture *f = *state;
-    SONDE_SPAN_KIND(SONDE_CLIENT, "call", sonde_kv("n", 1))
-    {
+    SONDE_SPAN_KIND (SONDE_CLIENT, "call", sonde_kv("n", 1)) {
         sonde_span_set(sonde_kv("n", 2), sonde_kv("late", true));
         sonde_span_event("retry", sonde_kv("attempt", 2));
         sonde_span_fail("card_declined", sonde_kv("error.type", "declined"));
