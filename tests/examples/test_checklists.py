@@ -29,7 +29,7 @@ def asked(system):
         return json.load(f)
 
 
-def tests_by_name():
+def known_tests():
     """{test function: {its files}}"""
     found = {}
     for path in glob.glob(TESTS + "/**/test_*.py", recursive=True):
@@ -86,7 +86,7 @@ def resolve(cell, known, groups):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_each_row_is_shown_by_something(system):
-    known, groups, wrong = tests_by_name(), set(asked(system)), []
+    known, groups, wrong = known_tests(), set(asked(system)), []
     checklist = rows(system)
     assert len(checklist) >= 20, "%d rows" % len(checklist)
     for row in checklist:
@@ -167,7 +167,7 @@ def test_what_cannot_be_says_what_stands_in_its_place(system):
 
 
 def test_a_wrong_name_is_noticed():
-    known = tests_by_name()
+    known = known_tests()
     for good in ("demo", "`demo`, group trace", "asked.json", "asked.json: metrics", "`test_checklists.py`",
                  "`test_checklists.py::test_a_wrong_name_is_noticed`: so", "`test_a_wrong_name_is_noticed`",
                  "tests/examples/test_checklists.py::test_a_wrong_name_is_noticed", "unit/lib/test_job.c"):
