@@ -63,16 +63,6 @@ static enum MHD_Result answer(struct MHD_Connection *connection, const sonde_htt
     return result;
 }
 
-static enum MHD_Result refuse(struct MHD_Connection *connection, int code, const char *text)
-{
-    char line[80];
-    str_copy_c(line, sizeof(line), str_c(text));
-    return answer(connection, &(sonde_http_response){ .status = code,
-                                                      .content_type = "text/plain; charset=utf-8",
-                                                      .body = line,
-                                                      .body_len = strlen(line) });
-}
-
 /* The daemon gives the path decoded and without its query: the whole is kept. */
 static void *on_uri(void *user UNUSED, const char *uri, struct MHD_Connection *connection UNUSED)
 {
@@ -127,8 +117,6 @@ static enum MHD_Result on_request(void *door, struct MHD_Connection *connection,
         *upload_size = 0;
         return MHD_YES;
     }
-    if (r->body.failed)
-        return refuse(connection, 413, "a body may have 65536 bytes\n");
     client_of(connection, client, sizeof(client));
     sonde_http_request request = { .method = method,
                                    .path = r->uri,
@@ -138,10 +126,12 @@ static enum MHD_Result on_request(void *door, struct MHD_Connection *connection,
                                    .body = r->body.ptr,
                                    .body_len = r->body.len };
     on_admin_thread = true;
-    bool ours = http_answer(&request, (http_door)(uintptr_t)door, &response);
+    if (r->body.failed)
+        http_refuse(&request, 413, "send 65536 bytes at most", "the body is too large", &response);
+    else if (!http_answer(&request, (http_door)(uintptr_t)door, &response))
+        http_refuse(&request, 404, "this port has /metrics, /health, /ready and /debug/",
+                    "there is no such path", &response);
     on_admin_thread = false;
-    if (!ours)
-        return refuse(connection, 404, "not found\n");
     enum MHD_Result result = answer(connection, &response);
     sonde_http_response_free(&response);
     return result;

@@ -110,10 +110,10 @@ static bool read_level_json(page *p, level_request *ask)
     good = good && json_next(&r) == JSON_END;
     arena_done(&memory);
     if (!good)
-        page_fail(
-            p, 400,
-            "the body must be {\"level\":\"debug\"}, {\"logger\":\"db\",\"level\":\"debug\"} or "
-            "empty, with ?level=debug");
+        page_fail(p, 400,
+                  "it must be {\"level\":\"debug\"}, {\"logger\":\"db\",\"level\":\"debug\"} or "
+                  "empty, with ?level=debug",
+                  "the body is no level");
     return good;
 }
 
@@ -126,13 +126,12 @@ int debug_log_level_page(page *p)
     if (str_trim(p->body).len && !read_level_json(p, &ask))
         return 400;
     if (!debug_parse_level(str_c(ask.level), &severity))
-        return page_fail(p, 400,
-                         "level=%.32s is wrong: it must be debug, info, warn, error or fatal",
-                         ask.level);
+        return page_fail(p, 400, "it must be debug, info, warn, error or fatal",
+                         "level=%.32s is wrong", ask.level);
     sonde_level old = sonde_logger_level(ask.logger);
     if (sonde_logger_level_set(ask.logger, (sonde_level)severity) != 0)
-        return page_fail(p, 400, "logger=%.64s is wrong: at most 63 bytes, and 64 with levels",
-                         ask.logger);
+        return page_fail(p, 400, "a name has at most 63 bytes, and 64 loggers have levels",
+                         "logger=%.64s is wrong", ask.logger);
     json_writer w = debug_begin_json(p);
     JSON_PUT(&w, str, "level", str_c(severity_name(severity)));
     JSON_PUT(&w, str, "old", str_c(severity_name((uint8_t)old)));

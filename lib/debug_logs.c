@@ -242,8 +242,8 @@ int debug_logs_page(page *p)
     if (!query_number(p, "lines", LINES_DEFAULT, 1, LINES_MAX, &lines))
         return 400;
     if (query_get(p->query, "level", level) && !debug_parse_level(str_c(level), &severity))
-        return page_fail(
-            p, 400, "level=%.32s is wrong: it must be debug, info, warn, error or fatal", level);
+        return page_fail(p, 400, "it must be debug, info, warn, error or fatal",
+                         "level=%.32s is wrong", level);
     log_list list = { .count_max = (uint32_t)lines, .bytes_max = PAGE_BYTES };
     recorder *r = debug_lock_recorder();
     status st = r ? read_recorder(r, severity, &list, &err) : STATUS_OK;
@@ -254,6 +254,7 @@ int debug_logs_page(page *p)
     pthread_mutex_unlock(&lock);
     list_clear(&list);
     p->content_type = "application/x-ndjson";
-    return st == STATUS_OK ? 200
-                           : page_fail(p, 500, "the recorder cannot be read: %s", err.message);
+    return st == STATUS_OK
+               ? 200
+               : page_fail(p, 500, NULL, "the recorder cannot be read: %s", err.message);
 }

@@ -226,7 +226,7 @@ int debug_spans_page(page *p)
     error err;
     recorder *r = debug_lock_recorder();
     if (!r)
-        return page_fail(p, 503, "the library is not started: there are no spans");
+        return page_fail(p, 503, "call sonde_start", "the library is not started: no spans");
     recorder_reader_options options = { .read_only = true };
     batch_init(&rows, SIGNAL_TRACES, MiB(32));
     status st = recorder_open_reader(r, &reader, &options, &err);
@@ -243,5 +243,6 @@ int debug_spans_page(page *p)
     recorder_reader_close(reader);
     debug_unlock_recorder();
     batch_done(&rows);
-    return st == STATUS_OK ? 200 : page_fail(p, 500, "open spans cannot be read: %s", err.message);
+    return st == STATUS_OK ? 200
+                           : page_fail(p, 500, NULL, "open spans cannot be read: %s", err.message);
 }

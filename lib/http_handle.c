@@ -8,6 +8,8 @@
 #include "lib/health.h"
 #include "lib/http.h"
 #include "lib/metric_page.h"
+#include "sonde/error.h"
+#include "sonde/span.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,17 +29,61 @@ void http_forked(void)
     debug_forked();
 }
 
-int page_fail(page *p, int code, const char *format, ...)
+/* ---- errors ---- */
+
+static const char *error_code(int status)
 {
-    char line[1024];
+    static const struct {
+        int status;
+        const char *code;
+    } codes[] = {
+        { 400, "INVALID_REQUEST" }, { 401, "UNAUTHENTICATED" },    { 403, "FORBIDDEN" },
+        { 404, "NOT_FOUND" },       { 405, "METHOD_NOT_ALLOWED" }, { 409, "CONFLICT" },
+        { 413, "BODY_TOO_LARGE" },  { 501, "NOT_IMPLEMENTED" },    { 503, "UNAVAILABLE" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+        if (codes[i].status == status)
+            return codes[i].code;
+    return "INTERNAL";
+}
+
+/* The path without its query, which may hold what nobody should read again. */
+static sonde_attr path_detail(const page *p)
+{
+    str query, path = str_cut(str_c(p->request->path), '?', &query);
+    return sonde_kv_text("path", (sonde_str){ path.ptr, path.len });
+}
+
+/* What the request brought, where the program has not made it current by sonde_http_begin. */
+static sonde_context context_of(const sonde_http_request *request)
+{
+    char trace[33];
+    if (!request->header || sonde_request_id().len || sonde_trace_id(trace))
+        return sonde_context_capture();
+    return sonde_extract(request->header, request->user);
+}
+
+int page_fail(page *p, int status, const char *help, const char *format, ...)
+{
+    char message[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
+    vsnprintf(message, sizeof(message), format, args);
     va_end(args);
+    sonde_attr path = path_detail(p);
+    char *envelope = NULL;
+    sonde_context from = context_of(p->request);
+    SONDE_WITH (from)
+        envelope = sonde_error_envelope(&(sonde_error){ .code = error_code(status),
+                                                        .message = message,
+                                                        .help = help,
+                                                        .details = { &path, 1 },
+                                                        .status = status });
     buf_clear(p->out);
-    buf_fmt(p->out, "%s\n", line);
-    p->content_type = "text/plain; charset=utf-8";
-    return code;
+    buf_fmt(p->out, "%s\n", envelope ? envelope : "{}");
+    free(envelope);
+    p->content_type = "application/json";
+    return status;
 }
 
 void page_header(page *p, const char *name, const char *value)
@@ -132,8 +178,15 @@ static int index_page(page *p)
 
 static int unknown_page(page *p)
 {
-    buf_lit(p->out, "there is no such path; these are known:\n");
-    list_paths(p->out);
+    buf known;
+    buf_init(&known, KiB(4));
+    buf_lit(&known, "these are known:");
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (routes[i].who != FOR_ALL && !is_hidden(routes[i].who))
+            buf_fmt(&known, " %s", routes[i].path);
+    buf_char(&known, '\0');
+    page_fail(p, 404, known.failed ? "ask for /debug/" : known.ptr, "there is no such path");
+    buf_done(&known);
     return 404;
 }
 
@@ -164,21 +217,17 @@ static int refuse_without_token(page *p, http_door door)
 {
     const sonde_http_request *r = p->request;
     if (door == DOOR_PUBLIC)
-        return page_fail(p, 403,
-                         "the debug paths need a token on a port that other machines reach: set "
-                         "SONDE_ADMIN_TOKEN, or let the port listen on 127.0.0.1");
+        return page_fail(p, 403, "set SONDE_ADMIN_TOKEN, or let the port listen on 127.0.0.1",
+                         "the debug paths need a token on a port that other machines reach");
     if (door == DOOR_PROGRAM && r->debug_allowed)
         return 0;
     bool proxied = header_of(p, "forwarded") || header_of(p, "x-forwarded-for");
     if (door == DOOR_PROGRAM && (proxied || !is_local_name(str_c(r->client_address))))
-        return page_fail(p, 403,
-                         "without a token the debug paths are for requests from this machine: set "
-                         "SONDE_ADMIN_TOKEN");
+        return page_fail(p, 403, "set SONDE_ADMIN_TOKEN, or ask from this machine",
+                         "without a token the debug paths are for requests from this machine");
     if (from_a_foreign_page(p))
-        return page_fail(
-            p, 403,
-            "without a token the debug paths are not for web pages from elsewhere: ask "
-            "for localhost without Origin, or set SONDE_ADMIN_TOKEN");
+        return page_fail(p, 403, "ask for localhost without Origin, or set SONDE_ADMIN_TOKEN",
+                         "without a token the debug paths are not for web pages from elsewhere");
     return 0;
 }
 
@@ -194,10 +243,10 @@ static int check_access(page *p, http_door door)
         break;
     }
     page_header(p, "WWW-Authenticate", "Bearer realm=\"debug\"");
-    return page_fail(
-        p, 401,
-        "the debug paths need the header Authorization: Bearer TOKEN, with the token of "
-        "SONDE_ADMIN_TOKEN");
+    return page_fail(p, 401,
+                     "send the header Authorization with the scheme Bearer, and what "
+                     "SONDE_ADMIN_TOKEN is set to",
+                     "the debug paths need a token, and this is not it");
 }
 
 /* ---- answering ---- */
@@ -223,7 +272,8 @@ static int answer_route(page *p, size_t i, str method, http_door door)
     if (routes[i].post ? str_is(method, "POST") : get)
         return routes[i].answer(p);
     page_header(p, "Allow", routes[i].post ? "POST" : "GET, HEAD");
-    return page_fail(p, 405, "this path answers %s", routes[i].post ? "POST" : "GET and HEAD");
+    return page_fail(p, 405, routes[i].post ? "use POST" : "use GET or HEAD",
+                     "this path does not answer %.16s", method.ptr);
 }
 
 bool http_answer(const sonde_http_request *request, http_door door, sonde_http_response *ret)
@@ -246,12 +296,24 @@ bool http_answer(const sonde_http_request *request, http_door door, sonde_http_r
     debug_used();
     int code = answer_route(&p, i, method, door);
     if (out.failed)
-        code = page_fail(&p, 500, "the answer has no room in memory");
+        code = page_fail(&p, 500, "ask for less", "the answer has no room in memory");
     *ret = (sonde_http_response){
         .status = code, .content_type = p.content_type, .body = out.ptr, .body_len = out.len
     };
     memcpy(ret->headers, p.headers, sizeof(p.headers));
     return true;
+}
+
+void http_refuse(const sonde_http_request *request, int status, const char *help,
+                 const char *message, sonde_http_response *ret)
+{
+    buf out;
+    buf_init(&out, SONDE_ERROR_BYTES);
+    page p = { .request = request, .out = &out };
+    page_fail(&p, status, help, "%s", message);
+    *ret = (sonde_http_response){
+        .status = status, .content_type = p.content_type, .body = out.ptr, .body_len = out.len
+    };
 }
 
 bool sonde_http_handle(const sonde_http_request *request, sonde_http_response *ret)

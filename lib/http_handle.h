@@ -27,8 +27,13 @@ typedef struct {
 /* As sonde_http_handle. */
 bool http_answer(const sonde_http_request *request, http_door door, sonde_http_response *ret);
 
-/* One line of text in place of what the page has; returns `code`. */
-int page_fail(page *p, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+/* The error envelope (sonde/error.h) in place of what the page has: what was wrong, by the format,
+ * and what would be right. Its ids are those of the current request, or those that came with this
+ * one. Returns `status`. */
+int page_fail(page *p, int status, const char *help, const char *format, ...) PRINTF_LIKE(4, 5);
+/* An answer that is nothing but that error, for a request that reaches no page. */
+void http_refuse(const sonde_http_request *request, int status, const char *help,
+                 const char *message, sonde_http_response *ret);
 /* Adds a header to the answer; texts must be static. */
 void page_header(page *p, const char *name, const char *value);
 

@@ -3,6 +3,8 @@
  */
 #include "lib/http_handle.h"
 
+#include <stdio.h>
+
 static void decode(str in, char ret[QUERY_TEXT_MAX])
 {
     size_t n = 0;
@@ -53,7 +55,9 @@ bool query_number(page *p, const char *key, uint64_t initial, uint64_t least, ui
         return true;
     if (str_to_u64(str_c(text), ret) && *ret >= least && *ret <= most)
         return true;
-    page_fail(p, 400, "%s=%.64s is wrong: %s must be a whole number from %llu to %llu", key, text,
-              key, (unsigned long long)least, (unsigned long long)most);
+    char help[128];
+    snprintf(help, sizeof(help), "%.32s must be a whole number from %llu to %llu", key,
+             (unsigned long long)least, (unsigned long long)most);
+    page_fail(p, 400, help, "%s=%.64s is wrong", key, text);
     return false;
 }

@@ -239,11 +239,11 @@ static int take_profile(page *p, profile_run *run, uint64_t seconds)
     run->threads = malloc(PPROF_THREADS_MAX * sizeof(*run->threads));
     if (!tids || !run->threads) {
         free(tids);
-        return page_fail(p, 500, "no memory for a profile");
+        return page_fail(p, 500, NULL, "no memory for a profile");
     }
     if (!pprof_signal_take(&run->signal, SIGPROF, on_sigprof)) {
         free(tids);
-        return page_fail(p, 503,
+        return page_fail(p, 503, "end the other profiler, or take its profiles",
                          "SIGPROF is in use: the program has a handler of its own, or another "
                          "profiler runs in it");
     }
@@ -281,7 +281,7 @@ static int write_profile(page *p, const profile_run *run, int64_t start_ns, int6
     pprof_free(profile);
     symbols_close(names);
     if (!good)
-        return page_fail(p, 500, "no memory for the profile");
+        return page_fail(p, 500, NULL, "no memory for the profile");
     p->content_type = "application/octet-stream";
     page_header(p, "Content-Disposition", "attachment; filename=\"profile.pb.gz\"");
     return 200;
@@ -312,14 +312,15 @@ int pprof_cpu_page(page *p)
     if (p->head)
         return 200;
     if (!begin_turn())
-        return page_fail(p, 409, "another CPU profile is being taken: only one at a time");
+        return page_fail(p, 409, "ask again when it is done: only one at a time",
+                         "another CPU profile is being taken");
     profile_run run = { .count = 0 };
     int64_t start_ns = clock_now_ns(), began = clock_mono_ns();
     sampling.words = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     int code;
     if (sampling.words == MAP_FAILED)
-        code = page_fail(p, 500, "no memory for a profile");
+        code = page_fail(p, 500, NULL, "no memory for a profile");
     else if ((code = take_profile(p, &run, seconds)) == 0)
         code = write_profile(p, &run, start_ns, began);
     if (sampling.words != MAP_FAILED)

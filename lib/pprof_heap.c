@@ -78,8 +78,9 @@ int pprof_heap_page(page *p)
     *(void **)&read = dlsym(RTLD_DEFAULT, SONDE_HEAP_READ);
     if (!read)
         return page_fail(p, 501,
-                         "allocations are not sampled in this process: start it with "
-                         "LD_PRELOAD=libsonde_heap.so, or link it with -lsonde_heap before libc");
+                         "start it with LD_PRELOAD=libsonde_heap.so, or link it with -lsonde_heap "
+                         "before libc",
+                         "allocations are not sampled in this process");
     if (p->head)
         return 200;
     read(skip_stack, NULL, &state);
@@ -89,7 +90,7 @@ int pprof_heap_page(page *p)
     bool good = h.profile && !h.failed && write_heap(p, &h, state.lost, debug == 1);
     pprof_free(h.profile);
     if (!good)
-        return page_fail(p, 500, "no memory for the profile");
+        return page_fail(p, 500, NULL, "no memory for the profile");
     if (debug == 0) {
         p->content_type = "application/octet-stream";
         page_header(p, "Content-Disposition", "attachment; filename=\"heap.pb.gz\"");

@@ -231,7 +231,7 @@ static int answer(page *p, uint64_t debug)
         good = good && write_profile(p, names, debug == 1);
     symbols_close(names);
     if (!good)
-        return page_fail(p, 500, "no memory for the stacks");
+        return page_fail(p, 500, NULL, "no memory for the stacks");
     if (debug == 0) {
         p->content_type = "application/octet-stream";
         page_header(p, "Content-Disposition", "attachment; filename=\"threads.pb.gz\"");
@@ -273,9 +273,10 @@ int pprof_threads_page(page *p)
         return 200;
     pthread_mutex_lock(&lock);
     if (!make_slots())
-        code = page_fail(p, 500, "no memory for the stacks, or no /proc");
+        code = page_fail(p, 500, NULL, "no memory for the stacks, or no /proc");
     else if (!ask_all())
-        code = page_fail(p, 503, "there is no free realtime signal to ask the threads with");
+        code = page_fail(p, 503, "leave one of SIGRTMIN to SIGRTMAX to the library",
+                         "there is no free realtime signal to ask the threads with");
     else
         code = answer(p, debug);
     free_slots();

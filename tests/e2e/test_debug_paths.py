@@ -48,6 +48,15 @@ class App:
         finally:
             connection.close()
 
+    def refused(self, path, status, **kwargs):
+        """What an error answer says; all of them have one shape."""
+        got, headers, body = self.ask(path, **kwargs)
+        assert got == status and headers["Content-Type"] == "application/json", (path, got, body)
+        error = json.loads(body)["error"]
+        assert list(error) == ["code", "message", "request_id", "trace_id", "details", "help"], body
+        assert error["message"] and error["help"] and error["details"] == {"path": path.partition("?")[0]}, body
+        return error
+
     def get(self, path, **kwargs):
         status, headers, body = self.ask(path, **kwargs)
         assert status == 200, (path, status, body)
@@ -173,14 +182,19 @@ def test_wrong_questions_are_told_what_is_right(start):
                              ("pprof/profile?seconds=0", "from 1 to 300"),
                              ("pprof/profile?seconds=301", "from 1 to 300"),
                              ("pprof/threads?debug=9", "from 0 to 2")]:
-            status, _, body = app.ask("/debug/" + query)
-            assert status == 400 and right in body and query.split("=")[1] in body, (query, body)
+            error = app.refused("/debug/" + query, 400)
+            assert error["code"] == "INVALID_REQUEST" and right in error["help"], error
+            assert query.split("=")[1] in error["message"], error
         for body in ('{"level":"loud"}', '{"level":5}', '["debug"]', '{"level":"debug"', '{"what":"x"}',
                      '{"level":"debug","logger":"%s"}' % ("x" * 64), "nonsense", ""):
-            assert app.ask("/debug/log-level", method="POST", body=body)[0] == 400, body
-        assert app.ask("/debug/log-level", method="POST", body="x" * 70000)[0] == 413
-        status, _, body = app.ask("/debug/nothing")
-        assert status == 404 and "/debug/status" in body and "/debug/log-level" in body
+            app.refused("/debug/log-level", 400, method="POST", body=body)
+        app.refused("/debug/log-level", 413, method="POST", body="x" * 70000)
+        error = app.refused("/debug/nothing", 404)
+        assert "/debug/status" in error["help"] and "/debug/log-level" in error["help"]
+        assert (error["request_id"], error["trace_id"]) == (None, None)
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        error = app.refused("/nothing", 404, X_Request_ID="r-7", traceparent="00-%s-b7ad6b7169203331-01" % trace)
+        assert (error["request_id"], error["trace_id"]) == ("r-7", trace)
         status, headers, _ = app.ask("/debug/log-level")
         assert status == 405 and headers["Allow"] == "POST"
         for method in ("POST", "PUT", "DELETE"):
@@ -216,6 +230,8 @@ def test_the_token_opens_debug_and_nothing_else_does(start):
                     continue  # servers may trim it
                 assert status == 401 and answered["WWW-Authenticate"].startswith("Bearer"), authorization
                 assert "s3same" not in body and "pod" not in body
+                error = json.loads(body)["error"]
+                assert error["code"] == "UNAUTHENTICATED" and "SONDE_ADMIN_TOKEN" in error["help"], body
             for path in ("/debug/status", "/debug/pprof/threads", "/debug/config"):
                 assert app.ask(path, port=port, Authorization="Bearer s3same")[0] == 200
             assert app.ask("/debug/log-level?level=info", method="POST", port=port)[0] == 401

@@ -104,7 +104,11 @@ static void the_port_answers(void **state UNUSED)
     assert_int_equal(strncmp(ask(GET("/readyz", "")), "HTTP/1.1 200 ", 13), 0);
     sonde_health_check *check = sonde_health_check_new("db", broken, NULL, 0);
     assert_int_equal(strncmp(ask(GET("/readyz", "")), "HTTP/1.1 503 ", 13), 0);
-    assert_int_equal(strncmp(ask(GET("/nothing", "")), "HTTP/1.1 404 ", 13), 0);
+    answer = ask(GET("/nothing", "X-Request-ID: r-7\r\n"));
+    assert_int_equal(strncmp(answer, "HTTP/1.1 404 ", 13), 0);
+    assert_non_null(strstr(answer, "Content-Type: application/json"));
+    assert_non_null(strstr(answer, "\"code\":\"NOT_FOUND\""));
+    assert_non_null(strstr(answer, "\"request_id\":\"r-7\""));
     answer = ask("POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                  "Content-Length: 3\r\n\r\nabc");
     assert_int_equal(strncmp(answer, "HTTP/1.1 405 ", 13), 0);

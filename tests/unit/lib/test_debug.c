@@ -13,11 +13,14 @@
 
 #include <cmocka.h>
 
-static const char *authorization;
+static const char *authorization, *traceparent, *request_id;
 
 static const char *header_of(void *user UNUSED, const char *name)
 {
-    return strcmp(name, "authorization") == 0 ? authorization : NULL;
+    return strcmp(name, "authorization") == 0  ? authorization
+           : strcmp(name, "traceparent") == 0  ? traceparent
+           : strcmp(name, "x-request-id") == 0 ? request_id
+                                               : NULL;
 }
 
 static const char *ask_as(const sonde_http_request *request, int want)
@@ -104,6 +107,33 @@ static void without_a_token_the_request_must_be_of_this_machine(void **state UNU
     ask_as(&r, 403);
     r.debug_allowed = true;
     ask_as(&r, 200);
+}
+
+static void errors_are_envelopes(void **state UNUSED)
+{
+    configure("", "");
+    sonde_http_request r = { .path = "/debug/logs?lines=ten&x=y",
+                             .header = header_of,
+                             .debug_allowed = true };
+    assert_string_equal(
+        ask_as(&r, 400),
+        "{\"error\":{\"code\":\"INVALID_REQUEST\",\"message\":\"lines=ten is wrong\","
+        "\"request_id\":null,\"trace_id\":null,\"details\":{\"path\":\"/debug/logs\"},"
+        "\"help\":\"lines must be a whole number from 1 to 10000\"}}\n");
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request_id = "req_7";
+    const char *ids = "\"request_id\":\"req_7\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\"";
+    assert_non_null(strstr(ask_as(&r, 400), ids));
+    sonde_http_begin(&r);
+    traceparent = NULL;
+    request_id = "not this one";
+    assert_non_null(strstr(ask_as(&r, 400), ids));
+    sonde_http_end(400);
+    request_id = NULL;
+    r.method = "PATCH";
+    r.path = "/debug/status";
+    assert_non_null(strstr(ask_as(&r, 405), "\"code\":\"METHOD_NOT_ALLOWED\""));
+    assert_true(sonde_request_id().len == 0);
 }
 
 static void production_hides_three_paths(void **state UNUSED)
@@ -221,6 +251,7 @@ int main(void)
         cmocka_unit_test(query_strings_are_decoded),
         cmocka_unit_test(the_token_is_compared_whole),
         cmocka_unit_test(without_a_token_the_request_must_be_of_this_machine),
+        cmocka_unit_test(errors_are_envelopes),
         cmocka_unit_test(production_hides_three_paths),
         cmocka_unit_test(a_callback_may_take_itself_out),
         cmocka_unit_test(there_are_at_most_64_of_a_kind),
