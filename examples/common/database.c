@@ -5,11 +5,13 @@
 
 #include "examples/common/config.h"
 #include "examples/common/startup.h"
+#include "examples/common/text.h"
 
 #include <sonde/sonde.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { DEFAULT_CONNECTIONS = 4, MOST_CONNECTIONS = 32, PING_MS = 1500 };
 
@@ -18,6 +20,31 @@ struct database {
     connection_pool *pool;
 };
 
+/* The parameters with '?' for what is no UTF-8, in one block to be freed; NULL: they are good as
+ * they are. PostgreSQL refuses such a text each time, and what SQLite keeps has no place in JSON.
+ */
+static char **mended(const database_statement *s)
+{
+    bool good = true;
+    size_t bytes = 0;
+    for (int i = 0; i < s->count; i++) {
+        good &= !s->parameters[i] || text_is_utf8(s->parameters[i]);
+        bytes += sizeof(char *) + (s->parameters[i] ? strlen(s->parameters[i]) + 1 : 0);
+    }
+    char **all = good ? NULL : malloc(bytes);
+    char *at = all ? (char *)(all + s->count) : NULL;
+    for (int i = 0; all && i < s->count; i++) {
+        all[i] = s->parameters[i] ? at : NULL;
+        if (!s->parameters[i])
+            continue;
+        size_t size = strlen(s->parameters[i]) + 1;
+        memcpy(at, s->parameters[i], size);
+        text_make_utf8(at);
+        at += size;
+    }
+    return all;
+}
+
 /* One statement within the limit, on a connection of the pool. */
 static bool run(database *d, const database_statement *s, int limit_ms, database_error *e)
 {
@@ -25,8 +52,13 @@ static bool run(database *d, const database_statement *s, int limit_ms, database
     void *connection = pool_take(d->pool, deadline, e);
     if (!connection)
         return false;
-    bool good = d->engine->run(connection, s, deadline, e);
+    database_statement sent = *s;
+    char **texts = mended(s);
+    if (texts)
+        sent.parameters = (const char *const *)texts;
+    bool good = d->engine->run(connection, &sent, deadline, e);
     pool_give(d->pool, connection, true);
+    free(texts);
     return good;
 }
 

@@ -4,6 +4,7 @@
 #include "examples/common/web_server.h"
 
 #include "examples/common/config.h"
+#include "examples/common/text.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -84,7 +85,10 @@ void web_answer(web_request *r, int status, json_t *body)
 {
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
-    answer_text(r, status, text);
+    if (text)
+        answer_text(r, status, text);
+    else
+        web_fail(r, 500, "INTERNAL_ERROR", "the answer could not be written");
 }
 
 void web_answer_with(web_request *r, int status, struct MHD_Response *response)
@@ -116,6 +120,7 @@ static bool matches(const char *route, const char *path, char *segment, size_t s
     if (!length || strcmp(path + before + length, close + 1) != 0)
         return false;
     snprintf(segment, size, "%.*s", (int)length, path + before);
+    text_make_utf8(segment);
     return true;
 }
 

@@ -2,7 +2,7 @@
 /* The examples' database and queue, driven by lines on stdin; each is answered by one JSON line
  * with the milliseconds it took. The words of a line are divided by tabs.
  *
- *   run SQL | migrate SQL | ping | pool | many THREADS SQL
+ *   run SQL | text PARAMETER | migrate SQL | ping | pool | many THREADS SQL
  *   push JOB | pop MS | done | return | length | queue_ping | pushes THREADS JOB
  *   serve PORT | send METHOD URL        a body goes with POST and PUT
  *
@@ -48,6 +48,15 @@ static json_t *do_run(const char *sql, const char *unused)
     (void)unused;
     json_t *rows = json_array();
     bool good = database_run(db, name, sql, 0, NULL, keep_row, rows, NULL);
+    return json_pack("{sbso}", "good", good, "rows", rows);
+}
+
+static json_t *do_text(const char *text, const char *unused)
+{
+    (void)unused;
+    json_t *rows = json_array();
+    bool good = database_run(db, name, "SELECT CAST($1 AS TEXT), CAST($2 AS TEXT)", 2,
+                             (const char *[]){ text, NULL }, keep_row, rows, NULL);
     return json_pack("{sbso}", "good", good, "rows", rows);
 }
 
@@ -172,6 +181,12 @@ static void answer_item(web_request *r, void *user)
     json_decref(body);
 }
 
+static void answer_no_json(web_request *r, void *user)
+{
+    (void)user;
+    web_answer(r, 200, json_pack("{ss}", "text", "\xff"));
+}
+
 static void forget_answer(web_request *r, void *user)
 {
     (void)r, (void)user;
@@ -181,9 +196,10 @@ static json_t *do_serve(const char *port, const char *unused)
 {
     static const web_route routes[] = { { "GET", "/items/{id}", answer_item },
                                         { "POST", "/items/{id}", answer_item },
+                                        { "GET", "/no-json", answer_no_json },
                                         { "POST", "/forgets", forget_answer } };
     (void)unused;
-    server = web_server_start((uint16_t)strtol(port, NULL, 10), 2, routes, 3, NULL);
+    server = web_server_start((uint16_t)strtol(port, NULL, 10), 2, routes, 4, NULL);
     return json_pack("{sb}", "good", server != NULL);
 }
 
@@ -201,13 +217,21 @@ static json_t *do_send(const char *method, const char *url)
 static const struct {
     const char *word;
     json_t *(*run)(const char *first, const char *second);
-} commands[] = { { "run", do_run },       { "migrate", do_migrate },
-                 { "ping", do_ping },     { "queue_ping", do_queue_ping },
-                 { "pool", do_pool },     { "many", do_many },
-                 { "pushes", do_pushes }, { "push", do_push },
-                 { "pop", do_pop },       { "done", do_done },
-                 { "length", do_length }, { "return", do_return },
-                 { "serve", do_serve },   { "send", do_send } };
+} commands[] = { { "run", do_run },
+                 { "migrate", do_migrate },
+                 { "text", do_text },
+                 { "ping", do_ping },
+                 { "queue_ping", do_queue_ping },
+                 { "pool", do_pool },
+                 { "many", do_many },
+                 { "pushes", do_pushes },
+                 { "push", do_push },
+                 { "pop", do_pop },
+                 { "done", do_done },
+                 { "length", do_length },
+                 { "return", do_return },
+                 { "serve", do_serve },
+                 { "send", do_send } };
 
 static void answer_line(char *line)
 {

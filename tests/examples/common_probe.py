@@ -15,7 +15,8 @@ QUIET = {"SONDE_LOG_OUTPUT": "stderr", "OTEL_TRACES_EXPORTER": "none", "OTEL_MET
 class Probe:
     def __init__(self, **environment):
         self.errors = tempfile.TemporaryFile(mode="w+")
-        self.process = subprocess.Popen([PROBE], text=True, stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([PROBE], text=True, errors="surrogateescape",
+                                        stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors,
                                         env={**os.environ, **QUIET, **environment})
         line = self.process.stdout.readline()

@@ -65,6 +65,18 @@ def test_the_pool_opens_what_is_needed_and_no_more(probes, postgres):
     assert p.ask("pool")["idle"] == 3
 
 
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite"])
+def test_bytes_that_are_no_utf8_are_stored_as_question_marks(engine, probes, postgres):
+    """A service's answer, cut in a character, or a path: PostgreSQL would refuse it each time anew."""
+    p = probes(**({"DATABASE_URL": postgres.url} if engine == "postgresql" else {"SQLITE_PATH": ":memory:"}))
+    whole = "h\u00e9 \u20ac \U0001f600 \u007f"
+    assert p.ask("text", whole)["rows"] == [whole]
+    for bad, mended in ((b"caf\xe9", "caf?"), (b"\xe2\x82", "??"), (b"\xc0\xaf.", "??."), (b"\xed\xa0\x80", "???"),
+                        (b"\xf4\x90\x80\x80", "????"), (b"\xf0\x9f\x98", "???"), (b"\xffa\xc3\xa9", "?a\u00e9")):
+        answer = p.ask("text", bad.decode("utf-8", "surrogateescape"))
+        assert answer["good"] and answer["rows"] == [mended], bad
+
+
 def test_waiting_for_a_connection_has_a_limit(probes, postgres):
     p = probes(DATABASE_URL=postgres.url, DATABASE_POOL="1")
     answer = p.ask("many", 3, "SELECT pg_sleep(1.6)")

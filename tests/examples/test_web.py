@@ -55,6 +55,13 @@ def test_what_is_wrong_with_a_body_is_told_with_its_place(call):
     assert answer["problem"] == "" and answer["body"] == {"a": 1}
 
 
+def test_bytes_that_are_no_utf8_do_not_empty_an_answer(call):
+    status, _, answer = call("GET", "/items/caf%e9%00")
+    assert status == 200 and answer["id"] == "caf?"
+    status, _, answer = call("GET", "/no-json")
+    assert status == 500 and answer["error"]["code"] == "INTERNAL_ERROR"
+
+
 def test_a_method_that_a_path_does_not_have_is_answered_with_those_it_has(call):
     status, headers, answer = call("DELETE", "/items/7")
     assert status == 405 and headers["Allow"] == "GET, HEAD, POST"
