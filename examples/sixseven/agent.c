@@ -121,6 +121,21 @@ run_end provider_call(run *r, const provider *p, const char *operation, const ch
     return end;
 }
 
+bool provider_task(run *r, const provider *p, const char *id)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:";
+    size_t length = id ? strlen(id) : 0;
+    if (length && length < sizeof(r->job.task_id) && id[0] != '.' &&
+        strspn(id, allowed) == length) {
+        snprintf(r->job.task_id, sizeof(r->job.task_id), "%s", id);
+        return true;
+    }
+    snprintf(r->job.error, sizeof(r->job.error), "%s's answer %s", p->name,
+             id ? "names its task by what is no id" : "names no task");
+    return false;
+}
+
 /* One question about the task; RUN_SUCCEEDED: an answer was read, *ret_state says which. */
 static run_end ask(run *r, const provider *p, task_reader *read, task_state *ret_state)
 {

@@ -69,6 +69,10 @@ typedef struct {
 run_end provider_call(run *r, const provider *p, const char *operation, const char *path,
                       json_t *body, json_t **ret);
 
+/* Keeps the id of the job's task, which becomes a part of paths: false, with the job's error, when
+ * it is missing, too long, or has other characters than letters, digits and "_-.:". */
+bool provider_task(run *r, const provider *p, const char *id);
+
 typedef enum { TASK_RUNS, TASK_DONE, TASK_FAILED, TASK_UNREADABLE } task_state;
 /* Reads an answer about a task; `*ret_result` (DONE) is borrowed from it, an error (FAILED) goes
  * into the job. */

@@ -44,19 +44,30 @@ static void settle_session(const json_t *body, job *j)
     sonde_http_set(sonde_kv("session_id", (const char *)j->session_id));
 }
 
-/* Takes the command out of the body; false: it is none. */
-static bool read_command(const json_t *body, job *j)
+/* Absent, null, or what `good` says. */
+static bool is_optional(const json_t *member, bool good)
+{
+    return !member || json_is_null(member) || good;
+}
+
+/* Takes the command out of the body; what is wrong with it, or NULL. */
+static const char *read_command(const json_t *body, job *j)
 {
     const char *command = json_text(body, "command", MAX_COMMAND_BYTES);
-    const char *image = json_string_value(json_object_get(body, "image"));
+    const json_t *picture = json_object_get(body, "image");
+    const char *image = json_string_value(picture);
     const json_t *options = json_object_get(body, "options");
     settle_session(body, j);
     if (!command)
-        return false;
+        return "the body holds no command";
+    if (!is_optional(picture, image != NULL))
+        return "image is no text";
+    if (!is_optional(options, json_is_object(options)))
+        return "options are no object";
     j->command = strdup(command);
     j->image = image && *image ? strdup(image) : NULL;
     j->options = json_is_object(options) ? json_dumps(options, JSON_COMPACT) : NULL;
-    return j->command != NULL;
+    return j->command ? NULL : "out of memory";
 }
 
 static const struct {
@@ -100,14 +111,19 @@ static void post_command(web_request *r, void *user)
 {
     json_t *body = web_body(r);
     job j = { .progress = 0 };
-    bool good = read_command(body, &j);
+    const char *wrong = read_command(body, &j);
+    web_problem problem;
+    if (!body) {
+        problem = web_body_problem(r);
+        wrong = problem.text;
+    }
     SONDE_SPAN ("handle_command") {
-        if (good)
+        if (!wrong)
             handle(user, r, &j);
         else
-            fail(r, "the body holds no command",
+            fail(r, wrong,
                  &(sonde_error){ .code = "INVALID_COMMAND",
-                                 .message = "the body holds no command",
+                                 .message = wrong,
                                  .help = "send {\"command\": TEXT} with 1 to 4000 bytes of text; "
                                          "session_id, image and options may stand beside it" });
     }

@@ -36,7 +36,7 @@ static run_end keep_image(run *r, json_t *image)
 }
 
 /* {"data":[{"base64"}]}, or {"data":{"task_id","status"}}. */
-static run_end read_answer(run *r, json_t *answer)
+static run_end read_answer(run *r, const provider *p, json_t *answer)
 {
     json_t *data = json_object_get(answer, "data");
     const char *task = json_string_value(json_object_get(data, "task_id"));
@@ -48,7 +48,8 @@ static run_end read_answer(run *r, json_t *answer)
         snprintf(r->job.error, sizeof(r->job.error), "freepik's answer has neither image nor task");
         return RUN_BROKEN;
     }
-    snprintf(r->job.task_id, sizeof(r->job.task_id), "%s", task);
+    if (!provider_task(r, p, task))
+        return RUN_BROKEN;
     sonde_span_set(sonde_kv("freepik.task_id", task));
     sonde_info("creative_async", sonde_kv("task_id", task));
     return RUN_SUCCEEDED;
@@ -64,7 +65,7 @@ static run_end create_image(run *r, const provider *p)
         run_describe_span(&r->job);
         end = provider_call(r, p, "create_image", "", body, &answer);
         if (end == RUN_SUCCEEDED)
-            end = read_answer(r, answer);
+            end = read_answer(r, p, answer);
         if (end != RUN_SUCCEEDED)
             sonde_span_fail((const char *)r->job.error);
         json_decref(answer);

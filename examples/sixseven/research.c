@@ -15,11 +15,9 @@ static run_end create_task(run *r, const provider *p)
         run_describe_span(&r->job);
         end = provider_call(r, p, "create_task", "", body, &answer);
         const char *id = json_string_value(json_object_get(answer, "task_id"));
-        if (end == RUN_SUCCEEDED && !id) {
-            snprintf(r->job.error, sizeof(r->job.error), "yutori's answer names no task");
+        if (end == RUN_SUCCEEDED && !provider_task(r, p, id)) {
             end = RUN_BROKEN;
         } else if (end == RUN_SUCCEEDED) {
-            snprintf(r->job.task_id, sizeof(r->job.task_id), "%s", id);
             sonde_span_set(sonde_kv("yutori.task_id", id));
             sonde_info("research_task_created", sonde_kv("task_id", id));
         }

@@ -59,6 +59,13 @@ def quick(fast_export):
     return dict(fast_export, **QUICK)
 
 
+@pytest.fixture(scope="module")
+def idle():
+    """A backend that several tests share, and that is sent nowhere."""
+    with backend(QUICK) as system:
+        yield system
+
+
 def backend(environment, **more):
     return Sixseven(environment=dict(environment, **more), keep=True)
 
@@ -408,6 +415,64 @@ def test_a_service_that_is_away_for_a_moment_costs_no_job(quick):
         wait_for("a failed poll", lambda: events(system, "external_api_call", success=False))
         system.control(service="yutori", hang=0)
         assert system.ended(job_id)["status"] == "succeeded"
+
+
+class Liar(Taker):
+    """A service that answers what self.server.answer says: status and bytes."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
+    def do_GET(self):
+        status, body = self.server.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlite"])
+def test_what_a_service_answers_cannot_keep_a_job_open(engine, receiver, quick, request):
+    """Bytes that are no text, a text that is cut in a character, ids that would be another path."""
+    more = {"DATABASE_URL": request.getfixturevalue("postgres").url} if engine == "postgresql" else {}
+    receiver.RequestHandlerClass = Liar
+    with backend(quick, YUTORI_URL=receiver.url + "/v1", FREEPIK_URL=receiver.url + "/v1", **more) as system:
+        for status, body, said in (
+                (500, b"\xff caf\xe9 " * 30, "yutori answered 500: ? caf? "),
+                (500, b"x" + "\u00e9".encode() * 200, "yutori answered 500: x\u00e9"),
+                (200, b'{"task_id":"../../control?hang=100"}', "names its task by what is no id"),
+                (200, b'{"task_id":"%s"}' % (b"a" * 64), "names its task by what is no id"),
+                (200, b'{"task_id":7}', "names no task"), (200, b"[" * 5000, "yutori answered 200: [["),
+                (200, b'{"task_id":"a\\u0000"}', "yutori answered 200: "),
+                (204, b"", "yutori answered 204: ")):
+            receiver.answer = status, body
+            job = system.ended(system.accepted("research lies"))
+            assert job["status"] == "failed" and said in job["error"], body[:40]
+            assert system.request_json("GET", "/jobs?limit=1")[1]["jobs"] == [job]
+        receiver.answer = 200, b'{"data":{"task_id":"a/b"}}'
+        assert "freepik" in system.ended(system.accepted("draw a lie"))["error"]
+        for path in ("/jobs/%ff%fe", "/jobs/..%2f..%2fetc%2fpasswd", "/jobs/" + "a" * 500):
+            for method in ("GET", "DELETE"):
+                assert system.request(method, path)[0] == 404, path
+        assert system.request_json("GET", "/jobs?status=%ff") == (200, {"count": 0, "jobs": []})
+        nothing_is_active(system)
+
+
+@pytest.mark.parametrize("body, said", [
+    (b"", "there is no body"), (b'{"command":', "the body is no JSON: "),
+    (b"[]", "the body holds no command"), (b'{"command":"research \xff"}', "the body is no JSON: "),
+    (b'{"command":5}', "the body holds no command"),
+    (b'{"command":"research \\u0000"}', "the body is no JSON: "), (b"[" * 100000, "the body is no JSON: "),
+    (b'{"command":"research %s"}' % (b"a" * 4000), "the body holds no command"),
+    (b'{"command":"draw","image":5}', "image is no text"),
+    (b'{"command":"draw","options":[]}', "options are no object")],
+    ids=["empty", "cut", "list", "no text", "number", "zero", "deep", "long", "image", "options"])
+def test_a_wrong_command_is_told_what_is_wrong(body, said, idle):
+    status, answer = idle.request_json("POST", "/command", body)
+    assert status == 400 and answer["error"]["code"] == "INVALID_COMMAND"
+    assert answer["error"]["message"].startswith(said)
+    wait_for("the line", lambda: events(idle, "command_error", request_id=answer["error"]["request_id"]))
 
 
 def test_a_job_is_cancelled_while_it_is_polled(server, quick):
