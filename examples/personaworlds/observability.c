@@ -9,6 +9,7 @@
 #include <microhttpd.h>
 #include <sonde/sonde.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *header_of(void *connection, const char *name)
@@ -27,18 +28,29 @@ static enum MHD_Result answer(struct MHD_Connection *c, int status, const char *
     return result;
 }
 
+static enum MHD_Result refuse(struct MHD_Connection *c)
+{
+    char *body = sonde_error_envelope(
+        &(sonde_error){ .code = "NOT_FOUND",
+                        .message = "there is no such path",
+                        .help = "only GET /healthz and GET /metrics are here" });
+    enum MHD_Result result =
+        answer(c, MHD_HTTP_NOT_FOUND, "application/json", body ?: "", body ? strlen(body) : 0);
+    free(body);
+    return result;
+}
+
 static enum MHD_Result handle(void *user, struct MHD_Connection *c, const char *path,
                               const char *method, const char *version, const char *data,
                               size_t *size, void **state)
 {
-    static const char none[] = "{\"error\":\"only GET /healthz and GET /metrics are here\"}\n";
     sonde_http_request request = { .method = method, .path = path, .header = header_of, .user = c };
     sonde_http_response response;
     (void)user, (void)version, (void)data, (void)state;
     *size = 0;
     if ((strcmp(path, "/healthz") != 0 && strcmp(path, "/metrics") != 0) ||
         !sonde_http_handle(&request, &response))
-        return answer(c, MHD_HTTP_NOT_FOUND, "application/json", none, sizeof(none) - 1);
+        return refuse(c);
     enum MHD_Result result =
         answer(c, response.status, response.content_type, response.body, response.body_len);
     sonde_http_response_free(&response);

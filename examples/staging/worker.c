@@ -45,6 +45,9 @@ typedef struct {
     const char *image, *user, *original, *staged, *style;
 } task;
 
+#define JOB_TYPE "staging"
+#define PROVIDER "replicate"
+
 /* How a job ended; the words are the label `status` of jobs_processed_total. */
 typedef enum { COMPLETED, FAILED, PUT_BACK } outcome;
 static const char *const outcomes[] = { "completed", "failed", "requeued" };
@@ -189,7 +192,7 @@ static bool call_model(task *t, char *why, size_t size)
         json_decref(prediction);
         web_response_done(&response);
     }
-    sonde_job_external_call(t->job, "replicate", "predict", (double)images_ms_since(&begun) / 1e3,
+    sonde_job_external_call(t->job, PROVIDER, "predict", (double)images_ms_since(&begun) / 1e3,
                             good);
     return good;
 }
@@ -284,10 +287,27 @@ static void run_job(const char *text, const json_t *job, web_client *client, voi
         return;
     }
     sonde_context from = trace_job_extract(job);
-    t.job = sonde_job_taken(
-        w->jobs, &(sonde_job_info){ .id = t.image, .type = "staging", .context = &from });
+    t.job = sonde_job_taken(w->jobs,
+                            &(sonde_job_info){ .id = t.image, .type = JOB_TYPE, .context = &from });
     sonde_job_started(t.job);
     run_task(&t);
+}
+
+/* The metrics of the job observer, too: a rate sees the first failure. */
+static void count_jobs_from_zero(void)
+{
+    sonde_counter *processed = sonde_counter_new("jobs_processed_total", "Jobs processed.",
+                                                 SONDE_LABELS("type", "status"));
+    sonde_counter *calls =
+        sonde_counter_new("replicate_api_calls_total", "Total number of external API calls",
+                          SONDE_LABELS("provider", "status"));
+    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+        (void)sonde_counter_bind(processed, JOB_TYPE, outcomes[i]);
+    (void)sonde_counter_bind(calls, PROVIDER, "success");
+    (void)sonde_counter_bind(calls, PROVIDER, "error");
+    (void)sonde_counter_bind(
+        sonde_counter_new("job_retries_total", "Jobs tried again.", SONDE_LABELS("type")),
+        JOB_TYPE);
 }
 
 static void make_metrics(worker *w)
@@ -315,6 +335,7 @@ static void make_metrics(worker *w)
                                                  { "upload", "error" } };
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
         (void)sonde_counter_bind(w->s3_operations, operations[i][0], operations[i][1]);
+    count_jobs_from_zero();
 }
 
 int main(void)

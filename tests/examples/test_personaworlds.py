@@ -5,6 +5,7 @@ is lost."""
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -210,11 +211,25 @@ def test_the_worker_listens_where_it_is_told_and_shows_no_more_than_asked(on_sql
     assert worker.endswith(":%s" % on_sqlite.environment["WORKER_OBSERVABILITY_PORT"])
     for path, status in (("/healthz", 200), ("/metrics", 200), ("/readyz", 404), ("/health", 404),
                          ("/debug/pprof/heap", 404), ("/", 404)):
-        assert on_sqlite.request("GET", path, url=worker)[0] == status, path
-    done = subprocess.run(
-        [on_sqlite.process("worker").args[0]], capture_output=True, text=True, timeout=60,
-        env={**os.environ, **{k: str(v) for k, v in on_sqlite.environment.items()}})
-    assert done.returncode == 1 and "WORKER_OBSERVABILITY_PORT" in done.stderr, done.stderr
+        got, _, body = on_sqlite.request("GET", path, url=worker)
+        assert got == status, path
+        assert status == 200 or json.loads(body)["error"]["code"] == "NOT_FOUND", body
+    environment = {**os.environ, **{k: str(v) for k, v in on_sqlite.environment.items()}}
+
+    def cannot_listen():
+        done = subprocess.run([on_sqlite.process("worker").args[0]], capture_output=True, text=True,
+                              timeout=60, env=environment)
+        assert done.returncode == 1 and "WORKER_OBSERVABILITY_PORT" in done.stderr, done.stderr
+        return done.stderr
+    assert ":%s " % environment["WORKER_OBSERVABILITY_PORT"] in cannot_listen()
+    del environment["WORKER_OBSERVABILITY_PORT"]
+    with socket.socket() as taken:
+        try:
+            taken.bind(("127.0.0.1", 9091))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it, which is as good
+        assert ":9091 " in cannot_listen()
 
 
 def test_dashboards_are_those_of_the_list_of_panels():

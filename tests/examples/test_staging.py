@@ -291,6 +291,10 @@ def test_a_model_that_is_slow_fails_or_hangs(server, small):
             "Replicate API Call": "external API", "JWT Validation": "CPU"}.items() <= kinds.items()
     assert any(t for t in server.traces(WORKER, minDuration="300ms", operation="AI Model Inference"))
 
+    page = system.request("GET", "/metrics", url=system.admin[1])[2].decode()
+    for series in ('jobs_processed_total{status="failed",type="staging"}', 'job_retries_total{type="staging"}',
+                   'replicate_api_calls_total{provider="replicate",status="error"}'):
+        assert "\n%s 0\n" % series in page, "a rate sees no first failure without a 0 before it: " + series
     system.control(service="replicate", delay_ms=0, fail=100)
     staged(system, system.order(), status="error")
     system.control(service="replicate", fail=0, hang=100)
