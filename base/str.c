@@ -245,6 +245,24 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     return n;
 }
 
+/* Whether `left` bytes, at most 7, are ASCII; `before` bytes in front of them belong to the text.
+ */
+static bool short_is_ascii(const uint8_t *p, size_t left, size_t before)
+{
+    uint64_t word = 0;
+    uint32_t first, last;
+    if (before + left >= 8) {
+        memcpy(&word, p + left - 8, 8);
+    } else if (left >= 4) {
+        memcpy(&first, p, 4);
+        memcpy(&last, p + left - 4, 4);
+        word = first | last;
+    } else if (left) {
+        word = p[0] | p[left / 2] | p[left - 1];
+    }
+    return (word & UINT64_C(0x8080808080808080)) == 0;
+}
+
 size_t utf8_valid_prefix(str s)
 {
     const uint8_t *p = (const uint8_t *)s.ptr;
@@ -257,6 +275,8 @@ size_t utf8_valid_prefix(str s)
                 i += 8;
                 continue;
             }
+        } else if (short_is_ascii(p + i, s.len - i, i)) {
+            return s.len;
         }
         size_t n = utf8_sequence(p + i, s.len - i);
         if (n == 0)

@@ -40,20 +40,31 @@ static void quote_control(buf *out, uint8_t c)
     }
 }
 
+/* The high bit of each byte that is not plain, up to the first one; what is above may be wrong. */
+static inline uint64_t not_plain(const char *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t w;
+    memcpy(&w, p, 8);
+    w = le64toh(w);
+    uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+    uint64_t found = ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (found | ((w - ones * 0x20) & ~w) | w) & high;
+}
+
 /* Length of the prefix of plain ASCII: neither quote, backslash, control nor above 0x7e. */
 static size_t plain_prefix(const char *p, size_t n)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        uint64_t w;
-        memcpy(&w, p + i, 8);
-        w = le64toh(w);
-        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
-        uint64_t found = ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
-        found = (found | ((w - ones * 0x20) & ~w) | w) & high;
+        uint64_t found = not_plain(p + i);
         if (found)
             return i + (size_t)(__builtin_ctzll(found) >> 3);
+    }
+    if (i && i < n) {
+        /* The last 8 bytes, of which the first ones are known to be plain. */
+        uint64_t found = not_plain(p + n - 8);
+        return found ? n - 8 + (size_t)(__builtin_ctzll(found) >> 3) : n;
     }
     while (i < n && p[i] != '"' && p[i] != '\\' && (uint8_t)p[i] >= 0x20 && (uint8_t)p[i] < 0x80)
         i++;

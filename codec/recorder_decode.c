@@ -4,6 +4,8 @@
  * there. */
 #include "codec/recorder_reader.h"
 
+#include <endian.h>
+
 #define DEDUPE_MAX \
     128u /* attributes compared with each other; what comes after is kept as it is \
           */
@@ -16,9 +18,11 @@ typedef struct {
     const redact_rules *rules;
     known_text *known;
     const recorder_site *site;
-    uint32_t keyless; /* attributes so far: the next one's key in the site */
-    uint32_t depth;   /* of groups */
-    bool last_wins;   /* of two attributes with one key */
+    uint32_t keyless;     /* attributes so far: the next one's key in the site */
+    uint32_t depth;       /* of groups */
+    const attrs *seen_in; /* the list whose keys `seen` knows */
+    uint64_t seen;        /* a bit for each key's hash: one that is not set is a new key's */
+    bool last_wins;       /* of two attributes with one key */
     bool cut;
     bool full; /* the arena has no room */
 } decoder;
@@ -88,10 +92,31 @@ static str valid_utf8(decoder *d, str s)
     return str_n(to, n);
 }
 
+static uint64_t load_u64(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+/* Of length, first and last bytes: enough for a small table of texts that come again and again. */
+static uint64_t quick_hash(str s)
+{
+    uint64_t first = 0, last = 0;
+    if (s.len >= 8) {
+        first = load_u64(s.ptr);
+        last = load_u64(s.ptr + s.len - 8);
+    } else if (s.len) {
+        first = (uint8_t)s.ptr[0];
+        last = (uint64_t)(uint8_t)s.ptr[s.len - 1] << 8 | (uint8_t)s.ptr[s.len / 2];
+    }
+    return (first + (last << 23 | last >> 41) + s.len) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 /* Valid text without secrets. */
 static str clean(decoder *d, str s)
 {
-    known_text *k = &d->known[str_hash(s) % KNOWN_TEXTS];
+    known_text *k = &d->known[quick_hash(s) >> 32 & (KNOWN_TEXTS - 1)];
     if (s.len == k->len && memcmp(s.ptr, k->bytes, s.len) == 0)
         return s;
     str given = s;
@@ -206,16 +231,39 @@ static bool take_attr(decoder *d, uint8_t tag, attr *ret)
     return take_value(d, tag, &ret->value);
 }
 
+static uint64_t key_bit(str key)
+{
+    return UINT64_C(1) << (quick_hash(key) >> 58);
+}
+
+/* Whether the list may have the key; from now on it may. */
+static bool may_have(decoder *d, const attrs *list, str key)
+{
+    uint64_t bit = key_bit(key);
+    if (d->seen_in != list || list->count == 0) {
+        d->seen_in = list;
+        d->seen = 0;
+        for (uint32_t i = 0; i < MIN(list->count, DEDUPE_MAX); i++)
+            d->seen |= key_bit(list->items[i].key);
+    }
+    bool may = d->seen & bit;
+    d->seen |= bit;
+    return may;
+}
+
 static void add_attr(decoder *d, attrs *list, uint32_t *capacity, const attr *a)
 {
-    for (uint32_t i = 0; i < MIN(list->count, DEDUPE_MAX); i++) {
+    bool may = may_have(d, list, a->key);
+    for (uint32_t i = 0; may && i < MIN(list->count, DEDUPE_MAX); i++) {
         if (str_eq(list->items[i].key, a->key)) {
             if (d->last_wins)
                 list->items[i].value = a->value;
             return;
         }
     }
-    if (!attrs_append(d->arena, list, capacity, a->key, a->value))
+    if (LIKELY(list->count < *capacity))
+        list->items[list->count++] = *a;
+    else if (!attrs_append(d->arena, list, capacity, a->key, a->value))
         d->full = true;
 }
 
@@ -254,23 +302,27 @@ bool recorder_decode_resource(recorder_reader *r)
 static char *put_decimal(char *p, uint64_t n)
 {
     char digits[20];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    while (count)
-        *p++ = digits[--count];
-    return p;
+    size_t at = sizeof(digits);
+    while (n >= 100) {
+        unsigned two = (unsigned)(n % 100);
+        n /= 100;
+        digits[--at] = (char)('0' + two % 10);
+        digits[--at] = (char)('0' + two / 10);
+    }
+    digits[--at] = (char)('0' + n % 10);
+    if (n >= 10)
+        digits[--at] = (char)('0' + n / 10);
+    memcpy(p, digits + at, sizeof(digits) - at);
+    return p + (sizeof(digits) - at);
 }
 
 /* Each record needs one, so it is put together by hand. */
 str recorder_record_id(const recorder_reader *r, uint32_t ring, uint64_t sequence,
                        char ret[RECORD_ID_MAX])
 {
-    char *p = ret;
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *p++ = "0123456789abcdef"[r->header.id >> shift & 15];
+    uint64_t id = htobe64(r->header.id);
+    char *p = ret + 16;
+    str_to_hex((const uint8_t *)&id, 8, ret);
     *p++ = ':';
     p = put_decimal(p, ring);
     *p++ = ':';
@@ -364,7 +416,7 @@ decode_result recorder_decode_log(recorder_reader *r, batch *b, uint32_t scope, 
     attrs list = { .dropped = log.dropped };
     /* add_code and add_own add five; a damaged record may claim any number. */
     uint32_t capacity = MIN((uint32_t)log.attributes, 64u) + 5;
-    list.items = arena_calloc(d.arena, capacity, sizeof(attr));
+    list.items = arena_alloc(d.arena, capacity * sizeof(attr));
     if (!list.items)
         d.full = true;
     uint32_t context = MIN(log.context, log.attributes);
@@ -562,6 +614,10 @@ decode_result recorder_decode_span(recorder_reader *r, batch *b, uint32_t scope,
                          .name = d.site ? d.site->name : STR("unknown"),
                          .status = STR_EMPTY,
                          .tracestate = STR_EMPTY };
+    /* Most attributes are longer than this, so that the list seldom grows. */
+    uint32_t capacity = MIN(span.bytes / 24, 64u) + 5;
+    parts.attributes.items = arena_alloc(d.arena, capacity * sizeof(attr));
+    parts.attr_capacity = parts.attributes.items ? capacity : 0;
     take_stream(r, &d, &parts);
     if (r->options.code_attributes)
         add_code(&d, &parts.attributes, &parts.attr_capacity);

@@ -260,6 +260,13 @@ int64_t recorder_ticks_to_ns(recorder_reader *r, uint64_t ticks)
     while (i > 0 && r->clock[i].ticks > ticks)
         i--;
     const recorder_clock_row *row = &r->clock[i];
+    if (LIKELY((int64_t)(ticks | row->ticks | row->mult) >= 0)) {
+        int64_t ns, passed = (int64_t)ticks - (int64_t)row->ticks;
+        __int128 product = (__int128)passed * (int64_t)row->mult >> 32;
+        if (LIKELY((int64_t)product == product &&
+                   !__builtin_add_overflow((int64_t)product, row->real_ns, &ns) && ns >= 0))
+            return ns;
+    }
     __int128 away = (__int128)ticks - (__int128)row->ticks;
     /* 65 bits with sign times 63 bits fits, whatever a damaged file says. */
     __int128 mult = (__int128)MIN(row->mult, (uint64_t)INT64_MAX);

@@ -121,49 +121,39 @@ static void read_statement(const sonde_db_query *q, sonde_db_call *call, stateme
                str_c(q->collection ? q->collection : s->found->collection));
 }
 
-static size_t add_old_names(sonde_attr *attrs, size_t count)
-{
-    static const struct {
-        const char *name, *old;
-    } names[] = {
-        { "db.system.name", "db.system" },        { "db.namespace", "db.name" },
-        { "db.query.text", "db.statement" },      { "db.operation.name", "db.operation" },
-        { "db.collection.name", "db.sql.table" },
-    };
-    size_t total = count;
-    for (size_t i = 0; i < count; i++)
-        for (size_t n = 0; n < ARRAY_LEN(names) && total < ATTRIBUTES; n++)
-            if (strcmp(attrs[i].key, names[n].name) == 0) {
-                attrs[total] = attrs[i];
-                attrs[total].key = names[n].old;
-                attrs[total++].key_len = (uint16_t)strlen(names[n].old);
-            }
-    return total;
-}
-
 static size_t span_attributes(const sonde_db_query *q, const sonde_db_call *call,
                               const statement *s, sonde_attr ret[ATTRIBUTES])
 {
     const struct {
         const char *key, *text;
+        str old; /* OpenTelemetry's older name; of no length: none */
     } texts[] = {
-        { "db.system.name", call->system },
-        { "db.namespace", call->name_space },
-        { "db.collection.name", call->collection },
-        { "db.operation.name", call->operation },
-        { "db.query.summary", s->summary },
-        { "db.query.text", db.no_query_text ? "" : s->text },
-        { "server.address", call->address },
+        { "db.system.name", call->system, STR("db.system") },
+        { "db.namespace", call->name_space, STR("db.name") },
+        { "db.collection.name", call->collection, STR("db.sql.table") },
+        { "db.operation.name", call->operation, STR("db.operation") },
+        { "db.query.summary", s->summary, STR_EMPTY },
+        { "db.query.text", db.no_query_text ? "" : s->text, STR("db.statement") },
+        { "server.address", call->address, STR_EMPTY },
     };
+    str old[ARRAY_LEN(texts)];
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        if (texts[i].text[0])
+        if (texts[i].text[0]) {
+            old[n] = texts[i].old;
             ret[n++] = sonde_kv_str(texts[i].key, texts[i].text);
+        }
+    size_t with_old = db.old_names ? n : 0;
     if (call->port)
         ret[n++] = sonde_kv_i64("server.port", call->port);
     if (q->batch_size > 1)
         ret[n++] = sonde_kv_i64("db.operation.batch.size", q->batch_size);
-    n = db.old_names ? add_old_names(ret, n) : n;
+    for (size_t i = 0; i < with_old; i++)
+        if (old[i].len) {
+            ret[n] = ret[i];
+            ret[n].key = old[i].ptr;
+            ret[n++].key_len = (uint16_t)old[i].len;
+        }
     for (size_t i = 0; i < n && db.plain_keys; i++)
         ret[i].literal = ATTR_PLAIN_KEY;
     return n;

@@ -108,36 +108,44 @@ int http_split_host(str text, char *ret, size_t size)
     return (int)port;
 }
 
-#define NAME(text) sizeof(text) - 1, (text)
+/* OpenTelemetry's older names, by the length of the present one: at most two have the same. */
+typedef struct {
+    str name, server, client; /* of no length: none */
+} old_name;
+
+#define OLD(name, server, client) \
+    { \
+        STR_INIT(name), STR_INIT(server), STR_INIT(client) \
+    }
+static const old_name old_names[][2] = {
+    [8] = { OLD("url.path", "http.target", ""), OLD("url.full", "", "http.url") },
+    [10] = { OLD("url.scheme", "http.scheme", "http.scheme") },
+    [11] = { OLD("server.port", "net.host.port", "net.peer.port") },
+    [14] = { OLD("server.address", "net.host.name", "net.peer.name"),
+             OLD("client.address", "http.client_ip", "") },
+    [19] = { OLD("http.request.method", "http.method", "http.method"),
+             OLD("user_agent.original", "http.user_agent", "http.user_agent") },
+    [20] = { OLD("network.peer.address", "net.sock.peer.addr", "net.sock.peer.addr") },
+    [24] = { OLD("network.protocol.version", "http.flavor", "http.flavor") },
+    [25] = { OLD("http.response.status_code", "http.status_code", "http.status_code") },
+};
+
 size_t http_add_old_names(sonde_attr *attrs, size_t count, size_t room, bool client)
 {
-    static const struct {
-        size_t len;                         /* most names differ in it */
-        const char *name, *server, *client; /* NULL: none */
-    } names[] = {
-        { NAME("http.request.method"), "http.method", "http.method" },
-        { NAME("http.response.status_code"), "http.status_code", "http.status_code" },
-        { NAME("url.path"), "http.target", NULL },
-        { NAME("url.scheme"), "http.scheme", "http.scheme" },
-        { NAME("url.full"), NULL, "http.url" },
-        { NAME("server.address"), "net.host.name", "net.peer.name" },
-        { NAME("server.port"), "net.host.port", "net.peer.port" },
-        { NAME("client.address"), "http.client_ip", NULL },
-        { NAME("user_agent.original"), "http.user_agent", "http.user_agent" },
-        { NAME("network.protocol.version"), "http.flavor", "http.flavor" },
-        { NAME("network.peer.address"), "net.sock.peer.addr", "net.sock.peer.addr" },
-    };
     size_t total = count;
-    for (size_t i = 0; i < count; i++)
-        for (size_t n = 0; n < ARRAY_LEN(names) && total < room; n++) {
-            const char *old = client ? names[n].client : names[n].server;
-            if (!old || names[n].len != attrs[i].key_len ||
-                memcmp(names[n].name, attrs[i].key, names[n].len) != 0)
+    for (size_t i = 0; i < count; i++) {
+        if (attrs[i].key_len >= ARRAY_LEN(old_names))
+            continue;
+        const old_name *names = old_names[attrs[i].key_len];
+        for (size_t n = 0; n < 2 && names[n].name.len && total < room; n++) {
+            str old = client ? names[n].client : names[n].server;
+            if (!old.len || memcmp(names[n].name.ptr, attrs[i].key, names[n].name.len) != 0)
                 continue;
             attrs[total] = attrs[i];
-            attrs[total].key = old;
-            attrs[total++].key_len = (uint16_t)strlen(old);
+            attrs[total].key = old.ptr;
+            attrs[total++].key_len = (uint16_t)old.len;
         }
+    }
     return total;
 }
 

@@ -45,6 +45,8 @@ typedef struct http_config {
     char access_event[64];
     char context_header[3][HEADER_NAME_SIZE]; /* lower case; "" is none */
     char kept_header[KEPT_HEADERS_MAX][HEADER_NAME_SIZE];
+    bool kept_is_secret[KEPT_HEADERS_MAX]; /* kept without the value */
+    int8_t kept_content_type;              /* its index; -1: not kept */
     http_access_field access_field[ACCESS_FIELDS_MAX];
 } http_config;
 

@@ -20,22 +20,27 @@ void http_keep_parse(http_config *c, const sonde_http_options *o)
     c->reproduce_from = o->reproduce_from > 0 ? o->reproduce_from : 500;
     c->body_most = o->reproduce_body_bytes ? o->reproduce_body_bytes : BODY_DEFAULT;
     c->body_most = MIN(c->body_most, (uint32_t)BODY_MOST);
+    c->kept_content_type = -1;
     str rest = str_c(o->reproduce_headers ? o->reproduce_headers : DEFAULT_HEADERS);
     while (rest.len && c->kept_header_count < KEPT_HEADERS_MAX) {
         str item = str_trim(str_cut(rest, ',', &rest));
         if (!item.len || item.len >= HEADER_NAME_SIZE)
             continue;
-        char *name = c->kept_header[c->kept_header_count++];
+        uint32_t i = c->kept_header_count++;
+        char *name = c->kept_header[i];
         str_copy_c(name, HEADER_NAME_SIZE, item);
         for (; *name; name++)
             if (*name >= 'A' && *name <= 'Z')
                 *name = (char)(*name - 'A' + 'a');
+        c->kept_is_secret[i] = site_key_is_secret(item);
+        if (strcmp(c->kept_header[i], "content-type") == 0)
+            c->kept_content_type = (int8_t)i;
     }
 }
 
-static void keep_header(sonde_http *x, const char *name, const char *text)
+static void keep_header(sonde_http *x, const char *name, bool is_secret, const char *text)
 {
-    str n = str_c(name), v = site_key_is_secret(n) ? STR(REDACTED_TEXT) : str_c(text);
+    str n = str_c(name), v = is_secret ? STR(REDACTED_TEXT) : str_c(text);
     if (n.len + v.len + 2 > sizeof(x->headers) - x->headers_len) {
         x->headers_cut = true;
         return;
@@ -62,9 +67,12 @@ void http_keep(const http_config *c, sonde_http *x, const sonde_http_request *re
     for (uint32_t i = 0; i < c->kept_header_count; i++) {
         const char *text = request->header(request->user, c->kept_header[i]);
         if (text)
-            keep_header(x, c->kept_header[i], text);
+            keep_header(x, c->kept_header[i], c->kept_is_secret[i], text);
+        if ((int)i == c->kept_content_type)
+            x->body_is_text = names_text(text);
     }
-    x->body_is_text = names_text(request->header(request->user, "content-type"));
+    if (c->kept_content_type < 0)
+        x->body_is_text = names_text(request->header(request->user, "content-type"));
     if (request->body)
         http_keep_body(c, x, request->body, request->body_len);
 }
