@@ -166,32 +166,38 @@ int main(void)
               .credit_limit = framecast_number("CREDIT_LIMIT", 1000000, 0, 1000000000) };
     sonde_debug_config("S3_ENDPOINT", a.s3.endpoint);
     sonde_debug_config("AWS_SECRET_ACCESS_KEY", a.s3.secret_key);
-    if (!open_all(&a))
+    if (!open_all(&a)) {
+        sonde_stop();
+        database_close(a.database);
         return 1;
+    }
     app_make_metrics(&a);
     show(&a);
     web_server *server =
         web_server_start((uint16_t)port, THREADS, routes, sizeof(routes) / sizeof(routes[0]), &a);
-    work *runner = work_start(
-        &(work_options){ .database = a.database,
-                         .queue = INNGEST_QUEUE,
-                         .threads = (unsigned)framecast_number("RUNNER_THREADS", 4, 1, 16),
-                         .handler = run_function,
-                         .user = &a });
-    lease *leases = lease_start(&a);
-    if (!server || !runner || !leases)
-        return 1;
-    sonde_info("Service started", sonde_kv("port", port),
-               sonde_kv("database", database_system(a.database)),
-               sonde_kv("queue", queue_system(a.inngest)));
-    while (!config_wait(1000))
-        continue;
-    sonde_info("Service stopping");
+    work *runner = NULL;
+    if (server)
+        runner = work_start(
+            &(work_options){ .database = a.database,
+                             .queue = INNGEST_QUEUE,
+                             .threads = (unsigned)framecast_number("RUNNER_THREADS", 4, 1, 16),
+                             .handler = run_function,
+                             .user = &a });
+    lease *leases = runner ? lease_start(&a) : NULL;
+    bool good = leases != NULL;
+    if (good) {
+        sonde_info("Service started", sonde_kv("port", port),
+                   sonde_kv("database", database_system(a.database)),
+                   sonde_kv("queue", queue_system(a.inngest)));
+        while (!config_wait(1000))
+            continue;
+        sonde_info("Service stopping");
+    }
     web_server_stop(server);
     work_stop(runner);
     lease_stop(leases);
     sonde_stop();
     queue_close(a.inngest);
     database_close(a.database);
-    return 0;
+    return good ? 0 : 1;
 }

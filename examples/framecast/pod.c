@@ -381,7 +381,12 @@ int main(void)
     sonde_health_check_new("s3", framecast_head_bucket, bucket_url, 1000);
     web_server *server =
         web_server_start((uint16_t)port, THREADS, routes, sizeof(routes) / sizeof(routes[0]), &p);
-    if (!p.workflow || !server || pthread_create(&worker, NULL, work, &p) != 0 ||
+    if (!server) {
+        sonde_stop();
+        workflow_free(p.workflow);
+        return 1;
+    }
+    if (!p.workflow || pthread_create(&worker, NULL, work, &p) != 0 ||
         pthread_create(&beater, NULL, beat, &p) != 0)
         return 1;
     sonde_info("Service started", sonde_kv("port", port), sonde_kv("pod_id", p.id));

@@ -287,16 +287,17 @@ int main(void)
     if (open_all(&a))
         server = web_server_start((uint16_t)config_number("PORT", 8080, 1, 65535), THREADS, routes,
                                   sizeof(routes) / sizeof(routes[0]), &a);
-    if (!server)
-        return 1;
-    sonde_info("service_started", sonde_kv("database", database_system(a.database)),
-               sonde_kv("queue", queue_system(a.jobs.queues[0])));
-    while (!config_wait(1000))
-        continue;
-    sonde_info("service_stopping");
+    bool good = server != NULL;
+    if (good) {
+        sonde_info("service_started", sonde_kv("database", database_system(a.database)),
+                   sonde_kv("queue", queue_system(a.jobs.queues[0])));
+        while (!config_wait(1000))
+            continue;
+        sonde_info("service_stopping");
+    }
     web_server_stop(server);
     sonde_stop();
     job_queue_close(&a.jobs);
     database_close(a.database);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -181,12 +181,13 @@ int main(void)
                  .backoff_ms = config_number("JOB_BACKOFF_MS", 200, 1, MAX_BACKOFF_MS) };
     lane lanes[JOB_TYPES] = { 0 };
     struct MHD_Daemon *server = observability_start();
-    if (!server || !start_all(&w, lanes))
-        return 1;
-    sonde_info("service_started", sonde_kv("database", database_system(w.database)),
-               sonde_kv("queue", queue_system(w.jobs.queues[0])));
-    send_digests(&w, config_number("DIGEST_SECONDS", 60, 1, 86400));
-    sonde_info("service_stopping");
+    bool good = server && start_all(&w, lanes);
+    if (good) {
+        sonde_info("service_started", sonde_kv("database", database_system(w.database)),
+                   sonde_kv("queue", queue_system(w.jobs.queues[0])));
+        send_digests(&w, config_number("DIGEST_SECONDS", 60, 1, 86400));
+        sonde_info("service_stopping");
+    }
     for (int type = 0; type < JOB_TYPES; type++)
         work_stop(lanes[type].threads);
     observability_stop(server);
@@ -194,5 +195,5 @@ int main(void)
     sonde_jobs_free(w.observer);
     job_queue_close(&w.jobs);
     database_close(w.database);
-    return 0;
+    return good ? 0 : 1;
 }

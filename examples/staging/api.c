@@ -269,8 +269,10 @@ int main(void)
     numbered_open();
     web_server *server = web_server_start((uint16_t)config_number("PORT", 8080, 1, 65535), THREADS,
                                           routes, sizeof(routes) / sizeof(routes[0]), &a);
-    if (!server)
+    if (!server) {
+        service_stop(&a.service);
         return 1;
+    }
     sonde_info("Service started", sonde_kv("database", database_system(a.service.database)),
                sonde_kv("queue", queue_system(a.service.queue)));
     do

@@ -30,17 +30,24 @@ static void start_telemetry(const char *name, const char *admin_addr)
                           .health = { .shape = SONDE_HEALTH_FLAT, .health_has_checks = true } });
 }
 
-bool service_start(service *s, const char *name, const char *admin_addr)
+static bool open_all(service *s)
 {
-    *s = (service){ 0 };
-    start_telemetry(name, admin_addr);
     s->database = database_open(config_text("DATABASE_URL", NULL),
                                 config_text("SQLITE_PATH", "staging.sqlite"));
     if (!s->database || !images_migrate(s->database))
         return false;
     s->queue = queue_open(config_text("REDIS_URL", NULL), s->database, IMAGES_QUEUE);
-    if (!s->queue)
+    return s->queue != NULL;
+}
+
+bool service_start(service *s, const char *name, const char *admin_addr)
+{
+    *s = (service){ 0 };
+    start_telemetry(name, admin_addr);
+    if (!open_all(s)) {
+        service_stop(s);
         return false;
+    }
     sonde_health_check_new("database", check_database, s->database, CHECK_MS);
     sonde_health_check_new("redis", check_queue, s->queue, CHECK_MS);
     runtime_metrics(s->database);
