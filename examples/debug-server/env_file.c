@@ -81,7 +81,7 @@ static bool pass(FILE *f, const char *path, bool set, char *error, size_t size)
         size_t len = strcspn(line, "\r\n");
         bool whole = line[len] || feof(f);
         line[len] = 0;
-        const char *why = !whole               ? "the line is longer than 4094 bytes"
+        const char *why = !whole ? "the line is longer than 4094 bytes, or has a zero byte"
                           : number > MAX_LINES ? "more than 1000 lines"
                                                : parse(line, key, value);
         if (why) {
@@ -91,7 +91,9 @@ static bool pass(FILE *f, const char *path, bool set, char *error, size_t size)
         if (set && *key)
             setenv(key, value, 0);
     }
-    return true;
+    if (ferror(f))
+        snprintf(error, size, "%s: %s", path, strerror(errno));
+    return !ferror(f);
 }
 
 bool env_file_load(const char *path, char *error, size_t size)

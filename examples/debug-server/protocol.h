@@ -15,7 +15,8 @@ enum {
     MESSAGE_BYTES = 64 << 10,
     ARGUMENTS_MAX = 16,
     PENDING_COMMANDS = 32, /* of one session, not answered yet */
-    COMMAND_MS = 5000,     /* a worker answers within that */
+    COMMAND_BYTES = 4096,
+    COMMAND_MS = 5000, /* a worker answers within that */
 };
 
 /* What a client may have the debugger do; the label of its metrics. */

@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     observed_command command;
-    char id[64]; /* as the client calls it */
+    json_t *id; /* as the client calls it; NULL: not at all */
     viewer *viewer;
     unsigned number; /* as the runner knows it; 0: free */
 } pending;
@@ -88,6 +88,8 @@ static void forget(relay *r, live *l)
         free(l->history[i]);
     for (size_t i = 0; i < LAST_LINES; i++)
         free(l->lines[i]);
+    for (size_t i = 0; i < PENDING_COMMANDS; i++)
+        json_decref(l->pending[i].id);
     json_decref(l->start);
     free(l);
 }
@@ -158,7 +160,7 @@ static void answer_command(live *l, pending *p, const char *status, const char *
     sonde_histogram_record(m->command_duration, seconds, p->command.command);
     if (!reply)
         reply = json_pack("{ss sb ss}", "type", "reply", "ok", 0, "error", error);
-    json_object_set_new(reply, "id", json_string(p->id));
+    json_object_set_new(reply, "id", p->id ? p->id : json_null());
     if (p->viewer)
         send_json(p->viewer->socket, reply);
     else
@@ -296,9 +298,7 @@ static void on_runner_drained(web_socket *s, int64_t waited_ns, void *user)
 static void refuse(viewer *v, const json_t *message, observed_command *c, const char *status,
                    const char *error)
 {
-    pending p = { .command = *c, .viewer = v };
-    const char *id = json_string_value(json_object_get(message, "id"));
-    snprintf(p.id, sizeof(p.id), "%s", id ? id : "");
+    pending p = { .command = *c, .viewer = v, .id = json_incref(json_object_get(message, "id")) };
     answer_command(v->session, &p, status, error, NULL);
 }
 
@@ -306,15 +306,16 @@ static void forward(viewer *v, json_t *message, observed_command *c)
 {
     live *l = v->session;
     pending *p = l->pending;
-    const char *id = json_string_value(json_object_get(message, "id"));
     while (p < l->pending + PENDING_COMMANDS && p->number)
         p++;
     if (p == l->pending + PENDING_COMMANDS) {
         refuse(v, message, c, "error", "too many commands wait for their replies");
         return;
     }
-    *p = (pending){ .command = *c, .viewer = v, .number = ++l->next_number };
-    snprintf(p->id, sizeof(p->id), "%s", id ? id : "");
+    *p = (pending){ .command = *c,
+                    .viewer = v,
+                    .id = json_incref(json_object_get(message, "id")),
+                    .number = ++l->next_number };
     sonde_context context = sonde_span_context(c->span);
     json_object_set_new(message, "type", json_string("command"));
     json_object_set_new(message, "number", json_integer(p->number));
@@ -336,6 +337,8 @@ static void on_client_message(web_socket *s, const char *text, size_t len, void 
         refuse(v, message, &c, "unknown", "there is no such command");
     else if (!v->session->runner || v->session->ended)
         refuse(v, message, &c, "not_running", "the session does not run");
+    else if (len > COMMAND_BYTES)
+        refuse(v, message, &c, "error", "a command has at most 4096 bytes");
     else
         forward(v, message, &c);
     json_decref(message);

@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { THREADS = 8, MAX_WORD = 256, MAX_VARIABLES = 32 };
+enum { THREADS = 8, MAX_WORD = 256, MAX_VARIABLES = 32, MAX_BREAKPOINTS = 64 };
 
 typedef struct {
     database *database;
@@ -65,6 +65,8 @@ static bool allowed(server *s, web_request *r, const char *token)
 
 /* ---- ordering a session ---- */
 
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
 /* The last part of a path or URL, without ".git": the name of a checkout. False when it is none. */
 static bool repository_name(const char *text, char *ret, size_t size)
 {
@@ -75,9 +77,7 @@ static bool repository_name(const char *text, char *ret, size_t size)
     while (begin && text[begin - 1] != '/')
         begin--;
     snprintf(ret, size, "%.*s", (int)(len - begin), text + begin);
-    return len > begin && len - begin < size &&
-           strspn(ret, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
-               strlen(ret);
+    return len > begin && len - begin < size && !ret[strspn(ret, LETTERS_AND_DIGITS "-")];
 }
 
 /* {"command": "sum.dbg 20"} or ["sum.dbg", "20"]; NULL when it is neither, or too much. */
@@ -101,15 +101,34 @@ static json_t *arguments_of(const json_t *body)
     return NULL;
 }
 
-/* An object of texts, or absent. */
+/* An object of texts, or absent. What tells the dynamic linker of a worker to load something is no
+ * business of a session. */
 static bool is_environment(json_t *object)
 {
     const char *name;
     json_t *value;
     bool good = !object || (json_is_object(object) && json_object_size(object) <= MAX_VARIABLES);
-    json_object_foreach(object, name, value) good =
-        good && json_is_string(value) && !strchr(name, '=') && *name;
+    json_object_foreach(object, name, value) good = good && json_is_string(value) && *name &&
+                                                    !name[strspn(name, LETTERS_AND_DIGITS)] &&
+                                                    strncmp(name, "LD_", 3) != 0;
     return good;
+}
+
+/* A list of lines, or absent. */
+static bool are_breakpoints(json_t *list)
+{
+    size_t i;
+    json_t *line;
+    bool good = !list || (json_is_array(list) && json_array_size(list) <= MAX_BREAKPOINTS);
+    json_array_foreach(list, i, line) good =
+        good && json_is_integer(line) && json_integer_value(line) > 0;
+    return good;
+}
+
+/* Whether the runner's stream takes it as one message, with what is put around it. */
+static bool fits_message(const json_t *start)
+{
+    return json_dumpb(start, NULL, 0, JSON_COMPACT) < MESSAGE_BYTES - 1024;
 }
 
 /* What is wrong with an order, or NULL; fills the row, and *ret_start for the runner. */
@@ -117,12 +136,17 @@ static const char *read_order(server *s, const json_t *body, session_row *row, j
 {
     const char *repository = json_text(body, "repository", 1024);
     json_t *environment = json_object_get(body, "environment");
-    json_int_t seconds = json_whole(body, "timeout_seconds", SESSION_SECONDS);
+    json_t *breakpoints = json_object_get(body, "breakpoints"),
+           *timeout = json_object_get(body, "timeout_seconds");
+    json_int_t seconds = timeout ? json_integer_value(timeout) : SESSION_SECONDS;
     char name[64];
     if (!repository || !repository_name(repository, name, sizeof(name)))
         return "repository must name one: letters, digits, '_' and '-', also as the end of a URL";
     if (!is_environment(environment))
-        return "environment must be an object of at most 32 texts";
+        return "environment must be an object of at most 32 texts, their names of letters, digits "
+               "and '_', none of them LD_…";
+    if (!are_breakpoints(breakpoints))
+        return "breakpoints must be a list of at most 64 line numbers";
     if (seconds < 1 || seconds > s->seconds_max)
         return "timeout_seconds must be a whole number within the service's limit";
     json_t *words = arguments_of(body);
@@ -138,8 +162,12 @@ static const char *read_order(server *s, const json_t *body, session_row *row, j
         json_pack("{ss so sI sb}", "repository", name, "command", words, "timeout_seconds", seconds,
                   "stop_on_entry", json_is_true(json_object_get(body, "stop_on_entry")));
     json_object_set(*ret_start, "environment", environment);
-    json_object_set(*ret_start, "breakpoints", json_object_get(body, "breakpoints"));
-    return NULL;
+    json_object_set(*ret_start, "breakpoints", breakpoints);
+    if (fits_message(*ret_start))
+        return NULL;
+    json_decref(*ret_start);
+    *ret_start = NULL;
+    return "the order is too large: environment and command have at most 63 KiB together";
 }
 
 /* Into the queue goes the id alone: no command, no secret. */
@@ -198,6 +226,11 @@ static void post_session(web_request *r, void *user)
         return;
     json_t *body = web_body(r);
     const char *why = read_order(s, body, &row, &start);
+    web_problem problem;
+    if (!body) {
+        problem = web_body_problem(r);
+        why = problem.text;
+    }
     if (why)
         web_fail(r, 400, "INVALID_SESSION", why);
     else

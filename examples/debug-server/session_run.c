@@ -211,8 +211,10 @@ static bool read_control(run *r)
 
 /* ---- what the server says ---- */
 
-static void take_command(run *r, json_t *message)
+/* The worker, whose room for a command has a limit, gets nothing of what else came along. */
+static void take_command(run *r, const json_t *message)
 {
+    static const char *const members[] = { "line", "expression" };
     sonde_context parent = context_of_message(message);
     unsigned number = (unsigned)json_integer_value(json_object_get(message, "number"));
     pending *p = r->pending;
@@ -222,9 +224,12 @@ static void take_command(run *r, json_t *message)
         return; /* the server gives it up by its time limit */
     const char *name = json_string_value(json_object_get(message, "command"));
     *p = (pending){ command_begin(name, SONDE_CLIENT, &parent, r->id), number };
-    json_object_set_new(message, "id", json_integer(number));
-    if (!worker_tell(&r->worker, message))
+    json_t *told = json_pack("{ss* sI}", "command", name, "id", (json_int_t)number);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_object_set(told, members[i], json_object_get(message, members[i]));
+    if (!worker_tell(&r->worker, told))
         end_command(r, p, "lost", "the worker does not listen");
+    json_decref(told);
 }
 
 static void on_message(web_socket *s, const char *text, size_t len, void *user)

@@ -113,6 +113,15 @@ def test_errors_of_an_env_file_name_the_line(tmp_path, text, why):
     assert said.startswith(why) and code == 2, (said, code)
 
 
+def test_an_env_file_that_is_none(tmp_path):
+    for path, why in ((tmp_path, "Is a directory"), (tmp_path / "none", "No such file or directory")):
+        done = subprocess.run([BINARIES + "/server", "--env-file", str(path)], timeout=30,
+                              capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2 and done.stderr == "%s: %s\n" % (path, why)
+    said, _ = with_file(tmp_path, "A=1\0\nPORT=2\n")
+    assert said == "FILE:1: the line is longer than 4094 bytes, or has a zero byte\n"
+
+
 # What a value is can be seen by the error that names it.
 @pytest.mark.parametrize("line, seen", [
     ("PORT=a b", "'a b'"), ("  export PORT = a # b", "'a'"), ("PORT='a # b'", "'a # b'"),
@@ -632,6 +641,33 @@ def ends_alone(alone):
     assert value(page(alone, "runner"), "debug_server_workers_active") == 0
 
 
+def test_no_command_ends_what_is_debugged(alone):
+    """Too long, too deep, of wrong types; an id comes back as it was sent."""
+    _, answer = alone.order("sum.dbg", [5], stop_on_entry=True)
+    with stream(alone, answer["session_id"]) as socket:
+        until(socket, lambda m: m.get("event") == "stopped")
+        for expression, said in (("(" * 3000, "too deep"), ("-" * 3000, "an expression was expected"),
+                                 ("1+" * 6000 + "1", "a command has at most 4096 bytes"),
+                                 ("1/0", "division by zero"),
+                                 ("(0-9223372036854775807-1)/-1", "division by zero"),
+                                 (7, "expression must be a text"), (None, "expression must be a text")):
+            reply = ask(socket, "evaluate", expression=expression)
+            assert reply["ok"] is False and said in reply["error"], expression
+        for line in (0, -1, 1 << 40, "9", None, [9]):
+            assert ask(socket, "set_breakpoint", line=line)["error"] == "line must be one of the program's"
+        for name in (5, None, [], "run", "x" * 5000):
+            assert ask(socket, name)["error"] == "there is no such command"
+        for sent in (7, "x" + "\u00e9" * 100, [1, {"a": None}], None):
+            assert ask(socket, "where", id=sent)["id"] == sent
+        strange = {"baggage": "a=" + "b" * 3000, "traceparent": 5, "tracestate": [], "number": 1}
+        assert ask(socket, "where", **strange)["line"] == 1
+        socket.send("[]")
+        assert until(socket, lambda m: m["type"] == "reply")["id"] is None
+        assert ask(socket, "evaluate", expression="arg(1) + 1")["value"] == 6
+        assert ask(socket, "continue")["ok"]
+        assert rest(socket)[0][-1]["status"] == "succeeded"
+
+
 def test_wrong_orders_are_refused(alone):
     for body in ({}, {"repository": "samples"}, {"repository": "../etc", "command": "x y"}, {
             "repository": "samples", "command": ["x"] * 17}, {
@@ -643,6 +679,20 @@ def test_wrong_orders_are_refused(alone):
             assert alone.ended(json.loads(text)["session_id"])["reason"] == "start_failed"
         else:
             assert status == 400 and json.loads(text)["error"]["code"] == "INVALID_SESSION", text
+    for member, values, said in (
+            ("timeout_seconds", (0, -1, 1.5, "5", None), "timeout_seconds must be a whole number"),
+            ("breakpoints", ("9", [0], [1.5], [-1], [1] * 65, {}), "breakpoints must be a list"),
+            ("environment", ([], {"A=B": "1"}, {"": "1"}, {"LD_PRELOAD": "/x.so"}, {"A B": "1"}),
+             "environment must"),
+            ("environment", ({"A": "x" * (64 << 10)},), "the order is too large")):
+        for wrong in values:
+            status, answer = alone.order("sum.dbg", **{member: wrong})
+            assert status == 400 and answer["error"]["message"].startswith(said), (member, wrong, answer)
+    for text in (b"", b"{", b"\0", b"[" * 100000, b'{"repository":"\xff"}'):
+        status, _, answer = alone.request("POST", "/sessions", text, BEARER)
+        said = json.loads(answer)["error"]["message"]
+        assert status == 400 and said.startswith("the body is no JSON" if text else "there is no body"), said
+    assert alone.run("sum.dbg", 3, environment={"A": "x" * (60 << 10)})["status"] == "succeeded"
     assert alone.run("../samples/sum.dbg")["reason"] == "start_failed"
     assert alone.run("sum.dbg", 4, repository="https://git.example/acme/samples.git")["status"] == "succeeded"
 
