@@ -158,7 +158,8 @@ def test_tokens_are_needed_beyond_this_machine(tmp_path):
 def test_the_example_settings_are_a_good_file(tmp_path):
     for name in ("examples/debug-server/example.env", "config/observability/otlp.env"):
         with open(os.path.join(ROOT, name)) as f:
-            said, _ = with_file(tmp_path, f.read() + "\nPORT=none\n", environment={"PORT": "none"})
+            said, _ = with_file(tmp_path, f.read() + "\nPORT=none\n", environment={
+                "PORT": "none", "SQLITE_PATH": ":memory:"})
         assert "PORT is 'none'" in said, said
 
 
