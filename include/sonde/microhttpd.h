@@ -68,8 +68,10 @@ static inline const char *sonde_MHD_header_(void *user, const char *name)
 static inline void sonde_MHD_keep_id_(void *user, const char *name, const char *value)
 {
     sonde_MHD_request_ *r = (sonde_MHD_request_ *)user;
-    size_t n = strnlen(value, sizeof(r->request_id) - 1);
+    size_t n = strlen(value);
     (void)name;
+    if (n >= sizeof(r->request_id))
+        n = sizeof(r->request_id) - 1;
     memcpy(r->request_id, value, n);
     r->request_id[n] = 0;
 }
