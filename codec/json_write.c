@@ -40,12 +40,17 @@ static void quote_control(buf *out, uint8_t c)
     }
 }
 
-/* The high bit of each byte that is not plain, up to the first one; what is above may be wrong. */
-static inline uint64_t not_plain(const char *p)
+static inline uint64_t load_word(const char *p)
 {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     uint64_t w;
     memcpy(&w, p, 8);
+    return w;
+}
+
+/* The high bit of each byte that is not plain, up to the first one; what is above may be wrong. */
+static inline uint64_t not_plain(uint64_t w)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     w = le64toh(w);
     uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
     uint64_t found = ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
@@ -57,13 +62,13 @@ static size_t plain_prefix(const char *p, size_t n)
 {
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        uint64_t found = not_plain(p + i);
+        uint64_t found = not_plain(load_word(p + i));
         if (found)
             return i + (size_t)(__builtin_ctzll(found) >> 3);
     }
     if (i && i < n) {
         /* The last 8 bytes, of which the first ones are known to be plain. */
-        uint64_t found = not_plain(p + n - 8);
+        uint64_t found = not_plain(load_word(p + n - 8));
         return found ? n - 8 + (size_t)(__builtin_ctzll(found) >> 3) : n;
     }
     while (i < n && p[i] != '"' && p[i] != '\\' && (uint8_t)p[i] >= 0x20 && (uint8_t)p[i] < 0x80)
@@ -80,6 +85,37 @@ static size_t wide_prefix(str s)
     return utf8_valid_prefix(str_slice(s, 0, n));
 }
 
+/* Copies text that is plain throughout; false at what is not, with part of it written. */
+static inline bool copy_plain(char *to, const char *p, size_t n)
+{
+    uint32_t first, last;
+    uint64_t w;
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            w = load_word(p + i);
+            if (not_plain(w))
+                return false;
+            memcpy(to + i, &w, 8);
+        }
+        w = load_word(p + n - 8);
+        memcpy(to + n - 8, &w, 8);
+        return !not_plain(w);
+    }
+    if (n >= 4) {
+        memcpy(&first, p, 4);
+        memcpy(&last, p + n - 4, 4);
+        memcpy(to, &first, 4);
+        memcpy(to + n - 4, &last, 4);
+        return !not_plain(first | (uint64_t)last << 32);
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = p[i];
+        if (p[i] == '"' || p[i] == '\\' || (uint8_t)p[i] < 0x20 || (uint8_t)p[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
 void json_quote(buf *out, str s)
 {
     /* Room for the usual case at once: nothing to escape. */
@@ -88,6 +124,11 @@ void json_quote(buf *out, str s)
         return;
     }
     out->ptr[out->len++] = '"';
+    if (LIKELY(copy_plain(out->ptr + out->len, s.ptr, s.len))) {
+        out->len += s.len;
+        out->ptr[out->len++] = '"';
+        return;
+    }
     size_t at = 0;
     while (at < s.len) {
         size_t plain = plain_prefix(s.ptr + at, s.len - at);

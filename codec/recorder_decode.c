@@ -66,12 +66,9 @@ static bool take_short_text(decoder *d, str *ret)
 
 /* Each byte that is no part of valid UTF-8 becomes U+FFFD, since exporters may send only valid
  * text. */
-static str valid_utf8(decoder *d, str s)
+static str repaired_utf8(decoder *d, str s, size_t good)
 {
     static const char replacement[3] = { '\xef', '\xbf', '\xbd' };
-    size_t good = utf8_valid_prefix(s);
-    if (good == s.len)
-        return s;
     char *to = arena_alloc(d->arena, s.len * 3);
     if (!to) {
         d->full = true;
@@ -90,6 +87,12 @@ static str valid_utf8(decoder *d, str s)
         good = utf8_valid_prefix(s);
     }
     return str_n(to, n);
+}
+
+static inline str valid_utf8(decoder *d, str s)
+{
+    size_t good = utf8_valid_prefix(s);
+    return LIKELY(good == s.len) ? s : repaired_utf8(d, s, good);
 }
 
 static uint64_t load_u64(const char *p)

@@ -215,6 +215,7 @@ void sonde_db_end(sonde_db_call *call, const sonde_db_result *result)
 struct sonde_db_pool {
     char name[64];
     sonde_gauge *count, *max, *waiting;
+    _Atomic(sonde_bound_gauge *) idle_now, used_now, waiting_now; /* NULL before the first value */
     sonde_counter *timeouts;
     sonde_histogram *wait;
 };
@@ -262,9 +263,14 @@ void sonde_db_pool_set(sonde_db_pool *p, int idle, int used, int waiting)
 {
     if (!p)
         return;
-    sonde_gauge_set(p->count, idle, p->name, "idle");
-    sonde_gauge_set(p->count, used, p->name, "used");
-    sonde_gauge_set(p->waiting, waiting, p->name);
+    if (UNLIKELY(!p->idle_now || !p->used_now || !p->waiting_now)) {
+        p->idle_now = sonde_gauge_bind(p->count, p->name, "idle");
+        p->used_now = sonde_gauge_bind(p->count, p->name, "used");
+        p->waiting_now = sonde_gauge_bind(p->waiting, p->name);
+    }
+    sonde_gauge_set((sonde_bound_gauge *)p->idle_now, idle);
+    sonde_gauge_set((sonde_bound_gauge *)p->used_now, used);
+    sonde_gauge_set((sonde_bound_gauge *)p->waiting_now, waiting);
 }
 
 void sonde_db_pool_waited(sonde_db_pool *p, double seconds, bool timed_out)

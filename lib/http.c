@@ -334,7 +334,12 @@ void sonde_http_route(const char *route)
     if (!x || !route)
         return;
     str_copy_c(x->route, sizeof(x->route), str_c(route));
-    snprintf(name, sizeof(name), "%s %s", method_name(x), x->route);
+    if (!x->span)
+        return;
+    str method = str_c(method_name(x));
+    str_copy_c(name, sizeof(name), method);
+    name[method.len] = ' ';
+    str_copy_c(name + method.len + 1, sizeof(name) - method.len - 1, str_c(x->route));
     sonde_span_rename_on(x->span, name);
     sonde_attr attribute = sonde_kv_str("http.route", x->route);
     http_plain_keys(http_config_now(), &attribute, 1);
@@ -393,7 +398,13 @@ static http_outcome outcome_of(const sonde_http *x, int status)
     bool gone = end.status == 0;
     if (gone)
         end.status = CLIENT_GONE;
-    snprintf(end.status_text, sizeof(end.status_text), "%d", end.status);
+    if (LIKELY(end.status >= 100 && end.status <= 999)) {
+        const char digits[] = { (char)('0' + end.status / 100), (char)('0' + end.status / 10 % 10),
+                                (char)('0' + end.status % 10), '\0' };
+        memcpy(end.status_text, digits, sizeof(digits));
+    } else {
+        snprintf(end.status_text, sizeof(end.status_text), "%d", end.status);
+    }
     return end;
 }
 

@@ -53,10 +53,16 @@ static void keep_header(sonde_http *x, const char *name, bool is_secret, const c
 
 static bool names_text(const char *type)
 {
-    static const char *const parts[] = { "text/", "json", "x-www-form-urlencoded", "xml" };
-    for (size_t i = 0; type && i < ARRAY_LEN(parts); i++)
-        if (strcasestr(type, parts[i]))
-            return true;
+    static const str parts[] = { STR_INIT("text/"), STR_INIT("json"),
+                                 STR_INIT("x-www-form-urlencoded"), STR_INIT("xml") };
+    str rest = str_c(type);
+    for (; rest.len; rest = str_slice(rest, 1, rest.len)) {
+        char first = (char)(rest.ptr[0] | 0x20);
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+            if (first == parts[i].ptr[0] &&
+                str_eq_nocase(str_slice(rest, 0, parts[i].len), parts[i]))
+                return true;
+    }
     return false;
 }
 

@@ -72,6 +72,15 @@ static void add_options(span_stream *s, const sonde_span_options *o)
         span_add_time(s, RECORDER_TAG_START, o->start_ns);
 }
 
+/* Nobody sees the slot yet, so that its bytes need no order; one that did not fit is counted. */
+static inline void commit_unseen(span_stream *s)
+{
+    if (UNLIKELY(s->full))
+        span_stream_commit(s);
+    else
+        s->span->bytes = (uint32_t)s->bytes;
+}
+
 /* What fill_stream did not do: everything, or what comes behind attributes and context. */
 static void add_rest(writer *w, recorder_span *span, const span_start *start, bool attrs_too)
 {
@@ -80,11 +89,11 @@ static void add_rest(writer *w, recorder_span *span, const span_start *start, bo
         span_add_text(&s, RECORDER_TAG_NAME, start->name);
     for (size_t i = 0; attrs_too && i < start->count; i++) {
         span_stream_attr(&s, &start->kvs[i]);
-        span_stream_commit(&s);
+        commit_unseen(&s);
     }
     if (attrs_too && start->bag) {
         span_stream_add(&s, start->bag->bytes, start->bag->used);
-        span_stream_commit(&s);
+        commit_unseen(&s);
     }
     if (start->options)
         add_options(&s, start->options);
