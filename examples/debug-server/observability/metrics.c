@@ -33,7 +33,8 @@ const server_metrics *metrics_of_server(void)
         .sockets = UPDOWN("websocket_connections_active", "Streams open.", "role"),
         .messages =
             COUNTER("websocket_messages_total", "Messages of streams.", "role", "direction"),
-        .bytes = COUNTER("websocket_bytes_total", "Bytes of these.", "role", "direction"),
+        .bytes =
+            COUNTER("websocket_bytes_total", "Bytes of messages of streams.", "role", "direction"),
         .dropped = COUNTER("websocket_dropped_messages_total",
                            "Messages that a slow reader did not get.", "role"),
         .closes = COUNTER("websocket_closes_total", "Streams ended.", "role", "code"),
@@ -53,7 +54,7 @@ const runner_metrics *metrics_of_runner(void)
         .worker_starts = COUNTER("worker_starts_total", "Workers started.", "result"),
         .worker_exits = COUNTER("worker_exits_total", "How workers ended.", "reason"),
         .lines = COUNTER("worker_output_lines_total", "Lines that workers wrote.", "stream"),
-        .bytes = COUNTER("worker_output_bytes_total", "Bytes of these.", "stream"),
+        .bytes = COUNTER("worker_output_bytes_total", "Bytes that workers wrote.", "stream"),
         .retries = COUNTER("runner_retries_total", "What the runner had to try again.", "what"),
         .worker_duration =
             sonde_histogram_new("debug_server_worker_duration_seconds",
