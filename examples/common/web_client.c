@@ -15,6 +15,16 @@ struct web_client {
     unsigned next_count;
 };
 
+/* Addresses come from outside, too: none of them names a file of this machine. */
+static void only_http(CURL *curl)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+#endif
+}
+
 web_client *web_client_new(void)
 {
     web_client *c = calloc(1, sizeof(*c));
@@ -119,6 +129,7 @@ static struct curl_slist *prepare(web_client *c, const char *method, const char 
     curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    only_http(c->curl);
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, (void *)r);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, r->error);

@@ -120,8 +120,13 @@ static void post_cancel(web_request *r, void *context)
 {
     json_t *body = web_body(r);
     const char *id = json_text(body, "generation_id", 31) ?: "";
-    sonde_http_set(sonde_kv("generation_id", id));
-    if (mark_gone(context, id))
+    sonde_http_set(sonde_kv("generation_id", *id ? id : NULL));
+    if (!*id)
+        web_fail_with(r, &(sonde_error){ .status = 400,
+                                         .code = "INVALID_CANCEL",
+                                         .message = "It is not said which generation",
+                                         .help = "Send {\"generation_id\": ID}" });
+    else if (mark_gone(context, id))
         web_answer(r, 202, json_pack("{ss ss}", "generation_id", id, "status", "stopping"));
     else
         web_fail_with(r, &(sonde_error){ .status = 404,

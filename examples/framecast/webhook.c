@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Of GPU time in one report: more is not true, and would stay in the sum for ever. */
+#define MOST_SECONDS 86400.0
+
 /* To a pod whose generation ended otherwise: it need not go on. */
 static void answer_known(web_request *r, bool is_known)
 {
@@ -32,7 +35,7 @@ static void note_end(app *a, web_request *r, const json_t *body, const generatio
         app_unavailable(r, "DATABASE_UNAVAILABLE", "The database did not answer");
         return;
     }
-    if (seconds > 0)
+    if (seconds > 0 && seconds < MOST_SECONDS)
         sonde_counter_add(a->metrics.gpu_seconds, seconds);
     answer_known(r, ended == FOUND);
 }

@@ -3,6 +3,7 @@
 generation, GPUs that can be read and those that cannot, production, every error's envelope. Whatever
 happens, each generation ends, credits add up, and no request is missing from the telemetry."""
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -438,6 +439,14 @@ def test_every_error_has_its_envelope():
         expect(400, "INVALID_REPORT", "POST", "/v1/webhooks/runpod", {"token": "x", "status": "?"}, {})
         expect(404, "GENERATION_NOT_FOUND", "GET", "/v1/generations/" + mine)
         expect(404, "GENERATION_NOT_FOUND", "POST", "/v1/generations/%s/cancel" % mine, b"")
+        with sqlite3.connect(s.environment["SQLITE_PATH"], timeout=10) as database:
+            token, = database.execute("SELECT webhook_token FROM generations").fetchone()
+        for seconds in (-5, 1e308, "x"):
+            assert s.request("POST", "/v1/webhooks/runpod", {"status": "completed", "token": token,
+                                                             "gpu_seconds": seconds})[0] == 200
+        page = s.request("GET", "/metrics")[2].decode()
+        counted = re.search(r"^runpod_gpu_seconds_total (.+)$", page, re.M)
+        assert not counted or 0 <= float(counted.group(1)) < 60, "GPU seconds that cannot be"
         expect(404, "NOT_FOUND", "GET", "/v2")
         expect(404, "NOT_FOUND", "GET", "/v1/generations/%s/cancel/more" % mine)
         expect(405, "METHOD_NOT_ALLOWED", "DELETE", "/v1/generations/" + mine)
@@ -454,6 +463,8 @@ def test_every_error_has_its_envelope():
         run = {"generation_id": "gen_1", "user_id": "usr_1", "prompt": "a", "output_key": "k",
                "upload_url": s.outside, "webhook": {"url": s.url + "/v1/webhooks/runpod", "token": "t"}}
         expect(400, "INVALID_RUN", "POST", "/run", dict(run, prompt=""), {}, s.pod)
+        expect(400, "INVALID_CANCEL", "POST", "/cancel", b"[", {}, s.pod)
+        expect(404, "GENERATION_NOT_FOUND", "POST", "/cancel", {"generation_id": "gen_none"}, {}, s.pod)
         s.control_pod(step_ms=500)
         assert [s.request("POST", "/run", run, url=s.pod)[0] for _ in range(20)] == [202] * 20
         statuses = [s.request("POST", "/run", dict(run, generation_id="gen_%d" % n), url=s.pod)[0]

@@ -170,3 +170,5 @@ def test_why_there_is_no_answer_is_told(probe, scripted):
     nobody = "http://127.0.0.1:%d/" % free_ports(1, base=26000)[0]
     answer = probe.ask("send", "GET", nobody)
     assert answer["status"] == 0 and "connect" in answer["error"].lower() and answer["ms"] < 2000
+    answer = probe.ask("send", "GET", "file:///etc/hostname")
+    assert answer["status"] == 0 and "file" in answer["error"] and "protocol" in answer["error"].lower(), answer
