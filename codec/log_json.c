@@ -52,7 +52,9 @@ static bool is_code(str key)
 {
     static const str keys[] = { STR_INIT("code.file.path"), STR_INIT("code.line.number"),
                                 STR_INIT("code.function.name") };
-    for (size_t i = 0; str_starts(key, STR("code.")) && i < ARRAY_LEN(keys); i++)
+    if (key.len < 5 || key.ptr[0] != 'c' || !str_starts(key, STR("code.")))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
         if (str_eq(key, keys[i]))
             return true;
     return false;
@@ -72,7 +74,7 @@ bool log_row_shows(const batch *b, uint32_t row, uint32_t n, bool with_hidden, b
     const attrs *a = &b->logs.attributes[row];
     str key = a->items[n].key;
     attr_range c = b->logs.context[row];
-    if (!with_hidden && str_starts(key, STR("sonde.")))
+    if (!with_hidden && key.len && key.ptr[0] == 's' && str_starts(key, STR("sonde.")))
         return false;
     /* The reader puts the place in the code behind everything else. */
     if (!with_code && n >= c.from + c.count && is_code(key))

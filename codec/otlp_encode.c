@@ -95,10 +95,36 @@ static void encode_flat_attr(buf *out, uint32_t number, const attr *a)
     out->len += (size_t)(at - start);
 }
 
+/* Most attributes are texts that are so short that all lengths are of one byte. */
+static inline bool encode_short_text(buf *out, uint32_t number, const attr *a)
+{
+    size_t key = a->key.len, text = a->value.s.len;
+    if (a->value.type != VALUE_STR || key == 0 || key + text > 120 ||
+        !buf_reserve(out, 8 + key + text))
+        return false;
+    uint8_t *at = (uint8_t *)out->ptr + out->len;
+    at[0] = (uint8_t)(number << 3 | PB_LEN);
+    at[1] = (uint8_t)(key + text + 6);
+    at[2] = 1 << 3 | PB_LEN;
+    at[3] = (uint8_t)key;
+    memcpy(at + 4, a->key.ptr, key);
+    at += 4 + key;
+    at[0] = 2 << 3 | PB_LEN;
+    at[1] = (uint8_t)(text + 2);
+    at[2] = 1 << 3 | PB_LEN;
+    at[3] = (uint8_t)text;
+    if (text)
+        memcpy(at + 4, a->value.s.ptr, text);
+    out->len += 8 + key + text;
+    return true;
+}
+
 static void encode_attrs(buf *out, uint32_t number, const attrs *list)
 {
     for (uint32_t i = 0; i < list->count; i++) {
         const attr *a = &list->items[i];
+        if (LIKELY(encode_short_text(out, number, a)))
+            continue;
         if (LIKELY(a->value.type != VALUE_ARRAY && a->value.type != VALUE_MAP)) {
             encode_flat_attr(out, number, a);
             continue;

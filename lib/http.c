@@ -242,6 +242,7 @@ static void settle_request_id(const http_config *c, sonde_http *x,
     } else {
         new_request_id(c, id, sizeof(id));
         sonde_attr attribute = sonde_kv_str("request_id", id);
+        http_plain_keys(c, &attribute, 1);
         (void)context_put(own_context(x), &attribute);
     }
     if (request->set_header)
@@ -363,6 +364,14 @@ void sonde_http_set_(const sonde_attr *attrs, size_t count)
     sonde_context *fresh = &x->context[!x->active];
     sonde_current_ now = *context_current();
     *fresh = *old;
+    /* Each key is looked at for secrets once, for the context and for the span. */
+    sonde_attr known[8];
+    for (size_t i = 0; i < count && count <= ARRAY_LEN(known); i++) {
+        known[i] = attrs[i];
+        if (!attr_is_secret(&attrs[i]))
+            known[i].literal = ATTR_PLAIN_KEY;
+    }
+    attrs = count <= ARRAY_LEN(known) ? known : attrs;
     for (size_t i = 0; i < count; i++)
         (void)context_put(fresh, &attrs[i]);
     x->active = !x->active;

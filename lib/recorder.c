@@ -238,4 +238,6 @@ void recorder_reclaim(recorder *r)
         }
         ring_release(g);
     }
+    /* What was read meanwhile is free, down to the lowest blocks. */
+    atomic_store_explicit(&r->claim_next, 0, memory_order_relaxed);
 }

@@ -19,6 +19,7 @@ struct recorder {
     size_t bytes;
     recorder_header *header;
     _Atomic uint64_t *table;
+    _Atomic uint32_t claims, claim_next; /* so far; where the next one looks first */
     char *blocks;
     uint32_t block_count;
     _Atomic uint32_t limit; /* blocks that may be used; less than block_count after ENOSPC */
