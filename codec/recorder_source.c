@@ -15,20 +15,8 @@
 
 #define READER_ARENA_MAX MiB(64)
 
-/* Out of memory that threads of this process write meanwhile: words are taken whole. */
-static void copy_words(void *ret, const char *from, size_t n)
-{
-    char *to = ret;
-    for (; n >= 8 && (uintptr_t)from % 8 == 0; from += 8, to += 8, n -= 8) {
-        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_RELAXED);
-        memcpy(to, &word, 8);
-    }
-    if (n > 0)
-        memcpy(to, from, n);
-}
-
-/* The writers go on meanwhile, as they do with pread: what was read counts only where its commit
- * word says so. The thread sanitizer cannot know that. */
+/* Threads of this process write meanwhile, as they do with pread: what was read counts only where
+ * its commit word says so. The thread sanitizer cannot know that. */
 #ifdef __SANITIZE_THREAD__
 TSAN_BLIND static void copy_live(char *to, const char *from, size_t n)
 {
@@ -39,6 +27,19 @@ TSAN_BLIND static void copy_live(char *to, const char *from, size_t n)
 #else
 #define copy_live memcpy
 #endif
+
+/* The same by whole words where the place is that of words: a commit word is never read in parts.
+ */
+TSAN_BLIND static void copy_words(void *ret, const char *from, size_t n)
+{
+    char *to = ret;
+    for (; n >= 8 && (uintptr_t)from % 8 == 0; from += 8, to += 8, n -= 8) {
+        uint64_t word = *(const volatile uint64_t *)(const void *)from;
+        memcpy(to, &word, 8);
+    }
+    if (n > 0)
+        copy_live(to, from, n);
+}
 
 status recorder_read(recorder_reader *r, uint64_t offset, void *ret, size_t n, error *err)
 {
@@ -52,6 +53,21 @@ status recorder_read(recorder_reader *r, uint64_t offset, void *ret, size_t n, e
     return file_pread_all(r->fd, ret, n, (off_t)offset, err);
 }
 
+/* Words and single bytes, which writers look at, are written whole and last. */
+TSAN_BLIND static void put_live(char *to, const void *bytes, size_t n)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (n == 8) {
+        uint64_t word;
+        memcpy(&word, bytes, 8);
+        *(volatile uint64_t *)(void *)to = word;
+    } else if (n == 1) {
+        *(volatile char *)to = *(const char *)bytes;
+    } else {
+        memcpy(to, bytes, n);
+    }
+}
+
 status source_write(recorder_reader *r, uint64_t offset, const void *bytes, size_t n, error *err)
 {
     if (r->options.read_only)
@@ -61,15 +77,7 @@ status source_write(recorder_reader *r, uint64_t offset, const void *bytes, size
                     (unsigned long long)offset);
     if (!r->base)
         return file_pwrite_all(r->fd, bytes, n, (off_t)offset, err);
-    if (n == 8) {
-        uint64_t word;
-        memcpy(&word, bytes, 8);
-        __atomic_store_n((uint64_t *)(void *)(r->base + offset), word, __ATOMIC_RELEASE);
-    } else if (n == 1) {
-        __atomic_store_n(r->base + offset, *(const char *)bytes, __ATOMIC_RELEASE);
-    } else {
-        memcpy(r->base + offset, bytes, n);
-    }
+    put_live(r->base + offset, bytes, n);
     return STATUS_OK;
 }
 
