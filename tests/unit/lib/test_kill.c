@@ -256,9 +256,9 @@ static void what_returned_survives_kill_9(void **state)
         }
         if (round % 10) /* else: while it starts */
             wait_until(page->published[round % THREADS] > 0, 20);
-        /* The drainer writes what is older than 100 ms. */
+        /* The drainer writes what is older than 100 ms, and looks after 200 ms at the latest. */
         uint64_t wait_us = random_next(&random) % (round % 4 ? 4000 : 20000);
-        usleep((useconds_t)(round % 8 ? wait_us : 100000 + 8 * wait_us));
+        usleep((useconds_t)(round % 8 ? wait_us : 200000 + 8 * wait_us));
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, NULL, 0), child);
         check_death(k);
