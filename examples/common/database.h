@@ -33,8 +33,8 @@ typedef struct {
 typedef void row_handler(void *user, int columns, const char *const *values);
 
 /* Runs one statement with parameters $1, $2, … as texts; bytes of them that are no UTF-8 become
- * '?'. False when it failed: the current span then carries the error and it was logged. `row` may be NULL. *ret_changed (may be NULL): rows
- * changed. */
+ * '?'. False when it failed: the current span then carries the error and it was logged. `row` may
+ * be NULL. *ret_changed (may be NULL): rows changed. */
 bool database_run(database *d, statement_name name, const char *sql, int count,
                   const char *const *parameters, row_handler *row, void *user, long *ret_changed);
 
