@@ -11,8 +11,10 @@
 #include "lib/library_metrics.h"
 #include "lib/metric.h"
 
-/* A lane that has this much waiting does not wait for its schedule. */
-#define EAGER_BYTES KiB(128)
+/* A lane that has this much waiting does not wait for its schedule; one that has several batches
+ * waiting sends the next as soon as the last was answered. */
+#define EAGER_BYTES   KiB(128)
+#define BACKLOG_BYTES KiB(512)
 
 feed drain_feed_of(lane_id lane)
 {
@@ -109,7 +111,8 @@ static bool lane_is_due(drainer *d, lane_id lane, source *s)
     feed f = drain_feed_of(lane);
     return d->at_rest || d->pass_since_ns || source_is_dead(s) ||
            clock_mono_ns() >= d->work[lane].due_ns ||
-           (d->reads && recorder_cursor_behind_extents(s->reader, s->cursor[f]) >= EAGER_BYTES);
+           recorder_cursor_behind_extents(s->reader, s->cursor[f]) >=
+               (d->reads ? EAGER_BYTES : BACKLOG_BYTES);
 }
 
 static bool rows_step(drainer *d, lane_id lane, bool *ret_more)
