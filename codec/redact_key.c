@@ -35,12 +35,6 @@ static const uint8_t first_word[27] = {
 
 #define LONGEST 255
 
-/* The letters that words begin with; others that share the low five bits are told apart later. */
-#define LETTER(c) (1u << ((c)&31))
-#define FIRST_LETTERS \
-    (LETTER('a') | LETTER('b') | LETTER('c') | LETTER('j') | LETTER('p') | LETTER('s') | \
-     LETTER('t'))
-
 /* Letters in lower case, digits and '*'; 0 is left out. */
 #define PAIR(upper, lower) [upper] = (lower), [lower] = (lower)
 #define SAME(digit)        [digit] = (digit)
@@ -65,7 +59,7 @@ static size_t normalise(str key, char *ret, size_t size)
     return n;
 }
 
-static bool begins_secret(const char *p, size_t left)
+static inline bool begins_secret(const char *p, size_t left)
 {
     unsigned letter = (unsigned char)*p - (unsigned)'a';
     if (letter > 25)
@@ -107,7 +101,7 @@ bool redact_key(const redact_keys *more, str key)
     char text[LONGEST];
     size_t n = normalise(key, text, sizeof(text));
     for (size_t i = 0; i + 3 <= n; i++) {
-        if (FIRST_LETTERS >> (text[i] & 31) & 1 && begins_secret(text + i, n - i))
+        if (begins_secret(text + i, n - i))
             return true;
     }
     for (uint32_t i = 0; more && i < more->count; i++) {
