@@ -79,9 +79,10 @@ def test_bytes_that_are_no_utf8_are_stored_as_question_marks(engine, probes, pos
 
 def test_waiting_for_a_connection_has_a_limit(probes, postgres):
     p = probes(DATABASE_URL=postgres.url, DATABASE_POOL="1")
-    answer = p.ask("many", 3, "SELECT pg_sleep(1.6)")
+    # Many: whoever follows the first has 0.4 s left, and may end in time for the next one.
+    answer = p.ask("many", 24, "SELECT pg_sleep(1.6)")
     assert answer["good"] == 1 and answer["longest"] < LIMIT_MS
-    assert p.told("no connection became free in time: all 1 are in use")
+    wait_for("the line", lambda: "no connection became free in time: all 1 are in use" in p.logs(), 10)
     assert p.ask("run", "SELECT 7")["rows"] == ["7"]
 
 
