@@ -5,16 +5,19 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(SERVER_CURL REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(LIBFYAML REQUIRED IMPORTED_TARGET libfyaml)
 find_package(ZLIB REQUIRED)
 find_library(HTTP_PARSER http_parser REQUIRED)
 find_library(ROARING roaring REQUIRED)
 find_library(WSLAY wslay REQUIRED)
+find_library(SNAPPY snappy REQUIRED)
 
 sonde_layer(sonde_net src/net sonde_base PkgConfig::NGHTTP2 PkgConfig::OPENSSL PkgConfig::ZSTD
-  ZLIB::ZLIB ${HTTP_PARSER} ${WSLAY})
+  PkgConfig::SERVER_CURL ZLIB::ZLIB ${HTTP_PARSER} ${WSLAY} ${SNAPPY})
 sonde_layer(sonde_store src/store sonde_codec sonde_base PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::PCRE2 ${ROARING})
-sonde_layer(sonde_pipeline src/pipeline sonde_net sonde_store sonde_codec sonde_base)
+sonde_layer(sonde_pipeline src/pipeline sonde_net sonde_store sonde_codec sonde_base
+  PkgConfig::LIBFYAML PkgConfig::PCRE2 PkgConfig::XXHASH)
 sonde_layer(sonde_query src/query sonde_store sonde_codec sonde_base PkgConfig::PCRE2)
 sonde_layer(sonde_api src/api sonde_query sonde_pipeline sonde_store sonde_net sonde_codec sonde_base)
 

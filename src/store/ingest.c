@@ -4,6 +4,7 @@
 #include "store/store_internal.h"
 
 #include "base/clock.h"
+#include "codec/batch_rows.h"
 #include "codec/otlp.h"
 
 #include <stdio.h>
@@ -81,100 +82,6 @@ static status find_refusals(const store *s, const batch *b, refusals *r, ingest_
     }
     buf_done(&name);
     return st;
-}
-
-/* ---- what goes into the log ---- */
-
-#define COPY(field) d->field[to] = s->field[from]
-
-static void copy_log(log_rows *d, uint32_t to, const log_rows *s, uint32_t from)
-{
-    COPY(time_ns);
-    COPY(observed_ns);
-    COPY(severity);
-    COPY(severity_text);
-    COPY(body);
-    COPY(attributes);
-    COPY(trace);
-    COPY(span);
-    COPY(flags);
-    COPY(event_name);
-}
-
-static void copy_span(span_rows *d, uint32_t to, const span_rows *s, uint32_t from)
-{
-    COPY(trace);
-    COPY(span);
-    COPY(parent);
-    COPY(trace_state);
-    COPY(flags);
-    COPY(name);
-    COPY(kind);
-    COPY(start_ns);
-    COPY(end_ns);
-    COPY(attributes);
-    COPY(events);
-    COPY(links);
-    COPY(status);
-    COPY(status_message);
-}
-
-static void copy_point(point_rows *d, uint32_t to, const point_rows *s, uint32_t from)
-{
-    COPY(start_ns);
-    COPY(time_ns);
-    COPY(flags);
-    COPY(attributes);
-    COPY(value);
-    COPY(exemplars);
-}
-
-static bool copy_row(batch *to, const batch *from, uint32_t i)
-{
-    uint32_t at;
-    switch (from->signal) {
-    case SIGNAL_LOGS:
-        if ((at = batch_add_log(to, from->logs.scope[i])) == BATCH_FULL)
-            return false;
-        copy_log(&to->logs, at, &from->logs, i);
-        return true;
-    case SIGNAL_TRACES:
-        if ((at = batch_add_span(to, from->spans.scope[i])) == BATCH_FULL)
-            return false;
-        copy_span(&to->spans, at, &from->spans, i);
-        return true;
-    default:
-        if ((at = batch_add_point(to, from->points.metric[i])) == BATCH_FULL)
-            return false;
-        copy_point(&to->points, at, &from->points, i);
-        return true;
-    }
-}
-
-/* Adds b's accepted rows to `to`, an empty batch of the same signal; texts are views into b. */
-static bool copy_accepted(batch *to, const batch *b, const uint8_t *skip)
-{
-    for (uint32_t i = 0; i < b->resource_count; i++) {
-        if (batch_add_resource(to) == BATCH_FULL)
-            return false;
-        to->resources[i] = b->resources[i];
-    }
-    for (uint32_t i = 0; i < b->scope_count; i++) {
-        if (batch_add_scope(to, b->scopes[i].resource) == BATCH_FULL)
-            return false;
-        to->scopes[i] = b->scopes[i];
-    }
-    for (uint32_t i = 0; b->signal == SIGNAL_METRICS && i < b->metric_count; i++) {
-        if (batch_add_metric(to, b->metrics[i].scope) == BATCH_FULL)
-            return false;
-        to->metrics[i] = b->metrics[i];
-    }
-    uint32_t n = batch_row_count(b);
-    for (uint32_t i = 0; i < n; i++) {
-        if (!skip[i] && !copy_row(to, b, i))
-            return false;
-    }
-    return true;
 }
 
 /* ---- applying ---- */
@@ -323,7 +230,7 @@ status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, e
     if (st == STATUS_OK && refused.refused && refused.refused < count) {
         batch accepted;
         batch_init(&accepted, b->signal, 0); /* no larger than b */
-        st = copy_accepted(&accepted, b, refused.skip)
+        st = batch_append_rows(&accepted, b, refused.skip)
                  ? make_durable(s, &accepted, STR_EMPTY, &result, err)
                  : fail(err, STATUS_NO_MEMORY, "no memory for a batch of %u rows", count);
         if (st == STATUS_OK)

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Every component there is, by kind and name: a row each. What one is: component.h. */
+#include "pipeline/component.h"
+
+#define COMPONENTS(X)
+
+#define X(name) extern const component_type name;
+COMPONENTS(X)
+#undef X
+
+#define X(name) &name,
+static const component_type *const all[] = { COMPONENTS(X) NULL };
+#undef X
+
+static const char *const kind_names[COMPONENT_KINDS] = { "receiver", "processor", "connector",
+                                                         "exporter", "extension" };
+
+const char *component_kind_name(component_kind k)
+{
+    return kind_names[k];
+}
+
+const component_type *const *component_all(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(all) - 1;
+    return all;
+}
+
+const component_type *component_find(component_kind k, str type)
+{
+    for (size_t i = 0; all[i]; i++)
+        if (all[i]->kind == k && str_is(type, all[i]->type))
+            return all[i];
+    return NULL;
+}
