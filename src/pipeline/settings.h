@@ -17,7 +17,7 @@ typedef struct {
 extern const option_table tls_server_options;
 
 typedef struct {
-    text_list allowed_origins; /* "*" and "https://*.example.com" too */
+    text_list allowed_origins; /* "*", or with one in it: any text */
     text_list allowed_headers;
     int64_t max_age; /* seconds */
 } cors_settings;
