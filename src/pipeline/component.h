@@ -30,7 +30,7 @@ typedef enum {
 const char *component_kind_name(component_kind k); /* "receiver", … */
 
 typedef struct component component;
-typedef struct pipelines pipelines; /* all that runs: pipeline/pipelines.h */
+typedef struct pipelines pipelines; /* what one configuration makes: pipeline/pipelines.h */
 
 enum {
     SIGNALS_LOGS = 1 << SIGNAL_LOGS,
@@ -76,6 +76,14 @@ typedef struct {
      * soon when *component_canceled(c) becomes 1. */
     status (*send)(void *self, const batch *b, send_result *ret, error *err);
     bool ephemeral; /* shows what passes by and keeps no place in the log (prometheus, debug) */
+    bool is_store; /* the store itself: no `send`, rows are visible before the sender is answered */
+    size_t sending; /* 1 + offset of exporter_settings in its settings; 0: the defaults */
+
+    /* Processor that is a wish to the exporters' readers (batch): 1 + offset of batch_settings. */
+    size_t batching;
+    /* Processor that may refuse all that comes (memory_limiter): called by receivers before
+     * anything is done with a batch; STATUS_BUSY with the reason. Any thread. */
+    status (*admit)(void *self, error *err);
 
     /* Processor that waits before it decides (tail_sampling). It reads the log by itself, on one
      * thread, in order; `sequence` is the record's. What it lets pass goes out by component_emit.
@@ -99,6 +107,8 @@ struct component {
     void *self;
     pipelines *owner;
     struct component_counts *counts;
+    uint16_t origin; /* of a receiver, and of a processor that waits: its number in the log */
+    char *dir;       /* component_dir */
 };
 
 /* ---- for receivers ---- */
@@ -109,6 +119,8 @@ struct component {
  * a short name ("http", "grpc", "scrape", "file") that stands in the metrics. */
 MUST_USE status component_ingest(component *c, const char *transport, const batch *b, str encoded,
                                  ingest_result *ret, error *err);
+/* Whether ingest is possible now; the reason otherwise. */
+MUST_USE status component_ready(component *c, error *err);
 /* A request that never became a batch: malformed, too large. */
 void component_failed(component *c, const char *transport, signal_kind signal);
 

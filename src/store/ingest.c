@@ -183,16 +183,65 @@ static void applied(store *s, mem_part *m)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* `b` holds accepted rows only. */
-static status make_durable(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+/* ---- what the store keeps ---- */
+
+status store_route(store *s, uint16_t origin, const batch *b, store_routed *ret, error *err)
 {
-    intake_entry e = { .signal = b->signal, .received_ns = clock_now_ns(), .payload = encoded };
-    row_chunk *chunk = NULL;
+    *ret = (store_routed){ .batches = { b }, .count = 1 };
+    const store_router *r = s->options.router;
+    if (origin == 0 || !r)
+        return STATUS_OK;
+    *ret = (store_routed){ 0 };
+    return r->route(r->user, origin, b, ret, err);
+}
+
+void store_release(store *s, uint16_t origin, store_routed *r)
+{
+    if (origin && s->options.router)
+        s->options.router->release(s->options.router->user, r);
+}
+
+typedef struct {
+    row_chunk *chunks[STORE_ROUTED_MAX];
+} routed_rows;
+
+static status build_chunks(const store_routed *kept, routed_rows *ret, int64_t received_ns,
+                           error *err)
+{
+    status st = STATUS_OK;
+    for (uint32_t i = 0; i < kept->count && st == STATUS_OK; i++)
+        if (kept->batches[i]->signal != SIGNAL_METRICS)
+            st = row_chunk_build(&ret->chunks[i], kept->batches[i], NULL, received_ns, err);
+    return st;
+}
+
+static status apply_kept(store *s, mem_part *m, const store_routed *kept, routed_rows *rows,
+                         int64_t received_ns, ingest_result *ret, error *err)
+{
+    status st = STATUS_OK;
+    for (uint32_t i = 0; i < kept->count && st == STATUS_OK; i++) {
+        row_chunk *chunk = rows->chunks[i];
+        rows->chunks[i] = NULL;
+        st = store_apply(s, m, kept->batches[i], NULL, chunk, received_ns, ret, err);
+        if (st == STATUS_OK)
+            wake_watchers(s, kept->batches[i]);
+    }
+    return st;
+}
+
+/* `b` holds accepted rows only. */
+static status make_durable(store *s, uint16_t origin, const batch *b, const store_routed *kept,
+                           str encoded, ingest_result *ret, error *err)
+{
+    intake_entry e = {
+        .signal = b->signal, .origin = origin, .received_ns = clock_now_ns(), .payload = encoded
+    };
+    routed_rows rows = { 0 };
     buf own;
     buf_init(&own, INTAKE_PAYLOAD_MAX);
     status st = encoded.len ? STATUS_OK : otlp_encode(b, &own, err);
-    if (st == STATUS_OK && b->signal != SIGNAL_METRICS)
-        st = row_chunk_build(&chunk, b, NULL, e.received_ns, err);
+    if (st == STATUS_OK)
+        st = build_chunks(kept, &rows, e.received_ns, err);
     if (st == STATUS_OK) {
         if (!encoded.len)
             e.payload = buf_view(&own);
@@ -200,12 +249,30 @@ static status make_durable(store *s, const batch *b, str encoded, ingest_result 
     }
     if (st == STATUS_OK) {
         mem_part *m = e.target;
-        st = store_apply(s, m, b, NULL, chunk, e.received_ns, ret, err);
+        st = apply_kept(s, m, kept, &rows, e.received_ns, ret, err);
         applied(s, m);
-    } else {
-        row_chunk_free(chunk);
     }
+    for (uint32_t i = 0; i < ARRAY_LEN(rows.chunks); i++)
+        row_chunk_free(rows.chunks[i]);
     buf_done(&own);
+    return st;
+}
+
+/* The same for the rows that were not refused. */
+static status make_rest_durable(store *s, uint16_t origin, const batch *b, const refusals *refused,
+                                ingest_result *ret, error *err)
+{
+    batch accepted;
+    store_routed kept;
+    batch_init(&accepted, b->signal, 0); /* no larger than b */
+    status st = batch_append_rows(&accepted, b, refused->skip)
+                    ? store_route(s, origin, &accepted, &kept, err)
+                    : fail(err, STATUS_NO_MEMORY, "no memory for the rows that are not refused");
+    if (st == STATUS_OK) {
+        st = make_durable(s, origin, &accepted, &kept, STR_EMPTY, ret, err);
+        store_release(s, origin, &kept);
+    }
+    batch_done(&accepted);
     return st;
 }
 
@@ -218,29 +285,20 @@ static void count_rejected(store *s, signal_kind signal, uint32_t n)
     pthread_mutex_unlock(&s->lock);
 }
 
-status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+static status ingest_kept(store *s, uint16_t origin, const batch *b, const store_routed *kept,
+                          str encoded, ingest_result *ret, error *err)
 {
     ingest_result result = { 0 };
     refusals refused = { 0 };
     uint32_t count = batch_row_count(b);
-    status st = check_memory(s, err);
-    if (st == STATUS_OK)
+    status st = kept->count ? check_memory(s, err) : STATUS_OK;
+    if (st == STATUS_OK && kept->count)
         st = find_refusals(s, b, &refused, &result, err);
     result.rejected = refused.refused;
-    if (st == STATUS_OK && refused.refused && refused.refused < count) {
-        batch accepted;
-        batch_init(&accepted, b->signal, 0); /* no larger than b */
-        st = batch_append_rows(&accepted, b, refused.skip)
-                 ? make_durable(s, &accepted, STR_EMPTY, &result, err)
-                 : fail(err, STATUS_NO_MEMORY, "no memory for a batch of %u rows", count);
-        if (st == STATUS_OK)
-            wake_watchers(s, &accepted);
-        batch_done(&accepted);
-    } else if (st == STATUS_OK && refused.refused < count) {
-        st = make_durable(s, b, encoded, &result, err);
-        if (st == STATUS_OK)
-            wake_watchers(s, b);
-    }
+    if (st == STATUS_OK && refused.refused && refused.refused < count)
+        st = make_rest_durable(s, origin, b, &refused, &result, err);
+    else if (st == STATUS_OK && refused.refused < count)
+        st = make_durable(s, origin, b, kept, encoded, &result, err);
     free(refused.skip);
     if (st != STATUS_OK)
         return st;
@@ -248,6 +306,23 @@ status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, e
     result.accepted = count - MIN(count, result.rejected);
     *ret = result;
     return STATUS_OK;
+}
+
+status store_ingest_from(store *s, uint16_t origin, const batch *b, str encoded, ingest_result *ret,
+                         error *err)
+{
+    store_routed kept;
+    status st = store_route(s, origin, b, &kept, err);
+    if (st != STATUS_OK)
+        return st;
+    st = ingest_kept(s, origin, b, &kept, encoded, ret, err);
+    store_release(s, origin, &kept);
+    return st;
+}
+
+status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+{
+    return store_ingest_from(s, 0, b, encoded, ret, err);
 }
 
 status store_ready(store *s, error *err)

@@ -31,6 +31,7 @@ void record_header_write(char *bytes, const record_header *h)
     memcpy(bytes + 16, &h->received_ns, 8);
     bytes[24] = (char)h->signal;
     bytes[25] = (char)h->format;
+    memcpy(bytes + 26, &h->origin, 2);
     uint32_t sum = (uint32_t)XXH3_64bits(bytes, 28);
     memcpy(bytes + 28, &sum, 4);
     memcpy(bytes + 32, &h->payload_sum, 8);
@@ -186,6 +187,7 @@ static void seal_headers(intake_entry *first)
                             .sequence = e->sequence,
                             .received_ns = e->received_ns,
                             .signal = (uint8_t)e->signal,
+                            .origin = e->origin,
                             .format = INTAKE_FORMAT_OTLP,
                             .payload_sum = XXH3_64bits(e->payload.ptr, e->payload.len) };
         record_header_write(e->header, &h);
@@ -219,6 +221,8 @@ static void commit(intake *in, intake_entry *first, size_t bytes)
         e->done = true;
         pthread_cond_signal(&e->done_cond);
     }
+    if (in->waiting)
+        pthread_cond_broadcast(&in->grown);
     pthread_mutex_unlock(&in->lock);
 }
 
@@ -267,8 +271,8 @@ static status check_room(intake *in, size_t extra, error *err)
     if (in->stats.bytes + in->queue_bytes + extra <= in->limit)
         return STATUS_OK;
     return fail(err, STATUS_BUSY,
-                "the intake log holds %llu of %zu bytes that are not sealed yet; try again later",
-                (unsigned long long)in->stats.bytes, in->limit);
+                "the intake log holds %llu of %zu bytes, which %s still needs; try again later",
+                (unsigned long long)in->stats.bytes, in->limit, in->holder);
 }
 
 status intake_append(intake *in, intake_entry *e, error *err)
@@ -321,9 +325,10 @@ status intake_ready(intake *in, size_t extra, error *err)
     return st;
 }
 
-void intake_trim(intake *in, uint64_t cursor)
+void intake_trim(intake *in, uint64_t cursor, const char *holder)
 {
     pthread_mutex_lock(&in->lock);
+    str_copy_c(in->holder, sizeof(in->holder), str_c(holder));
     uint32_t kept = 0;
     for (uint32_t i = 0; i < in->segment_count; i++) {
         segment *s = &in->segments[i];
@@ -368,26 +373,36 @@ static status start_committer(intake *in, error *err)
     return STATUS_OK;
 }
 
-status intake_open(intake **ret, const char *dir, size_t limit, uint64_t cursor,
+static void init(intake *in, const intake_options *o, intake_hook *hook, void *user)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&in->lock, NULL);
+    pthread_cond_init(&in->work, NULL);
+    pthread_cond_init(&in->grown, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    in->fd = -1;
+    in->limit = o->limit;
+    in->segment_bytes = MIN(SEGMENT_BYTES, o->limit / 8);
+    in->hook = hook;
+    in->user = user;
+    in->queue_end = &in->queue_first;
+    in->next_sequence = MAX(o->cursor, o->highest) + 1;
+}
+
+status intake_open(intake **ret, const char *dir, const intake_options *options,
                    intake_reader *reader, intake_hook *hook, void *user, error *err)
 {
     intake *in = calloc(1, sizeof(*in));
     if (!in)
         return fail(err, STATUS_NO_MEMORY, "no memory for the intake log");
-    pthread_mutex_init(&in->lock, NULL);
-    pthread_cond_init(&in->work, NULL);
-    in->fd = -1;
-    in->limit = limit;
-    in->segment_bytes = MIN(SEGMENT_BYTES, limit / 8);
-    in->hook = hook;
-    in->user = user;
-    in->queue_end = &in->queue_first;
-    in->next_sequence = cursor + 1;
+    init(in, options, hook, user);
     in->dir = strdup(dir);
     status st = in->dir ? make_dirs_durably(dir, err)
                         : fail(err, STATUS_NO_MEMORY, "no memory for the intake log");
     if (st == STATUS_OK)
-        st = intake_replay(in, cursor, reader, err);
+        st = intake_replay(in, options, reader, err);
     if (st == STATUS_OK)
         st = start_committer(in, err);
     if (st != STATUS_OK) {
@@ -411,6 +426,7 @@ void intake_close(intake *in)
     }
     close_segment(in);
     pthread_cond_destroy(&in->work);
+    pthread_cond_destroy(&in->grown);
     pthread_mutex_destroy(&in->lock);
     free(in->segments);
     free(in->dir);

@@ -44,6 +44,9 @@ struct intake {
     status trouble; /* of the newest write; OK when it worked */
     char trouble_text[200];
     int64_t trouble_mono_ns; /* when it was noted */
+    char holder[128];        /* who needs the oldest segment */
+    pthread_cond_t grown;
+    unsigned waiting; /* readers in `grown` */
     intake_stats stats;
 };
 
@@ -52,6 +55,7 @@ typedef struct {
     uint32_t length;
     uint64_t sequence;
     int64_t received_ns;
+    uint16_t origin;
     uint8_t signal, format;
     uint64_t payload_sum;
 } record_header;
@@ -61,6 +65,9 @@ void record_header_write(char *bytes, const record_header *h);
 void segment_header_write(char *bytes, uint64_t first);
 void segment_path(const intake *in, uint64_t first, char *ret, size_t size);
 MUST_USE status segment_add(intake *in, uint64_t first, error *err);
-MUST_USE status intake_replay(intake *in, uint64_t cursor, intake_reader *reader, error *err);
+MUST_USE status intake_replay(intake *in, const intake_options *options, intake_reader *reader,
+                              error *err);
+/* The offset of the next header at or after `at` that checks out; `end` when there is none. */
+uint64_t intake_find_header(int fd, uint64_t at, uint64_t end);
 
 #endif

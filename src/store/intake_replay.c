@@ -27,6 +27,7 @@ bool record_header_parse(const char *bytes, record_header *ret)
     memcpy(&ret->received_ns, bytes + 16, 8);
     ret->signal = (uint8_t)bytes[24];
     ret->format = (uint8_t)bytes[25];
+    memcpy(&ret->origin, bytes + 26, 2);
     memcpy(&ret->payload_sum, bytes + 32, 8);
     return ret->length <= INTAKE_PAYLOAD_MAX;
 }
@@ -62,8 +63,7 @@ static status list_segments(intake *in, error *err)
     return st;
 }
 
-/* The offset of the next header at or after `at` that checks out; the file's end when none. */
-static uint64_t find_header(int fd, uint64_t at, uint64_t end)
+uint64_t intake_find_header(int fd, uint64_t at, uint64_t end)
 {
     static const uint32_t magic = RECORD_MAGIC;
     char window[SCAN_WINDOW];
@@ -119,6 +119,7 @@ static status read_record(replay *rp, const record_header *h, uint64_t at, error
     rp->in->stats.replayed++;
     intake_record r = { .sequence = h->sequence,
                         .signal = (signal_kind)h->signal,
+                        .origin = h->origin,
                         .received_ns = h->received_ns,
                         .payload = str_n(rp->payload.ptr, h->length) };
     return rp->reader(rp->in->user, &r, err);
@@ -136,12 +137,12 @@ static status read_records(replay *rp, error *err)
             return st;
         if (!record_header_parse(bytes, &h)) {
             rp->bad_spots++;
-            at = find_header(rp->fd, at + 1, end);
+            at = intake_find_header(rp->fd, at + 1, end);
             continue;
         }
         if (h.length > end - at - RECORD_HEADER) {
             rp->bad_spots++;
-            at = find_header(rp->fd, at + 1, end);
+            at = intake_find_header(rp->fd, at + 1, end);
             continue;
         }
         st = read_record(rp, &h, at, err);
@@ -214,8 +215,9 @@ static status replay_segment(replay *rp, uint32_t index, error *err)
     return STATUS_OK;
 }
 
-status intake_replay(intake *in, uint64_t cursor, intake_reader *reader, error *err)
+status intake_replay(intake *in, const intake_options *options, intake_reader *reader, error *err)
 {
+    uint64_t cursor = options->cursor;
     status st = list_segments(in, err);
     if (st != STATUS_OK)
         return st;
@@ -232,6 +234,6 @@ status intake_replay(intake *in, uint64_t cursor, intake_reader *reader, error *
     for (uint32_t i = 0; i < in->segment_count; i++)
         in->stats.bytes += in->segments[i].bytes;
     if (st == STATUS_OK)
-        intake_trim(in, cursor);
+        intake_trim(in, MIN(cursor, options->keep), "the store");
     return st;
 }

@@ -13,6 +13,7 @@ typedef struct mem_part {
     uint64_t first_sequence, last_sequence; /* 0: nothing yet */
     uint32_t pending;                       /* records committed and not yet applied */
     int64_t began_mono_ns;                  /* when the first record came */
+    uint64_t log_bytes;                     /* of these records in the intake log */
     row_chunk *first[SIGNAL_COUNT], *last[SIGNAL_COUNT];
     uint32_t chunk_count[SIGNAL_COUNT];
     uint64_t rows[SIGNAL_COUNT];

@@ -358,7 +358,6 @@ status seal_oldest(store *s, error *err)
         st = seal_rows(&sl, SIGNAL_TRACES, err);
     if (st == STATUS_OK)
         st = seal_metrics(&sl, err);
-    uint64_t cursor = m->last_sequence;
     if (st == STATUS_OK) {
         st = manifest_change(
             s, &(part_change){ .added = sl.parts, .added_count = sl.count, .sealed = m }, err);
@@ -371,7 +370,7 @@ status seal_oldest(store *s, error *err)
     free(sl.parts);
     mem_part_unref(m);
     if (st == STATUS_OK && s->intake)
-        intake_trim(s->intake, cursor);
+        log_trim(s);
     return st;
 }
 

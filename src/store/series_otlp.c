@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* OTLP metric points to Prometheus samples. Histograms give _bucket{le}, _count and _sum, summaries
- * quantile series, _count and _sum; exponential histograms give _count and _sum (their buckets are
- * native histograms, which the store does not have yet); deltas are added up to cumulative values,
- * which begin at zero again with each start of the server, as a counter does. */
+/* OTLP metric points to samples in memory, by codec/prom_series.h (of exponential histograms count
+ * and sum: their buckets are native histograms, which the store does not have yet). Deltas are
+ * added up to cumulative values, which begin at zero again with each start of the server, as a
+ * counter does. */
 #include "store/enc.h"
 #include "store/series_internal.h"
 
-#include "codec/prom_name.h"
+#include "codec/prom_series.h"
 
 #include <stdio.h>
 
-enum { POINT_VALUES_MAX = 4096 }; /* series of one histogram or summary point */
+static const prom_series_options translation = { .promote = true };
 
 typedef struct {
     uint32_t id;
@@ -21,9 +21,8 @@ typedef struct {
 
 typedef struct {
     uint32_t id;
-    str family;
-    prom_type type;
-    str unit, help;
+    bool native;
+    prom_series_family family;
     uint64_t generation; /* in which its family was noted */
 } known_metric;
 
@@ -39,9 +38,9 @@ typedef struct {
     mem_metrics *m;
     const batch *b;
     int64_t received_ns;
-    known_resource **resources; /* by the batch's index, NULL until met */
+    known_resource **resources; /* by the batch's index, NULL until met; two of each: native ones */
     known_metric **metrics;
-    int64_t *target_ms; /* newest point of each resource */
+    int64_t *target_ms; /* newest point of each of `resources` */
     arena memory;       /* of this call */
     uint64_t samples;
     uint32_t refused;
@@ -49,114 +48,72 @@ typedef struct {
     size_t reason_size;
 } appender;
 
-static double stale_marker(void)
-{
-    uint64_t bits = STALE_NAN_BITS;
-    double d;
-    memcpy(&d, &bits, 8);
-    return d;
-}
-
-static int64_t to_ms(int64_t ns)
-{
-    int64_t ms = ns / NS_PER_MS;
-    return ns % NS_PER_MS < 0 ? ms - 1 : ms;
-}
-
 /* ---- labels ---- */
 
-static bool sort_in(arena *a, const prom_labels *base, label *extra, uint32_t extra_count,
-                    label **ret, uint32_t *ret_count)
+static series_key *intern(appender *ap, const prom_labels *labels)
 {
-    label *out = ARENA_ARRAY(a, label, base->count + extra_count);
-    if (!out)
-        return false;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < base->count; i++) {
-        bool replaced = false;
-        for (uint32_t k = 0; k < extra_count; k++)
-            replaced |= str_eq(base->items[i].name, extra[k].name);
-        if (!replaced)
-            out[n++] = (label){ base->items[i].name, base->items[i].value };
-    }
-    for (uint32_t k = 0; k < extra_count; k++) {
-        uint32_t at = n++;
-        for (; at > 0 && str_cmp(out[at - 1].name, extra[k].name) > 0; at--)
-            out[at] = out[at - 1];
-        out[at] = extra[k];
-    }
-    *ret = out;
-    *ret_count = n;
-    return true;
-}
-
-/* The series of these labels with a metric name and perhaps one label more (name.len 0: none). */
-static series_key *make_series(appender *ap, const prom_labels *base, str family, str suffix,
-                               label more)
-{
-    label extra[2] = { { STR("__name__"),
-                         arena_fmt(&ap->memory, "%.*s%.*s", STR_ARG(family), STR_ARG(suffix)) },
-                       more };
-    label *labels;
-    uint32_t count;
-    if (!extra[0].value.ptr ||
-        !sort_in(&ap->memory, base, extra, more.name.len ? 2 : 1, &labels, &count))
-        return NULL;
+    _Static_assert(sizeof(label) == sizeof(prom_label), "one layout");
     buf *out = &ap->t->label_scratch;
     buf_clear(out);
-    label_key_write(out, labels, count);
+    label_key_write(out, (const label *)labels->items, labels->count);
     return out->failed ? NULL : series_key_intern(ap->t, buf_view(out));
+}
+
+/* The series of these labels with a metric name and what tells it from the point's others. */
+static series_key *make_series(appender *ap, const prom_labels *point, str family,
+                               const prom_series_part *part)
+{
+    prom_labels labels;
+    return prom_series_labels(&ap->memory, point, family, part, &labels) ? intern(ap, &labels)
+                                                                         : NULL;
 }
 
 /* ---- what is known already ---- */
 
-static known_resource *find_resource(appender *ap, uint32_t index)
+static known_resource *new_resource(appender *ap, const attrs *a, bool native)
 {
-    if (ap->resources[index])
-        return ap->resources[index];
     series_table *t = ap->t;
-    const attrs *a = &ap->b->resources[index].attributes;
-    buf_clear(&t->scratch);
-    enc_attrs(&t->scratch, a);
-    uint64_t *found = map_get(&t->resources, buf_view(&t->scratch));
-    if (found)
-        return ap->resources[index] = (known_resource *)(uintptr_t)*found;
     known_resource *r = ARENA_NEW(&t->memory, known_resource);
     str key = arena_str(&t->memory, buf_view(&t->scratch));
     attrs copy;
     prom_labels info;
     if (!r || !key.ptr || !attrs_copy(&t->memory, &copy, a) ||
-        !prom_resource_labels(&t->memory, &copy, &r->labels) ||
-        !prom_target_info(&ap->memory, &copy, true, &info))
+        !prom_series_resource(&t->memory, &copy, native, &translation, &r->labels) ||
+        !prom_series_target_info(&ap->memory, &copy, native, &translation, &info))
         return NULL;
     r->id = t->next_id++;
     r->target_time_ms = INT64_MIN;
     if (info.count)
-        r->target_info = make_series(ap, &info, STR("target_info"), STR(""), (label){ 0 });
-    if (!map_put(&t->resources, key, (uint64_t)(uintptr_t)r, NULL))
-        return NULL;
-    return ap->resources[index] = r;
+        r->target_info = make_series(ap, &info, STR("target_info"), &(prom_series_part){ 0 });
+    return map_put(&t->resources, key, (uint64_t)(uintptr_t)r, NULL) ? r : NULL;
 }
 
-static known_metric *new_metric(appender *ap, const batch_metric *m)
+/* index: of ap->resources. */
+static known_resource *find_resource(appender *ap, uint32_t index)
+{
+    if (ap->resources[index])
+        return ap->resources[index];
+    buf *key = &ap->t->scratch;
+    const attrs *a = &ap->b->resources[index / 2].attributes;
+    buf_clear(key);
+    buf_char(key, (char)(index & 1));
+    enc_attrs(key, a);
+    uint64_t *found = map_get(&ap->t->resources, buf_view(key));
+    return ap->resources[index] =
+               found ? (known_resource *)(uintptr_t)*found : new_resource(ap, a, index & 1);
+}
+
+static known_metric *new_metric(appender *ap, uint32_t index)
 {
     series_table *t = ap->t;
     known_metric *k = ARENA_NEW(&t->memory, known_metric);
     str key = arena_str(&t->memory, buf_view(&t->scratch));
-    buf *name = &t->label_scratch;
-    buf_clear(name);
-    if (!k || !key.ptr || !prom_metric_name(name, m) || name->failed)
+    if (!k || !key.ptr ||
+        !prom_series_family_of(&t->memory, ap->b, index, &translation, &k->family))
         return NULL;
-    k->family = arena_str(&t->memory, buf_view(name));
-    buf_clear(name);
-    prom_unit_name(name, m->unit);
-    k->unit = arena_str(&t->memory, buf_view(name));
-    k->help = arena_str(&t->memory, m->description);
-    k->type = prom_type_of(m);
+    k->native = prom_series_is_native(ap->b, index);
     k->id = t->next_id++;
-    if (!k->family.ptr || !k->help.ptr || !map_put(&t->metrics, key, (uint64_t)(uintptr_t)k, NULL))
-        return NULL;
-    return k;
+    return map_put(&t->metrics, key, (uint64_t)(uintptr_t)k, NULL) ? k : NULL;
 }
 
 /* Notes the family in the part of memory that gets its samples, once. */
@@ -173,8 +130,8 @@ static void note_family(mem_metrics *m, known_metric *k)
         m->families = grown;
         m->family_capacity = capacity;
     }
-    family f = { arena_str(&m->memory, k->family), str_c(prom_type_name(k->type)),
-                 arena_str(&m->memory, k->unit), arena_str(&m->memory, k->help) };
+    family f = { arena_str(&m->memory, k->family.name), str_c(prom_type_name(k->family.type)),
+                 arena_str(&m->memory, k->family.unit), arena_str(&m->memory, k->family.help) };
     if (!f.name.ptr || !f.unit.ptr || !f.help.ptr)
         return;
     m->families[m->family_count++] = f;
@@ -188,12 +145,13 @@ static known_metric *find_metric(appender *ap, uint32_t index)
     const batch_metric *m = &ap->b->metrics[index];
     buf *key = &ap->t->scratch;
     buf_clear(key);
-    put_varint(key, (uint64_t)m->type << 8 | (uint64_t)m->temporality << 1 | m->monotonic);
+    put_varint(key, (uint64_t)m->type << 8 | (uint64_t)prom_series_is_native(ap->b, index) << 3 |
+                        (uint64_t)m->temporality << 1 | m->monotonic);
     put_text(key, m->name);
     put_text(key, m->unit);
     put_text(key, m->description);
     uint64_t *found = map_get(&ap->t->metrics, buf_view(key));
-    known_metric *k = found ? (known_metric *)(uintptr_t)*found : new_metric(ap, m);
+    known_metric *k = found ? (known_metric *)(uintptr_t)*found : new_metric(ap, index);
     if (k)
         note_family(ap->m, k);
     return ap->metrics[index] = k;
@@ -201,91 +159,38 @@ static known_metric *find_metric(appender *ap, uint32_t index)
 
 /* ---- a point's series, the first time ---- */
 
-static str le_text(appender *ap, double bound)
+static bool point_series(appender *ap, identity *id, metric_type type, const known_metric *k,
+                         const known_resource *r, uint32_t i)
 {
-    buf text;
-    buf_init(&text, 64);
-    buf_f64(&text, bound);
-    str s = arena_str(&ap->memory, buf_view(&text));
-    buf_done(&text);
-    return s;
-}
-
-static bool histogram_series(appender *ap, identity *id, const prom_labels *base,
-                             const known_metric *k, const histogram_value *h)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < h->bound_count; i++) {
-        label le = { STR("le"), le_text(ap, h->bounds[i]) };
-        id->series[n++] =
-            le.value.ptr ? make_series(ap, base, k->family, STR("_bucket"), le) : NULL;
+    const point_rows *p = &ap->b->points;
+    prom_labels labels;
+    prom_series_part part;
+    if (!prom_series_point(&ap->memory, &p->attributes[i], k->native, &r->labels, &labels))
+        return false;
+    for (uint32_t n = 0; n < id->count; n++) {
+        if (!prom_series_part_of(&ap->memory, type, &p->value[i], n, &part) ||
+            !(id->series[n] = make_series(ap, &labels, k->family.name, &part)))
+            return false;
     }
-    id->series[n++] =
-        make_series(ap, base, k->family, STR("_bucket"), (label){ STR("le"), STR("+Inf") });
-    id->series[n++] = make_series(ap, base, k->family, STR("_count"), (label){ 0 });
-    id->series[n++] = make_series(ap, base, k->family, STR("_sum"), (label){ 0 });
-    return n == id->count;
-}
-
-static bool summary_series(appender *ap, identity *id, const prom_labels *base,
-                           const known_metric *k, const summary_value *s)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->quantile_count; i++) {
-        label q = { STR("quantile"), le_text(ap, s->quantiles[i].quantile) };
-        id->series[n++] = q.value.ptr ? make_series(ap, base, k->family, STR(""), q) : NULL;
-    }
-    id->series[n++] = make_series(ap, base, k->family, STR("_count"), (label){ 0 });
-    id->series[n++] = make_series(ap, base, k->family, STR("_sum"), (label){ 0 });
-    return n == id->count;
-}
-
-static uint32_t series_per_point(metric_type type, const point_value *v)
-{
-    switch (type) {
-    case METRIC_HISTOGRAM:
-        return v->histogram->bound_count + 3;
-    case METRIC_EXP_HISTOGRAM:
-        return 2;
-    case METRIC_SUMMARY:
-        return v->summary->quantile_count + 2;
-    default:
-        return 1;
-    }
+    return true;
 }
 
 static identity *new_identity(appender *ap, const batch_metric *bm, const known_metric *k,
                               const known_resource *r, uint32_t i)
 {
-    const point_rows *p = &ap->b->points;
-    uint32_t count = series_per_point(bm->type, &p->value[i]);
-    str key = arena_str(&ap->t->memory, buf_view(&ap->t->scratch));
-    prom_labels base;
-    if (count > POINT_VALUES_MAX || !key.ptr ||
-        !prom_point_labels(&ap->memory, &p->attributes[i], &r->labels, &base))
+    arena *memory = &ap->t->memory;
+    uint32_t count = prom_series_count(bm->type, &ap->b->points.value[i]);
+    str key = arena_str(memory, buf_view(&ap->t->scratch));
+    if (count == 0 || !key.ptr)
         return NULL;
-    identity *id = arena_calloc(&ap->t->memory, 1, sizeof(identity) + count * sizeof(series_key *));
+    identity *id = arena_calloc(memory, 1, sizeof(identity) + count * sizeof(series_key *));
     if (!id)
         return NULL;
     id->count = count;
-    if (bm->temporality == TEMPORALITY_DELTA &&
-        !(id->sums = ARENA_ARRAY(&ap->t->memory, double, count)))
+    if (bm->temporality == TEMPORALITY_DELTA && !(id->sums = ARENA_ARRAY(memory, double, count)))
         return NULL;
-    if (bm->type == METRIC_HISTOGRAM) {
-        histogram_series(ap, id, &base, k, p->value[i].histogram);
-    } else if (bm->type == METRIC_SUMMARY) {
-        summary_series(ap, id, &base, k, p->value[i].summary);
-    } else if (bm->type == METRIC_EXP_HISTOGRAM) {
-        id->series[0] = make_series(ap, &base, k->family, STR("_count"), (label){ 0 });
-        id->series[1] = make_series(ap, &base, k->family, STR("_sum"), (label){ 0 });
-    } else {
-        id->series[0] = make_series(ap, &base, k->family, STR(""), (label){ 0 });
-    }
-    for (uint32_t s = 0; s < count; s++) {
-        if (!id->series[s])
-            return NULL;
-    }
-    if (!map_put(&ap->t->identities, key, (uint64_t)(uintptr_t)id, NULL))
+    if (!point_series(ap, id, bm->type, k, r, i) ||
+        !map_put(&ap->t->identities, key, (uint64_t)(uintptr_t)id, NULL))
         return NULL;
     return id;
 }
@@ -309,58 +214,34 @@ static void identity_key(buf *key, const batch_metric *bm, const known_metric *k
 
 /* ---- samples ---- */
 
-static bool add_value(appender *ap, identity *id, uint32_t n, int64_t time_ms, bool stale, double v)
+static bool add_value(appender *ap, identity *id, uint32_t n, int64_t time_ms, double v)
 {
-    if (stale)
-        v = stale_marker();
-    else if (id->sums)
+    if (id->sums)
         v = id->sums[n] += v;
     ap->samples++;
     return series_sample_add(ap->m, id->series[n], time_ms, v);
 }
 
-static bool add_histogram(appender *ap, identity *id, int64_t t, bool stale,
-                          const histogram_value *h)
-{
-    uint64_t sum = 0;
-    bool ok = true;
-    uint32_t n = 0;
-    for (; n < h->bound_count; n++) {
-        sum += n < h->bucket_count ? h->buckets[n] : 0;
-        ok &= add_value(ap, id, n, t, stale, (double)sum);
-    }
-    ok &= add_value(ap, id, n, t, stale, (double)h->count);
-    ok &= add_value(ap, id, n + 1, t, stale, (double)h->count);
-    if (h->has_sum)
-        ok &= add_value(ap, id, n + 2, t, stale, h->sum);
-    return ok;
-}
-
-static bool add_point(appender *ap, identity *id, metric_type type, uint32_t i)
+static bool add_point(appender *ap, identity *id, metric_type type, uint32_t resource, uint32_t i)
 {
     const point_rows *p = &ap->b->points;
     const point_value *v = &p->value[i];
-    int64_t t = to_ms(p->time_ns[i] ? p->time_ns[i] : ap->received_ns);
-    bool stale = p->flags[i] & POINT_FLAG_NO_RECORDED_VALUE, ok = true;
-    uint32_t resource = ap->b->scopes[ap->b->metrics[p->metric[i]].scope].resource;
+    int64_t t = prom_ms(p->time_ns[i] ? p->time_ns[i] : ap->received_ns);
+    bool ok = true;
     ap->target_ms[resource] = MAX(ap->target_ms[resource], t);
-    switch (type) {
-    case METRIC_HISTOGRAM:
-        return add_histogram(ap, id, t, stale, v->histogram);
-    case METRIC_EXP_HISTOGRAM:
-        ok = add_value(ap, id, 0, t, stale, (double)v->exp->count);
-        return v->exp->has_sum ? ok & add_value(ap, id, 1, t, stale, v->exp->sum) : ok;
-    case METRIC_SUMMARY: {
-        const summary_value *s = v->summary;
-        uint32_t n = 0;
-        for (; n < s->quantile_count; n++)
-            ok &= add_value(ap, id, n, t, stale, s->quantiles[n].value);
-        ok &= add_value(ap, id, n, t, stale, (double)s->count);
-        return ok & add_value(ap, id, n + 1, t, stale, s->sum);
+    if (UNLIKELY(p->flags[i] & POINT_FLAG_NO_RECORDED_VALUE)) {
+        ap->samples += id->count;
+        for (uint32_t n = 0; n < id->count; n++)
+            ok &= series_sample_add(ap->m, id->series[n], t, prom_stale_marker());
+        return ok;
     }
-    default:
-        return add_value(ap, id, 0, t, stale, v->is_int ? (double)v->i64 : v->f64);
-    }
+    if (type == METRIC_GAUGE || type == METRIC_SUM)
+        return add_value(ap, id, 0, t, prom_number(v));
+    double values[PROM_SERIES_MAX];
+    uint32_t count = prom_series_values(type, v, values);
+    for (uint32_t n = 0; n < count; n++)
+        ok &= add_value(ap, id, n, t, values[n]);
+    return ok;
 }
 
 static void refuse(appender *ap, const char *why, str name)
@@ -376,7 +257,8 @@ static void append_point(appender *ap, uint32_t i)
     uint32_t metric = b->points.metric[i];
     const batch_metric *bm = &b->metrics[metric];
     known_metric *k = find_metric(ap, metric);
-    known_resource *r = find_resource(ap, b->scopes[bm->scope].resource);
+    uint32_t resource = b->scopes[bm->scope].resource * 2 + (k && k->native);
+    known_resource *r = find_resource(ap, resource);
     if (!k || !r) {
         refuse(ap, "not a usable name, or no memory for it", bm->name);
         return;
@@ -387,13 +269,13 @@ static void append_point(appender *ap, uint32_t i)
     identity *id = found ? (identity *)(uintptr_t)*found : new_identity(ap, bm, k, r, i);
     if (!id)
         refuse(ap, "too many series, or no memory for one more", bm->name);
-    else if (!add_point(ap, id, bm->type, i))
+    else if (!add_point(ap, id, bm->type, resource, i))
         refuse(ap, "no memory for its samples", bm->name);
 }
 
 static void add_target_info(appender *ap)
 {
-    for (uint32_t i = 0; i < ap->b->resource_count; i++) {
+    for (uint32_t i = 0; i < 2 * ap->b->resource_count; i++) {
         known_resource *r = ap->resources[i];
         if (!r || !r->target_info || ap->target_ms[i] <= r->target_time_ms)
             continue;
@@ -404,8 +286,7 @@ static void add_target_info(appender *ap)
 
 bool series_point_acceptable(const batch *b, uint32_t metric, buf *scratch)
 {
-    buf_clear(scratch);
-    return b->metrics[metric].type != METRIC_NONE && prom_metric_name(scratch, &b->metrics[metric]);
+    return prom_series_acceptable(b, metric, scratch);
 }
 
 status series_append(series_table *t, mem_metrics *m, const batch *b, const uint8_t *skip,
@@ -419,15 +300,15 @@ status series_append(series_table *t, mem_metrics *m, const batch *b, const uint
                     .reason = reason,
                     .reason_size = reason_size };
     arena_init(&ap.memory, GiB(1));
-    ap.resources = ARENA_ARRAY(&ap.memory, known_resource *, b->resource_count);
+    ap.resources = ARENA_ARRAY(&ap.memory, known_resource *, 2 * (size_t)b->resource_count);
     ap.metrics = ARENA_ARRAY(&ap.memory, known_metric *, b->metric_count);
-    ap.target_ms = ARENA_ARRAY(&ap.memory, int64_t, b->resource_count);
+    ap.target_ms = ARENA_ARRAY(&ap.memory, int64_t, 2 * (size_t)b->resource_count);
     status st = STATUS_OK;
     if (!ap.target_ms || !ap.metrics || !ap.resources) {
         if (b->points.count)
             st = fail(err, STATUS_NO_MEMORY, "no memory for a batch of metrics");
     } else {
-        for (uint32_t i = 0; i < b->resource_count; i++)
+        for (uint32_t i = 0; i < 2 * b->resource_count; i++)
             ap.target_ms[i] = INT64_MIN;
         for (uint32_t i = 0; i < b->points.count; i++) {
             if (!skip || !skip[i])

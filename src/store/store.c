@@ -114,6 +114,16 @@ static status make_room(store *s, error *err)
     return st;
 }
 
+static status replay_rows(store *s, mem_part *m, const batch *b, int64_t received_ns, error *err)
+{
+    row_chunk *chunk = NULL;
+    ingest_result ignored = { 0 };
+    status st = STATUS_OK;
+    if (b->signal != SIGNAL_METRICS)
+        st = row_chunk_build(&chunk, b, NULL, received_ns, err);
+    return st == STATUS_OK ? store_apply(s, m, b, NULL, chunk, received_ns, &ignored, err) : st;
+}
+
 static status replay_record(void *user, const intake_record *r, error *err)
 {
     store *s = user;
@@ -123,14 +133,16 @@ static status replay_record(void *user, const intake_record *r, error *err)
     batch b;
     batch_init(&b, r->signal, GiB(4));
     error why;
-    row_chunk *chunk = NULL;
-    st = otlp_decode(&b, r->payload, NULL, NULL, &why);
-    if (st == STATUS_OK && r->signal != SIGNAL_METRICS)
-        st = row_chunk_build(&chunk, &b, NULL, r->received_ns, &why);
+    store_routed kept;
     mem_part *m = s->mems[s->mem_count - 1];
-    ingest_result ignored = { 0 };
+    st = otlp_decode(&b, r->payload, NULL, NULL, &why);
     if (st == STATUS_OK)
-        st = store_apply(s, m, &b, NULL, chunk, r->received_ns, &ignored, &why);
+        st = store_route(s, r->origin, &b, &kept, &why);
+    if (st == STATUS_OK) {
+        for (uint32_t i = 0; i < kept.count && st == STATUS_OK; i++)
+            st = replay_rows(s, m, kept.batches[i], r->received_ns, &why);
+        store_release(s, r->origin, &kept);
+    }
     batch_done(&b);
     if (m->first_sequence == 0) {
         m->first_sequence = r->sequence;
@@ -150,7 +162,8 @@ static void on_commit(void *user, intake_entry *entries)
     pthread_mutex_lock(&s->lock);
     mem_part *m = s->mems[s->mem_count - 1];
     size_t bytes = m->chunk_bytes + atomic_load(&s->metrics_bytes);
-    if (bytes >= s->options.memory_limit && mem_rotate(s))
+    bool large = bytes >= s->options.memory_limit || m->log_bytes >= s->options.intake_limit / 4;
+    if (large && mem_rotate(s))
         pthread_cond_broadcast(&s->changed);
     m = s->mems[s->mem_count - 1];
     for (intake_entry *e = entries; e; e = e->next) {
@@ -159,6 +172,7 @@ static void on_commit(void *user, intake_entry *entries)
             m->began_mono_ns = clock_mono_ns();
         }
         m->last_sequence = e->sequence;
+        m->log_bytes += e->payload.len;
         m->pending++;
         e->target = m;
     }
@@ -212,9 +226,12 @@ static status open_all(store *s, error *err)
         st = fail(err, STATUS_NO_MEMORY, "no memory for the store");
     if (st == STATUS_OK && snprintf(path, sizeof(path), "%s/intake", s->dir) >= (int)sizeof(path))
         st = fail(err, STATUS_INVALID, "the path %s is too long", s->dir);
+    intake_options log = { .limit = s->options.intake_limit, .cursor = s->cursor };
     if (st == STATUS_OK)
-        st = intake_open(&s->intake, path, s->options.intake_limit, s->cursor, replay_record,
-                         on_commit, s, err);
+        st = log_readers_load(s, &log.keep, &log.highest, err);
+    log.keep = MIN(log.keep, s->cursor);
+    if (st == STATUS_OK)
+        st = intake_open(&s->intake, path, &log, replay_record, on_commit, s, err);
     if (st == STATUS_OK)
         st = file_sync_dir(s->dir, err);
     if (st == STATUS_OK)
@@ -237,6 +254,7 @@ status store_open(store **ret, const store_options *options, error *err)
     pthread_mutex_init(&s->metrics_lock, NULL);
     pthread_mutex_init(&s->manifest_lock, NULL);
     pthread_mutex_init(&s->watch_lock, NULL);
+    pthread_mutex_init(&s->readers_lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -273,6 +291,7 @@ void store_close(store *s)
     if (!s)
         return;
     stop_threads(s);
+    log_readers_done(s);
     intake_close(s->intake);
     for (uint32_t i = 0; i < s->mem_count; i++)
         mem_part_unref(s->mems[i]);
@@ -287,6 +306,7 @@ void store_close(store *s)
     pthread_mutex_destroy(&s->metrics_lock);
     pthread_mutex_destroy(&s->manifest_lock);
     pthread_mutex_destroy(&s->watch_lock);
+    pthread_mutex_destroy(&s->readers_lock);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
     free(s->dir);

@@ -10,8 +10,26 @@
 
 typedef struct store store;
 
+/* What the store keeps of a record: nothing, the batch as it came, or others made of it. */
+enum { STORE_ROUTED_MAX = 8 };
+typedef struct {
+    const batch *batches[STORE_ROUTED_MAX]; /* `received` itself, or the router's */
+    uint32_t count;
+    void *own; /* the router's */
+} store_routed;
+
+/* Called by senders and while the log is replayed, by any thread; the same record gives the same
+ * rows. `release` follows each `route` that was STATUS_OK. */
+typedef struct {
+    status (*route)(void *user, uint16_t origin, const batch *received, store_routed *ret,
+                    error *err);
+    void (*release)(void *user, store_routed *r);
+    void *user;
+} store_router;
+
 typedef struct {
     const char *dir;
+    const store_router *router; /* NULL: every batch is kept as it came */
     int64_t retention_ns;  /* rows older than now - retention are refused; 0: keep everything */
     size_t intake_limit;   /* bytes of intake log at which ingest answers BUSY; 0: 1 GiB */
     size_t memory_limit;   /* bytes of unsealed rows at which a seal is forced; 0: 64 MiB */
@@ -38,8 +56,55 @@ typedef struct {
  * the batch was kept. STATUS_IO: not durable, the sender must resend. */
 MUST_USE status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err);
 
+/* As store_ingest, for a sender that the router knows by a number; 0 is store_ingest's, whose
+ * batches are kept as they are. */
+MUST_USE status store_ingest_from(store *s, uint16_t origin, const batch *b, str encoded,
+                                  ingest_result *ret, error *err);
+
 /* Whether ingest is possible now (disk, log limit), for readiness; the reason otherwise. */
 MUST_USE status store_ready(store *s, error *err);
+
+/* ---- the intake log's other readers ---- */
+
+/* Each has a name and a place in the log, kept in DATA/cursors/NAME: what it has not passed is not
+ * deleted, and counts towards the log's limit. One thread at a time but for log_reader_cancel. A
+ * place that moved survives the process at once and the power cut a little later: after one, the
+ * last records may be read again. */
+typedef struct log_reader log_reader;
+
+typedef struct {
+    uint64_t sequence; /* rises from record to record */
+    signal_kind signal;
+    uint16_t origin;
+    int64_t received_ns;
+    str payload; /* an OTLP request as protobuf; valid until the next call */
+} log_record;
+
+/* A new name begins with the next record that comes. passing: keeps no place and holds nothing;
+ * begins with the next record, too. The store must outlive it. */
+MUST_USE status log_reader_open(log_reader **ret, store *s, const char *name, bool passing,
+                                error *err);
+void log_reader_close(log_reader *r); /* NULL is fine */
+/* Waits at most wait_ns. STATUS_NOT_FOUND: nothing came; STATUS_CANCELED. */
+MUST_USE status log_reader_next(log_reader *r, int64_t wait_ns, log_record *ret, error *err);
+/* All records up to that one are done with. */
+MUST_USE status log_reader_commit(log_reader *r, uint64_t sequence, error *err);
+/* The same, with bytes that must agree with the place, also after a power cut. */
+MUST_USE status log_reader_save(log_reader *r, uint64_t sequence, str state, error *err);
+str log_reader_state(const log_reader *r); /* as saved last */
+/* Reads again what was not committed. */
+void log_reader_rewind(log_reader *r);
+void log_reader_cancel(log_reader *r); /* any thread; a waiting or later log_reader_next returns */
+typedef struct {
+    uint64_t records, bytes; /* durable and not committed, about */
+} log_behind;
+log_behind log_reader_behind(log_reader *r); /* any thread */
+
+/* Forgets the places of names that are not listed, so that they hold nothing any more; `forgotten`
+ * (may be NULL) is told each and how many records it had not passed. */
+MUST_USE status log_readers_keep(store *s, const char *const *names, uint32_t count,
+                                 void (*forgotten)(void *user, const char *name, uint64_t records),
+                                 void *user, error *err);
 
 /* ---- what queries say ---- */
 

@@ -58,6 +58,9 @@ struct store {
     int next_watcher;
     atomic_int watcher_count;
 
+    pthread_mutex_t readers_lock; /* before lock, and before the intake log's */
+    log_reader *readers;          /* open ones, and places of names that nobody has opened */
+
     pthread_t sealer, maintainer;
     atomic_ullong corrupt_blocks;
 };
@@ -118,10 +121,22 @@ typedef struct {
 MUST_USE status manifest_change(store *s, const part_change *change, error *err);
 MUST_USE status manifest_open(store *s, error *err);
 
+/* ---- readers of the log (log_reader.c) ---- */
+
+/* Loads all places; *ret_keep is the oldest, *ret_highest the newest (0: none). */
+MUST_USE status log_readers_load(store *s, uint64_t *ret_keep, uint64_t *ret_highest, error *err);
+void log_readers_done(store *s);
+/* Deletes what neither the store (up to its cursor) nor any reader needs. */
+void log_trim(store *s);
+
 /* Applies one record's rows to m; used by senders and by replay. */
 MUST_USE status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip,
                             row_chunk *chunk, int64_t received_ns, ingest_result *result,
                             error *err);
 int64_t day_of_ns(int64_t time_ns);
+/* What is kept of a record from `origin`; store_release follows. */
+MUST_USE status store_route(store *s, uint16_t origin, const batch *b, store_routed *ret,
+                            error *err);
+void store_release(store *s, uint16_t origin, store_routed *r);
 
 #endif

@@ -42,7 +42,8 @@ static intake *open_log(const char *dir, size_t limit, uint64_t cursor, seen *x)
     intake *in = NULL;
     error err = { 0 };
     *x = (seen){ 0 };
-    if (intake_open(&in, dir, limit, cursor, on_record, on_commit, x, &err) != STATUS_OK)
+    if (intake_open(&in, dir, &(intake_options){ .limit = limit, .cursor = cursor, .keep = cursor },
+                    on_record, on_commit, x, &err) != STATUS_OK)
         FAIL("intake_open: %s", err.message);
     assert_false(x->wrong);
     return in;
@@ -136,7 +137,7 @@ static void a_torn_tail_is_cut_at_any_byte(void **state)
         intake_stats st;
         intake_get_stats(in, &st);
         assert_int_equal(st.corrupt, 0);
-        intake_trim(in, 1000);
+        intake_trim(in, 1000, "the store");
         intake_close(in);
     }
     buf_done(&whole);
@@ -189,7 +190,8 @@ static void a_segment_of_an_unknown_version_is_refused(void **state)
     intake *in;
     seen x;
     error err;
-    assert_int_equal(intake_open(&in, dir, MiB(64), 0, on_record, on_commit, &x, &err),
+    assert_int_equal(intake_open(&in, dir, &(intake_options){ .limit = MiB(64) }, on_record,
+                                 on_commit, &x, &err),
                      STATUS_UNSUPPORTED);
     assert_non_null(strstr(err.message, "version 2"));
     assert_int_equal(access(name, F_OK), 0);
@@ -207,10 +209,10 @@ static void segments_roll_and_are_deleted_when_the_cursor_passed_them(void **sta
     intake_stats st;
     intake_get_stats(in, &st);
     assert_int_equal(st.segments, 4);
-    intake_trim(in, 10); /* exactly the first */
+    intake_trim(in, 10, "the store"); /* exactly the first */
     intake_get_stats(in, &st);
     assert_int_equal(st.segments, 3);
-    intake_trim(in, 40);
+    intake_trim(in, 40, "the store");
     intake_get_stats(in, &st);
     assert_int_equal(st.segments, 0);
     assert_int_equal(st.bytes, 0);
@@ -237,7 +239,7 @@ static void a_full_log_answers_busy_and_takes_more_once_it_was_trimmed(void **st
     assert_true(n > 10 && n < 22);
     assert_non_null(strstr(err.message, "1048576"));
     assert_int_equal(intake_ready(in, 50000, &err), STATUS_BUSY);
-    intake_trim(in, n - 1);
+    intake_trim(in, n - 1, "the store");
     assert_int_equal(append(in, n, 50000, &err), STATUS_OK);
     intake_close(in);
     in = open_log(dir, MiB(1), n - 1, &x);

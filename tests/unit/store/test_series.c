@@ -3,6 +3,8 @@
  * doubles; before and after sealing. */
 #include "fixture.h"
 
+#include "codec/prometheus_scope.h"
+
 #include <math.h>
 
 typedef struct {
@@ -121,6 +123,48 @@ static void a_summary_becomes_quantiles_count_and_sum(void **state)
                                 "{__name__=size,job=api,quantile=0.99,service_name=api} 0:20\n"
                                 "{__name__=size_count,job=api,service_name=api} 0:3\n"
                                 "{__name__=size_sum,job=api,service_name=api} 0:33\n");
+}
+
+/* Names that the OTLP rules would change, and a resource that would give target_info. */
+static void the_prometheus_scope_keeps_names_and_labels(void **state)
+{
+    env *e = *state;
+    batch b;
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    uint32_t scope = add_service(&b, "shop/api");
+    add_attr(&b, &b.resources[0].attributes, "service.instance.id", VALUE_S(STR("h:1")));
+    add_attr(&b, &b.resources[0].attributes, "host.name", VALUE_S(STR("h")));
+    b.scopes[scope].name = STR(PROMETHEUS_SCOPE);
+    uint32_t m = add_gauge(&b, scope, "http.requests");
+    b.metrics[m].type = METRIC_SUM;
+    b.metrics[m].monotonic = true;
+    b.metrics[m].temporality = TEMPORALITY_CUMULATIVE;
+    b.metrics[m].unit = STR("s");
+    uint32_t p = add_point(&b, m, T0_NS, 7);
+    add_attr(&b, &b.points.attributes[p], "http.route", VALUE_S(STR("/x")));
+    add_attr(&b, &b.points.attributes[p], "_x", VALUE_S(STR("1")));
+    add_attr(&b, &b.points.attributes[p], "1st", VALUE_S(STR("2")));
+    add_attr(&b, &b.points.attributes[p], "empty", VALUE_S(STR("")));
+    add_point(&b, add_gauge(&b, scope, "size:sum"), T0_NS, 1);
+    m = add_gauge(&b, scope, "\xe2\x82\xac");
+    add_point(&b, m, T0_NS, 2);
+    /* The same resource, by OpenTelemetry's rules. */
+    uint32_t other = batch_add_scope(&b, 0);
+    m = add_gauge(&b, other, "http.requests");
+    b.metrics[m].type = METRIC_SUM;
+    b.metrics[m].monotonic = true;
+    b.metrics[m].temporality = TEMPORALITY_CUMULATIVE;
+    b.metrics[m].unit = STR("s");
+    add_point(&b, m, T0_NS, 8);
+    ingest(e->s, &b);
+    batch_done(&b);
+    assert_series_everywhere(
+        e, "{1st=2,__name__=http.requests,_x=1,http.route=/x,instance=h:1,job=shop/api} 0:7\n"
+           "{__name__=http_requests_seconds_total,instance=h:1,job=shop/api,service_name=shop/api}"
+           " 0:8\n"
+           "{__name__=size:sum,instance=h:1,job=shop/api} 0:1\n"
+           "{__name__=target_info,host_name=h,instance=h:1,job=shop/api} 0:1\n"
+           "{__name__=\xe2\x82\xac,instance=h:1,job=shop/api} 0:2\n");
 }
 
 static void deltas_are_added_up(void **state)
@@ -361,6 +405,7 @@ int main(void)
         TEST(a_counter_gets_its_suffix_and_its_attributes_as_labels),
         TEST(a_histogram_becomes_cumulative_buckets_count_and_sum),
         TEST(a_summary_becomes_quantiles_count_and_sum),
+        TEST(the_prometheus_scope_keeps_names_and_labels),
         TEST(deltas_are_added_up),
         TEST(no_recorded_value_is_a_stale_marker),
         TEST(samples_out_of_order_are_kept_and_the_last_of_a_time_counts),

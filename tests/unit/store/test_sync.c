@@ -75,7 +75,9 @@ static intake *open_log(const char *dir)
 {
     intake *in = NULL;
     replayed[0] = 0;
-    assert_int_equal(intake_open(&in, dir, MiB(8), 0, on_record, on_commit, NULL, NULL), STATUS_OK);
+    assert_int_equal(intake_open(&in, dir, &(intake_options){ .limit = MiB(8) }, on_record,
+                                 on_commit, NULL, NULL),
+                     STATUS_OK);
     return in;
 }
 
