@@ -378,8 +378,7 @@ static bool labels_of(arena *a, const attrs *list, bool skip_identifying, uint32
     return merge_labels(a, raw, count, ret);
 }
 
-/* Puts a label at its place in a list that has room for it. */
-static void put_label(prom_labels *l, prom_label add, bool replace)
+void prom_labels_put(prom_labels *l, prom_label add, bool replace)
 {
     if (add.value.len == 0)
         return;
@@ -416,7 +415,7 @@ bool prom_resource_labels(arena *a, const attrs *resource, prom_labels *ret)
         str text = v ? label_value(a, v) : STR_EMPTY;
         if (!text.ptr)
             return false;
-        put_label(ret, (prom_label){ str_c(copied[i].name), text }, false);
+        prom_labels_put(ret, (prom_label){ str_c(copied[i].name), text }, false);
     }
     const value *name = attrs_get(resource, STR("service.name"));
     if (!name)
@@ -429,7 +428,7 @@ bool prom_resource_labels(arena *a, const attrs *resource, prom_labels *ret)
     }
     if (!job.ptr)
         return false;
-    put_label(ret, (prom_label){ STR("job"), job }, false);
+    prom_labels_put(ret, (prom_label){ STR("job"), job }, false);
     return true;
 }
 
@@ -446,7 +445,7 @@ bool prom_point_labels_as(arena *a, const attrs *point, const prom_labels *resou
         return false;
     for (uint32_t i = 0; i < extra; i++) {
         str name = resource->items[i].name;
-        put_label(ret, resource->items[i], str_is(name, "job") || str_is(name, "instance"));
+        prom_labels_put(ret, resource->items[i], str_is(name, "job") || str_is(name, "instance"));
     }
     return true;
 }
@@ -464,7 +463,7 @@ bool prom_target_info(arena *a, const attrs *resource, bool with_job, prom_label
     for (uint32_t i = 0; i < from_resource.count; i++) {
         prom_label l = from_resource.items[i];
         if (str_is(l.name, "job") || str_is(l.name, "instance")) {
-            put_label(ret, l, true);
+            prom_labels_put(ret, l, true);
             identified = true;
         }
     }

@@ -61,6 +61,9 @@ typedef struct {
     uint32_t count;
 } prom_labels;
 
+/* Puts a label at its place in a list that has room for it; one without a value is not put. */
+void prom_labels_put(prom_labels *l, prom_label add, bool replace);
+
 /* What a resource gives each of its series: job ("namespace/name" or "name" of service.*), instance
  * (service.instance.id), and promoted: service_name, deployment_environment_name. */
 bool prom_resource_labels(arena *a, const attrs *resource, prom_labels *ret);
