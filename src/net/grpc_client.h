@@ -15,6 +15,9 @@ typedef struct {
     tls_client tls;
     const char *const *headers; /* metadata, "name: value", ended by NULL */
     const char *user_agent;
+    /* More metadata, asked for with each call (a token that changes); made in `a`. NULL: none. */
+    status (*more_headers)(void *user, arena *a, const char *const **ret, error *err);
+    void *user;
 } grpc_client_options;
 
 MUST_USE status grpc_client_new(grpc_client **ret, const grpc_client_options *options, error *err);
@@ -27,9 +30,10 @@ typedef struct {
     buf body;               /* the response message; grpc_answer_done frees it */
 } grpc_answer;
 
-/* path: "/package.Service/Method". encoding: "identity", "gzip", "zstd". STATUS_OK when the server
- * answered, whatever its code; STATUS_IO when it did not (the message says why); STATUS_CANCELED.
- */
+/* path: "/package.Service/Method". encoding: "identity", "gzip", "zstd", "snappy", "deflate".
+ * timeout_ns: of the whole call; 0: 30 s. STATUS_OK when the server answered, whatever its code;
+ * STATUS_IO when it did not (the message says why); STATUS_LIMIT: its answer is larger than 4 MiB;
+ * STATUS_CANCELED. *ret must be done in any case. */
 MUST_USE status grpc_client_call(grpc_client *k, const char *path, str message,
                                  const char *encoding, int64_t timeout_ns,
                                  const _Atomic int *canceled, grpc_answer *ret, error *err);
