@@ -143,11 +143,11 @@ static void write_recorders(page *p, const recorder_receiver *r)
            "Times that reading a recorder was put off.", (double)c.failed);
 }
 
-static void write_count(void *user, str listener, const http_route *route, int code, uint64_t count)
+static void write_count(void *user, str listener, str path, int code, uint64_t count)
 {
     buf *out = user;
-    buf_fmt(out, "sonde_http_requests_total{listener=\"%.*s\",route=\"%s\",code=\"%d\"} %llu\n",
-            STR_ARG(listener), route ? route->path : "", code, (unsigned long long)count);
+    buf_fmt(out, "sonde_http_requests_total{listener=\"%.*s\",route=\"%.*s\",code=\"%d\"} %llu\n",
+            STR_ARG(listener), STR_ARG(path), code, (unsigned long long)count);
 }
 
 static void write_server(page *p, http_server *s)

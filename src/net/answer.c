@@ -59,6 +59,14 @@ str exchange_answer_field(const http_exchange *x, const char *name)
     return STR_EMPTY;
 }
 
+void exchange_vary(http_exchange *x, str name)
+{
+    str have = exchange_answer_field(x, "Vary");
+    http_set_header(x, "Vary",
+                    have.len ? arena_fmt(&x->head, "%.*s, %.*s", STR_ARG(have), STR_ARG(name))
+                             : name);
+}
+
 buf *http_out(http_exchange *x)
 {
     return &x->out;
@@ -90,6 +98,10 @@ static int grpc_code_of(int http)
     case 405:
     case 415:
         return 12; /* UNIMPLEMENTED */
+    case 401:
+        return 16; /* UNAUTHENTICATED */
+    case 403:
+        return 7; /* PERMISSION_DENIED */
     case 413:
     case 507:
         return 8; /* RESOURCE_EXHAUSTED */
@@ -168,7 +180,7 @@ static void compress_answer(http_exchange *x)
     } else {
         buf_done(&packed);
     }
-    http_set_header(x, "Vary", STR("Accept-Encoding"));
+    exchange_vary(x, STR("Accept-Encoding"));
 }
 
 static void wake(http_exchange *x)

@@ -30,18 +30,40 @@ static ssize_t plain_write(conn *c, const struct iovec *parts, int count)
     return sendmsg(c->fd, &m, MSG_NOSIGNAL);
 }
 
-static const transport plain_transport = { plain_read, plain_write };
-
-conn *conn_new(http_server *s, route_set *routes, int fd)
+static void plain_nothing(conn *c)
 {
+    (void)c;
+}
+
+static const transport plain_transport = { plain_read, plain_write, NULL, plain_nothing,
+                                           plain_nothing };
+
+/* IPv4 as IPv6 (RFC 4291, 2.5.5.2). */
+static ip_address ip_of(const struct sockaddr *a)
+{
+    ip_address ip = { { 0 } };
+    if (a && a->sa_family == AF_INET6) {
+        memcpy(ip.bytes, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, 16);
+    } else if (a && a->sa_family == AF_INET) {
+        ip.bytes[10] = ip.bytes[11] = 0xff;
+        memcpy(ip.bytes + 12, &((const struct sockaddr_in *)(const void *)a)->sin_addr, 4);
+    }
+    return ip;
+}
+
+conn *conn_new(http_listener *l, int fd, const struct sockaddr *from)
+{
+    http_server *s = l->server;
     conn *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
     c->kind = EVENT_CONN;
     c->fd = fd;
     c->server = s;
-    c->routes = routes;
-    c->transport = &plain_transport;
+    c->listener = l;
+    c->client = ip_of(from);
+    c->transport = l->tls ? &tls_transport : &plain_transport;
+    c->handshaking = l->tls != NULL;
     c->interest = EPOLLIN | EPOLLRDHUP;
     c->write_deadline_ns = INT64_MAX;
     struct epoll_event e = { .events = c->interest, .data.ptr = c };
@@ -56,7 +78,8 @@ conn *conn_new(http_server *s, route_set *routes, int fd)
     if (c->next)
         c->next->link = &c->next;
     s->conns = c;
-    conn_set_deadline(c, s->options.header_ms);
+    listener_ref(l);
+    conn_set_deadline(c, l->tls ? s->options.handshake_ms : s->options.header_ms);
     atomic_fetch_add(&s->connections, 1);
     return c;
 }
@@ -76,7 +99,7 @@ void conn_update(conn *c)
     if (!c->input_waits) /* deregistering only when input comes too early saves two calls a request
                           */
         wanted |= EPOLLIN;
-    if (c->out.bytes)
+    if (c->out.bytes || c->wants_write)
         wanted |= EPOLLOUT;
     if (!c->out.bytes)
         c->write_deadline_ns = INT64_MAX;
@@ -100,6 +123,9 @@ void conn_close(conn *c)
     if (c->protocol)
         c->protocol->done(c);
     out_queue_done(&c->out);
+    if (c->handshaking)
+        atomic_fetch_add(&s->tls_failed, 1);
+    c->transport->done(c);
     close(c->fd); /* epoll forgets it by itself */
     *c->link = c->next;
     if (c->next)
@@ -107,6 +133,20 @@ void conn_close(conn *c)
     c->next = s->dead;
     s->dead = c;
     atomic_fetch_sub(&s->connections, 1);
+    listener_unref(c->listener);
+}
+
+bool conn_draining(const conn *c)
+{
+    return c->server->draining || c->listener->closing;
+}
+
+void conn_drain(conn *c)
+{
+    if (!c->protocol)
+        conn_close(c);
+    else if (!c->end_after_out)
+        c->protocol->drain(c);
 }
 
 void conn_free(conn *c)
@@ -142,11 +182,12 @@ static void conn_linger(conn *c)
 {
     c->lingering = true;
     c->paused = false;
+    c->transport->end(c);
     if (c->half_closed || shutdown(c->fd, SHUT_WR) != 0) {
         conn_close(c);
         return;
     }
-    conn_set_deadline(c, c->server->draining ? LINGER_STOPPING_MS : LINGER_MS);
+    conn_set_deadline(c, conn_draining(c) ? LINGER_STOPPING_MS : LINGER_MS);
 }
 
 static bool write_some(conn *c)
@@ -259,6 +300,45 @@ static void conn_read(conn *c)
     }
 }
 
+/* Told in the language that the client speaks, and the connection goes on without TLS to its end.
+ */
+static void refuse_plain(conn *c)
+{
+    static const char answer[] =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 92\r\n"
+        "Connection: close\r\n\r\n"
+        "{\"error\":{\"code\":400,\"message\":\"this port speaks TLS only: use https:// (gRPC: "
+        "with "
+        "TLS)\"}}\n";
+    atomic_fetch_add(&c->server->tls_failed, 1);
+    c->handshaking = false;
+    c->transport = &plain_transport;
+    if (conn_send(c, answer, sizeof(answer) - 1))
+        conn_end(c);
+}
+
+/* True: the connection is open and may be read. */
+static bool conn_handshake(conn *c)
+{
+    switch (c->transport->handshake(c)) {
+    case HANDSHAKE_DONE:
+        c->handshaking = false;
+        atomic_fetch_add(&c->server->tls_handshakes, 1);
+        conn_set_deadline(c, c->server->options.header_ms);
+        return true;
+    case HANDSHAKE_WAITS:
+        conn_update(c);
+        return false;
+    case HANDSHAKE_PLAIN:
+        refuse_plain(c);
+        return false;
+    case HANDSHAKE_FAILED:
+        break;
+    }
+    conn_close(c);
+    return false;
+}
+
 void conn_event(conn *c, uint32_t events)
 {
     if (c->dead)
@@ -267,6 +347,10 @@ void conn_event(conn *c, uint32_t events)
         conn_close(c);
         return;
     }
+    if (c->handshaking && !conn_handshake(c))
+        return;
+    if (c->wants_write)
+        events |= EPOLLIN;
     if ((events & EPOLLIN) && c->paused)
         c->input_waits = true;
     else if (events & EPOLLIN)

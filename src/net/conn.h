@@ -5,17 +5,9 @@
 #ifndef SONDE_NET_CONN_H
 #define SONDE_NET_CONN_H
 
-#include "net/server_impl.h"
+#include "net/listener.h"
 
-#include <sys/types.h>
-#include <sys/uio.h>
-
-/* A byte stream below the protocols: a socket as it is, or one with encryption. As read(2) and
- * writev(2), non-blocking. */
-typedef struct {
-    ssize_t (*read)(conn *c, void *bytes, size_t n);
-    ssize_t (*write)(conn *c, const struct iovec *parts, int count);
-} transport;
+#include <sys/socket.h>
 
 /* What a protocol does with a connection; `state` is its own. */
 typedef struct {
@@ -41,10 +33,13 @@ struct conn {
     event_kind kind;
     int fd;
     http_server *server;
-    route_set *routes;
+    http_listener *listener; /* counts its connections */
+    ip_address client;
     const transport *transport;
     const protocol *protocol; /* NULL until the first bytes tell */
     void *state;
+    struct ssl_st *tls; /* OpenSSL's; NULL: plain, or its handshake has not begun */
+    char *peer;         /* subject of the client's certificate, or NULL */
     conn *next, **link;
     out_queue out;
     int64_t deadline_ns;       /* the protocol's */
@@ -56,7 +51,9 @@ struct conn {
     bool end_after_out;
     bool lingering; /* all sent and said so; what still comes is thrown away */
     bool dead;
-    char first[24]; /* bytes before the protocol is known */
+    bool handshaking;
+    bool wants_write; /* the transport cannot read before it has written */
+    char first[24];   /* bytes before the protocol is known */
     unsigned first_len;
 };
 
@@ -64,7 +61,12 @@ enum { OUT_HIGH = 256 << 10 }; /* a protocol adds no more when this much waits *
 
 /* Looks at the deadlines. */
 void conn_check_time(conn *c);
-conn *conn_new(http_server *s, route_set *routes, int fd);
+/* from: the client's address, or NULL. NULL: no memory; fd stays the caller's. */
+conn *conn_new(http_listener *l, int fd, const struct sockaddr *from);
+/* The server stops, or the listener is gone: the request at hand is the last. */
+bool conn_draining(const conn *c);
+/* Lets it finish what is in flight, then ends it. */
+void conn_drain(conn *c);
 void conn_event(conn *c, uint32_t events);
 bool conn_send(conn *c, const void *bytes, size_t n); /* queues a copy; closes when out of memory */
 /* Sends what can be sent now. */

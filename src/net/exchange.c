@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "net/url.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 /* Memory that one request may take beside its body. */
@@ -29,23 +30,29 @@ static void exchange_wake(wake_item *item)
     exchange_unref(x);
 }
 
-http_exchange *exchange_new(http_server *s, route_set *routes, conn *c)
+http_exchange *exchange_new(conn *c)
 {
+    http_server *s = c->server;
     http_exchange *x = calloc(1, sizeof(*x));
     if (!x)
         return NULL;
     atomic_init(&x->refs, 1);
     x->wake.run = exchange_wake;
     x->server = s;
-    x->routes = routes;
+    x->routes = route_set_ref(c->listener->routes);
     x->conn = c;
+    x->client = c->client;
+    x->encrypted = c->tls != NULL;
+    x->body_limit = s->options.body_bytes;
     x->code = 200;
     x->begun_mono_ns = s->now_mono_ns;
     arena_init(&x->head, head_limit);
     arena_init(&x->work, work_limit);
-    buf_init(&x->body, s->options.body_bytes);
+    buf_init(&x->body, 0);    /* exchange_add_body bounds it */
     buf_init(&x->decoded, 0); /* encoding_decode bounds it */
     buf_init(&x->out, answer_limit);
+    if (c->peer)
+        x->peer = arena_str(&x->head, str_c(c->peer));
     pthread_mutex_init(&x->lock, NULL);
     pthread_cond_init(&x->drained, NULL);
     atomic_fetch_add(&s->in_flight, 1);
@@ -79,6 +86,7 @@ void exchange_unref(http_exchange *x)
     arena_done(&x->head);
     pthread_cond_destroy(&x->drained);
     pthread_mutex_destroy(&x->lock);
+    route_set_unref(x->routes);
     free(x);
 }
 
@@ -148,7 +156,7 @@ status exchange_add_header(http_exchange *x, str name, str value, error *err)
 status exchange_add_body(http_exchange *x, const char *bytes, size_t n, size_t expected, error *err)
 {
     buf *b = &x->body;
-    size_t limit = x->server->options.body_bytes;
+    size_t limit = x->body_limit;
     if (n > limit - b->len)
         return fail(err, STATUS_LIMIT, "the body is larger than %zu bytes", limit);
     if (n > b->cap - b->len) {
@@ -210,9 +218,35 @@ static void refuse_route(http_exchange *x, unsigned allowed)
     }
 }
 
+/* A page asks whether it may make a request that is not simple. False: x is not that question, or
+ * there is no such route. */
+static bool answer_preflight(http_exchange *x)
+{
+    str method = http_header(x, "access-control-request-method");
+    if (!method.len || !str_is(x->method, "OPTIONS") || !http_header(x, "origin").len)
+        return false;
+    route_match m = route_find(x->routes, &x->head, method, x->raw_path);
+    if (!m.found || !m.found->policy || !m.found->policy->origins)
+        return false;
+    x->refused = true; /* no handler */
+    x->route = m.found;
+    policy_cors_preflight(m.found->policy, x, method);
+    return true;
+}
+
+static bool policy_admits(policy *p, http_exchange *x)
+{
+    if (p->body_bytes)
+        x->body_limit = p->body_bytes;
+    policy_cors_answer(p, x);
+    return policy_rate(p, x);
+}
+
 void exchange_route(http_exchange *x, size_t expected)
 {
     error err;
+    if (answer_preflight(x))
+        return;
     route_match m = route_find(x->routes, &x->head, x->method, x->raw_path);
     if (!m.found) {
         refuse_route(x, m.allowed);
@@ -221,9 +255,11 @@ void exchange_route(http_exchange *x, size_t expected)
     x->route = m.found;
     x->param_count = m.param_count;
     memcpy(x->params, m.params, sizeof(x->params));
-    if (expected != SIZE_MAX && expected > x->server->options.body_bytes) {
+    if (m.found->policy && !policy_admits(m.found->policy, x))
+        return;
+    if (expected != SIZE_MAX && expected > x->body_limit) {
         (void)fail(&err, STATUS_LIMIT, "the body has %zu bytes, the limit is %zu", expected,
-                   x->server->options.body_bytes);
+                   x->body_limit);
         exchange_refuse(x, &err);
     }
 }
@@ -246,6 +282,11 @@ void exchange_dispatch(http_exchange *x)
     exchange_finish(x);
 }
 
+void exchange_count(http_exchange *x, int code)
+{
+    route_count(x->route ? x->route->counter : x->routes->unmatched, code);
+}
+
 /* ---- the worker's side ---- */
 
 static status decode_body(http_exchange *x, error *err)
@@ -254,8 +295,8 @@ static status decode_body(http_exchange *x, error *err)
     x->body_view = buf_view(&x->body);
     if (encoding_is_identity(encoding))
         return STATUS_OK;
-    status st = encoding_decode(encoding, x->body_view, x->server->options.body_bytes,
-                                &x->server->bodies, &x->charged, &x->decoded, err);
+    status st = encoding_decode(encoding, x->body_view, x->body_limit, &x->server->bodies,
+                                &x->charged, &x->decoded, err);
     if (st != STATUS_OK)
         return st;
     size_t raw = x->body.cap;
@@ -272,6 +313,8 @@ void exchange_run(void *arg)
     error err;
     if (atomic_load(&x->gone)) {
         http_fail(x, 503, "the client went away before its request was looked at");
+    } else if (x->route->policy && !policy_authenticate(x->route->policy, x)) {
+        /* answered */
     } else if (x->route->row->pool == POOL_NONE) {
         x->route->row->handler(x, x->route->user);
     } else {
@@ -378,6 +421,29 @@ str http_body(const http_exchange *x)
 arena *http_arena(http_exchange *x)
 {
     return &x->work;
+}
+
+str http_client_address(http_exchange *x)
+{
+    static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff }, unknown[16];
+    const uint8_t *ip = x->client.bytes;
+    bool v4 = memcmp(ip, mapped, sizeof(mapped)) == 0;
+    char text[INET6_ADDRSTRLEN];
+    if (memcmp(ip, unknown, sizeof(unknown)) == 0 ||
+        !inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? ip + 12 : ip, text, sizeof(text)))
+        return STR_EMPTY;
+    str copy = arena_str(&x->work, str_c(text));
+    return copy.ptr ? copy : STR_EMPTY;
+}
+
+str http_peer(const http_exchange *x)
+{
+    return x->peer;
+}
+
+bool http_is_encrypted(const http_exchange *x)
+{
+    return x->encrypted;
 }
 
 const _Atomic int *http_canceled(const http_exchange *x)

@@ -47,8 +47,11 @@ struct http_exchange {
     wake_item wake; /* first, so that one is the other */
     atomic_int refs;
     http_server *server;
-    route_set *routes; /* of the listener */
+    route_set *routes; /* those that the listener had when it began */
     conn *conn;
+    ip_address client;
+    bool encrypted;
+    str peer;       /* subject of its certificate */
     int32_t stream; /* HTTP/2; 0 otherwise */
     int64_t begun_mono_ns;
 
@@ -61,6 +64,7 @@ struct http_exchange {
     size_t header_bytes;
     buf body, decoded;
     str body_view;
+    size_t body_limit;
     size_t charged; /* taken from the server's budget for body and decoded */
     route *route;
     http_field params[ROUTE_PARAMS];
@@ -97,7 +101,7 @@ struct http_exchange {
     size_t length; /* of the whole body, when not streaming */
 };
 
-http_exchange *exchange_new(http_server *s, route_set *routes, conn *c);
+http_exchange *exchange_new(conn *c);
 void exchange_ref(http_exchange *x);
 void exchange_unref(http_exchange *x);
 
@@ -134,5 +138,9 @@ bool exchange_take(http_exchange *x, out_queue *ret);
 
 /* The answer's field, or empty. */
 str exchange_answer_field(const http_exchange *x, const char *name);
+/* Adds to Vary. */
+void exchange_vary(http_exchange *x, str name);
+/* Counts the answer of x, by its route and code. Network thread, while the connection lives. */
+void exchange_count(http_exchange *x, int code);
 
 #endif

@@ -74,8 +74,8 @@ bool grpc_request(http_exchange *x, str *ret)
                    "names no compression");
         return refuse(x, &err);
     }
-    if (encoding_decode(encoding, *ret, x->server->options.body_bytes, &x->server->bodies,
-                        &x->charged, &x->decoded, &err) != STATUS_OK)
+    if (encoding_decode(encoding, *ret, x->body_limit, &x->server->bodies, &x->charged, &x->decoded,
+                        &err) != STATUS_OK)
         return refuse(x, &err);
     *ret = buf_view(&x->decoded);
     return true;

@@ -37,8 +37,17 @@ str http_path_param(const http_exchange *x, const char *name);
 /* Query string parameter, and for POST with application/x-www-form-urlencoded also the body's;
  * decoded; empty when absent. `index` counts repetitions ("match[]"); *ret_found may be NULL. */
 str http_param(const http_exchange *x, const char *name, unsigned index, bool *ret_found);
-/* The whole body, content-encoding (gzip, deflate, zstd) removed; limits were applied before. */
+/* The whole body, content-encoding (gzip, deflate, zstd, snappy) removed; limits were applied
+ * before. */
 str http_body(const http_exchange *x);
+/* The address that the request came from, without port: "192.0.2.7", "2001:db8::1"; empty when it
+ * has none. */
+str http_client_address(http_exchange *x);
+/* Subject of the certificate that the client has shown (RFC 4514: "CN=sender,O=Example"); empty
+ * when the listener asks for none. */
+str http_peer(const http_exchange *x);
+/* Whether the request came over TLS. */
+bool http_is_encrypted(const http_exchange *x);
 /* Freed after the answer was sent. */
 arena *http_arena(http_exchange *x);
 /* Set to 1 when the client is gone: give it to query_control. */

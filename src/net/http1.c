@@ -73,7 +73,7 @@ static int on_begin(http_parser *p)
 {
     conn *c = p->data;
     http1 *h = c->state;
-    h->x = exchange_new(c->server, c->routes, c);
+    h->x = exchange_new(c);
     h->receiving = true;
     h->head_done = false;
     h->in = FIELD_NONE;
@@ -152,7 +152,7 @@ static int on_head(http_parser *p)
     h->expects_continue = expects && p->http_minor == 1 && !x->refused;
     conn_set_deadline(c, c->server->options.stall_ms);
     size_t length = expected_length(h);
-    if (x->refused && (expects || (length != SIZE_MAX && length > c->server->options.body_bytes))) {
+    if (x->refused && (expects || (length != SIZE_MAX && length > x->body_limit))) {
         h->problem.code = STATUS_CANCELED; /* answered already; its body is not read */
         return stop(h);
     }
@@ -196,7 +196,7 @@ static const http_parser_settings settings = {
 static void refuse(conn *c, http1 *h)
 {
     if (!h->x)
-        h->x = exchange_new(c->server, c->routes, c);
+        h->x = exchange_new(c);
     if (!h->x) {
         conn_close(c);
         return;
@@ -287,7 +287,7 @@ static void add_head(conn *c, http1 *h)
     } else {
         h->keep_alive = false;
     }
-    h->keep_alive &= !c->server->draining;
+    h->keep_alive &= !conn_draining(c);
     if (!h->keep_alive)
         buf_lit(&out, "Connection: close\r\n");
     else if (h->parser.http_minor == 0)
@@ -324,7 +324,7 @@ static void http1_finish(conn *c, http1 *h)
     http_exchange *x = h->x;
     if (h->chunked && !x->is_head)
         conn_send(c, "0\r\n\r\n", 5);
-    route_count(x->route ? x->route : &c->routes->items[c->routes->count], x->code);
+    exchange_count(x, x->code);
     h->x = NULL;
     x->conn = NULL;
     exchange_unref(x);
@@ -383,7 +383,7 @@ void http1_upgrade(conn *c, struct websocket *ws)
     http_exchange *x = h->x;
     buf rest = h->pending;
     buf_init(&h->pending, 0);
-    route_count(x->route, 101);
+    exchange_count(x, 101);
     x->conn = NULL;
     h->x = NULL;
     http1_done(c);

@@ -53,7 +53,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return 0;
     stream *s = calloc(1, sizeof(*s));
     if (s)
-        s->x = exchange_new(c->server, c->routes, c);
+        s->x = exchange_new(c);
     if (!s || !s->x) {
         free(s);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -349,7 +349,7 @@ static void submit_head(conn *c, http2 *h, stream *s, const answer_state *state)
         bodyless = true;
     nghttp2_data_provider body = { .source.ptr = s, .read_callback = read_answer };
     x->head_sent = true;
-    route_count(x->route ? x->route : &c->routes->items[c->routes->count], x->code);
+    exchange_count(x, x->code);
     if (nghttp2_submit_response(h->session, x->stream, f.items, f.count, bodyless ? NULL : &body) !=
         0)
         (void)nghttp2_submit_rst_stream(h->session, 0, x->stream, NGHTTP2_INTERNAL_ERROR);
@@ -384,7 +384,7 @@ static void http2_output(conn *c)
     if (c->dead)
         return;
     bool over = !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
-    if (over || (c->server->draining && h->streams == 0))
+    if (over || (conn_draining(c) && h->streams == 0))
         conn_end(c);
     else if (h->streams == 0 || h->complete == 0)
         set_deadline(c, h);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The route tables of one listener, made ready for matching, and the count of answers per route and
- * status code. Built before the server starts, then read by all; the counts are atomic. */
+/* The route tables of one listener, made ready for matching, with what stands in front of each
+ * table, and the counts of answers per route and status code. A set never changes after it was
+ * made; every request holds a reference to the one that it began with. */
 #ifndef SONDE_NET_ROUTE_H
 #define SONDE_NET_ROUTE_H
 
-#include "net/server.h"
+#include "net/policy.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 enum { ROUTE_PARAMS = 8, ROUTE_CODES = 16 };
@@ -33,18 +35,51 @@ typedef struct {
     atomic_uint_fast64_t count;
 } route_code;
 
-typedef struct {
-    const http_route *row; /* NULL: the answers of requests that matched no route */
-    void *user;
-    unsigned methods;
-    size_t literal; /* bytes of literal text: decides between several matches */
+/* Belongs to the listener, so that it goes on counting when the routes are replaced. */
+typedef struct route_counter {
+    struct route_counter *next;
+    char *path; /* with the prefix; "" for requests without a route */
     route_code codes[ROUTE_CODES];
-} route;
+} route_counter;
+
+void route_counters_free(route_counter *first);
+/* Network thread. */
+void route_count(route_counter *r, int code);
 
 typedef struct {
-    route *items; /* the last one is that of requests without a route */
-    size_t count; /* without it */
+    const http_route *row;
+    void *user;
+    str path; /* with the prefix; the counter's */
+    unsigned methods;
+    size_t literal; /* bytes of literal text: decides between several matches */
+    policy *policy; /* NULL: nothing is asked */
+    route_counter *counter;
+} route;
+
+typedef struct route_set {
+    atomic_int refs;
+    route *items;
+    size_t count;
+    route_counter *unmatched; /* of requests without a route */
+    policy *policies;         /* one a table */
+    size_t policy_count;
+    void (*done)(void *user);
+    void *done_user;
+    struct route_set *next, **link; /* among the replaced ones; see retired_sets */
+    struct retired_sets *retired;   /* NULL: in use */
 } route_set;
+
+/* Sets that no listener has any more, but requests do. */
+typedef struct retired_sets {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    route_set *first;
+} retired_sets;
+
+void retired_sets_init(retired_sets *r);
+void retired_sets_done(retired_sets *r);
+/* False: some were left after limit_ms. */
+bool retired_sets_wait(retired_sets *r, unsigned limit_ms);
 
 typedef struct {
     route *found;     /* NULL: see `allowed` */
@@ -53,11 +88,15 @@ typedef struct {
     unsigned param_count;
 } route_match;
 
-MUST_USE status route_set_init(route_set *set, const http_route_table *tables, size_t count,
-                               error *err);
-void route_set_done(route_set *set);
+/* Counters are taken from *counters, or added in front of it; nobody else may look at the list
+ * meanwhile. The result has one reference. */
+MUST_USE status route_set_new(route_set **ret, const http_routes *routes, route_counter **counters,
+                              error *err);
+route_set *route_set_ref(route_set *set);
+void route_set_unref(route_set *set);
+/* Gives up a listener's reference: waited for by retired_sets_wait. */
+void route_set_retire(route_set *set, retired_sets *r);
 /* `path`: as sent, still encoded. Parameter values are decoded into `a`. */
 route_match route_find(const route_set *set, arena *a, str method, str path);
-void route_count(route *r, int code);
 
 #endif

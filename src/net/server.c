@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "net/conn.h"
-#include "net/listen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +11,11 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 128, ACCEPTS_PER_EVENT = 64 };
+enum { EVENTS = 128, SPARE_DESCRIPTORS = 512 };
 
 static const size_t ingest_stack = KiB(512), query_stack = MiB(2);
 
@@ -31,14 +30,31 @@ static void defaults(http_server_options *o)
     DEFAULT(header_count, 100);
     DEFAULT(body_bytes, MiB(64));
     DEFAULT(bodies_bytes, MiB(256));
-    DEFAULT(connections, 4096);
+    DEFAULT(connections, 16384);
     DEFAULT(streams, 256);
     DEFAULT(idle_ms, 75000);
     DEFAULT(header_ms, 10000);
+    DEFAULT(handshake_ms, 10000);
     DEFAULT(stall_ms, 30000);
     DEFAULT(resets, 200);
     DEFAULT(stream_bytes, MiB(1));
 #undef DEFAULT
+}
+
+/* Connections need descriptors, of which the store needs some as well. */
+static void fit_descriptors(http_server_options *o)
+{
+    struct rlimit r;
+    rlim_t wanted = (rlim_t)o->connections + SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    if (r.rlim_cur < wanted && r.rlim_cur < r.rlim_max) {
+        struct rlimit raised = { MIN(wanted, r.rlim_max), r.rlim_max };
+        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+            r = raised;
+    }
+    if (r.rlim_cur < wanted)
+        o->connections = (unsigned)MAX(r.rlim_cur / 2, (rlim_t)16);
 }
 
 static status server_init(http_server *s, error *err)
@@ -61,6 +77,10 @@ static status server_init(http_server *s, error *err)
     status st = pool_new(&s->pools[POOL_INGEST], &ingest, exchange_run, err);
     if (st == STATUS_OK)
         st = pool_new(&s->pools[POOL_QUERY], &query, exchange_run, err);
+    route_counter *counters = NULL;
+    if (st == STATUS_OK)
+        st = route_set_new(&s->no_routes, &(http_routes){ 0 }, &counters, err);
+    s->no_counters = counters;
     return st;
 }
 
@@ -72,7 +92,12 @@ status http_server_new(http_server **ret, const http_server_options *options, er
     if (options)
         s->options = *options;
     defaults(&s->options);
+    fit_descriptors(&s->options);
     pthread_mutex_init(&s->wake_lock, NULL);
+    pthread_mutex_init(&s->listeners_lock, NULL);
+    pthread_mutex_init(&s->call_lock, NULL);
+    pthread_cond_init(&s->call_done, NULL);
+    retired_sets_init(&s->retired);
     status st = server_init(s, err);
     if (st != STATUS_OK) {
         http_server_free(s);
@@ -80,99 +105,6 @@ status http_server_new(http_server **ret, const http_server_options *options, er
     }
     *ret = s;
     return STATUS_OK;
-}
-
-/* ---- listening ---- */
-
-static void group_free(listen_group *g)
-{
-    for (unsigned i = 0; i < g->socket_count; i++)
-        if (g->sockets[i].fd >= 0)
-            close(g->sockets[i].fd);
-    route_set_done(&g->routes);
-    free(g->address);
-    free(g);
-}
-
-static status group_open(http_server *s, listen_group *g, unsigned *ret_port, error *err)
-{
-    struct addrinfo *list = NULL;
-    unsigned port = 0;
-    status st = listen_resolve(g->address, &list, err);
-    for (struct addrinfo *a = list; st == STATUS_OK && a; a = a->ai_next) {
-        listener *l = &g->sockets[g->socket_count];
-        if (g->socket_count == ARRAY_LEN(g->sockets))
-            break;
-        st = listen_open(&l->fd, a, &port, g->address, err);
-        if (st != STATUS_OK && a->ai_family == AF_INET6 && (g->socket_count || a->ai_next)) {
-            st = STATUS_OK; /* a machine without IPv6 still has the other address */
-            continue;
-        }
-        if (st != STATUS_OK)
-            break;
-        struct epoll_event e = { .events = EPOLLIN, .data.ptr = l };
-        l->kind = EVENT_LISTENER;
-        l->routes = &g->routes;
-        g->socket_count++;
-        if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, l->fd, &e) != 0)
-            st = fail_errno(err, errno, "cannot wait for connections on %s", g->address);
-    }
-    freeaddrinfo(list);
-    if (st == STATUS_OK && ret_port)
-        *ret_port = port;
-    return st;
-}
-
-status http_server_listen(http_server *s, const char *address, const http_route_table *tables,
-                          size_t table_count, unsigned *ret_port, error *err)
-{
-    if (s->group_count == LISTEN_GROUPS)
-        return fail(err, STATUS_LIMIT, "at most %d addresses to listen on", LISTEN_GROUPS);
-    listen_group *g = calloc(1, sizeof(*g));
-    if (!g || !(g->address = strdup(address))) {
-        free(g);
-        return fail(err, STATUS_NO_MEMORY, "no memory for a listener");
-    }
-    status st = route_set_init(&g->routes, tables, table_count, err);
-    if (st == STATUS_OK)
-        st = group_open(s, g, ret_port, err);
-    if (st != STATUS_OK) {
-        group_free(g);
-        return st;
-    }
-    s->groups[s->group_count++] = g;
-    return STATUS_OK;
-}
-
-/* Told plainly, because a client that only sees a closed connection tries again at once. */
-static void refuse_connection(http_server *s, int fd)
-{
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-                                 "Content-Length: 0\r\nConnection: close\r\n\r\n";
-    atomic_fetch_add(&s->refused_connections, 1);
-    (void)send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    close(fd);
-}
-
-static void accept_some(http_server *s, listener *l)
-{
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE) && s->spare_fd >= 0) {
-            /* Out of descriptors: without this the pending connection would wake us forever. */
-            close(s->spare_fd);
-            fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-            if (fd >= 0)
-                refuse_connection(s, fd);
-            s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-            continue;
-        }
-        if (fd < 0)
-            return;
-        atomic_fetch_add(&s->accepted, 1);
-        if (atomic_load(&s->connections) >= s->options.connections || !conn_new(s, l->routes, fd))
-            refuse_connection(s, fd);
-    }
 }
 
 /* ---- the network thread ---- */
@@ -213,6 +145,38 @@ static void run_wakes(http_server *s)
     pthread_mutex_unlock(&s->wake_lock);
 }
 
+typedef struct {
+    wake_item wake; /* first, so that one is the other */
+    http_server *server;
+    void (*run)(void *arg);
+    void *arg;
+    bool done; /* under the server's call_lock */
+} call_item;
+
+static void call_run(wake_item *item)
+{
+    call_item *call = (call_item *)item;
+    http_server *s = call->server;
+    call->run(call->arg);
+    pthread_mutex_lock(&s->call_lock);
+    call->done = true;
+    pthread_cond_broadcast(&s->call_done);
+    pthread_mutex_unlock(&s->call_lock);
+}
+
+void server_call(http_server *s, void (*run)(void *arg), void *arg)
+{
+    call_item call = { .wake.run = call_run, .server = s, .run = run, .arg = arg };
+    if (!atomic_load(&s->started) || !server_wake(s, &call.wake)) {
+        run(arg);
+        return;
+    }
+    pthread_mutex_lock(&s->call_lock);
+    while (!call.done)
+        pthread_cond_wait(&s->call_done, &s->call_lock);
+    pthread_mutex_unlock(&s->call_lock);
+}
+
 static void check_deadlines(http_server *s)
 {
     conn *next;
@@ -224,6 +188,11 @@ static void check_deadlines(http_server *s)
 
 static void free_dead(http_server *s)
 {
+    while (s->dead_listeners) {
+        http_listener *l = s->dead_listeners;
+        s->dead_listeners = l->next;
+        listener_free(l);
+    }
     while (s->dead) {
         conn *c = s->dead;
         s->dead = c->next;
@@ -240,20 +209,12 @@ void server_turn(http_server *s)
 static void begin_drain(http_server *s)
 {
     s->draining = true;
-    for (unsigned i = 0; i < s->group_count; i++) {
-        listen_group *g = s->groups[i];
-        for (unsigned k = 0; k < g->socket_count; k++) {
-            close(g->sockets[k].fd);
-            g->sockets[k].fd = -1;
-        }
-    }
+    for (http_listener *l = s->listeners; l; l = l->next)
+        listener_close_sockets(l);
     conn *next;
     for (conn *c = s->conns; c; c = next) {
         next = c->next;
-        if (!c->protocol)
-            conn_close(c);
-        else if (!c->end_after_out)
-            c->protocol->drain(c);
+        conn_drain(c);
     }
 }
 
@@ -261,8 +222,7 @@ static void handle_event(http_server *s, const struct epoll_event *e)
 {
     switch (*(event_kind *)e->data.ptr) {
     case EVENT_LISTENER:
-        if (((listener *)e->data.ptr)->fd >= 0)
-            accept_some(s, e->data.ptr);
+        listener_accept(e->data.ptr);
         break;
     case EVENT_CONN:
         conn_event(e->data.ptr, e->events);
@@ -333,19 +293,19 @@ status http_server_start(http_server *s, error *err)
     if (rc != 0)
         return fail_errno(err, rc, "cannot start the network thread");
     pthread_setname_np(s->thread, "network");
-    s->started = true;
+    atomic_store(&s->started, true);
     return STATUS_OK;
 }
 
 bool http_server_stop(http_server *s, unsigned limit_ms)
 {
     int64_t until = clock_mono_ns() + (int64_t)limit_ms * NS_PER_MS;
-    if (s->started) {
+    if (atomic_load(&s->started)) {
         s->stop_at_mono_ns = until;
         atomic_store(&s->stopping, 1);
         (void)eventfd_write(s->wake_fd, 1);
         pthread_join(s->thread, NULL);
-        s->started = false;
+        atomic_store(&s->started, false);
     }
     /* Handlers whose client was cut off just now see http_canceled: they get a moment. */
     bool ended = true;
@@ -360,14 +320,25 @@ void http_server_free(http_server *s)
 {
     if (!s)
         return;
-    for (unsigned i = 0; i < s->group_count; i++)
-        group_free(s->groups[i]);
+    while (s->listeners) {
+        http_listener *l = s->listeners;
+        s->listeners = l->next;
+        listener_free(l);
+    }
+    free_dead(s);
+    if (s->no_routes)
+        route_set_unref(s->no_routes);
+    route_counters_free(s->no_counters);
     for (size_t i = 0; i < ARRAY_LEN(s->pools); i++)
         pool_free(s->pools[i]);
     int *fds[] = { &s->epoll, &s->wake_fd, &s->spare_fd };
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         if (*fds[i] > 0)
             close(*fds[i]);
+    retired_sets_done(&s->retired);
+    pthread_cond_destroy(&s->call_done);
+    pthread_mutex_destroy(&s->call_lock);
+    pthread_mutex_destroy(&s->listeners_lock);
     pthread_mutex_destroy(&s->wake_lock);
     free(s);
 }
@@ -384,18 +355,11 @@ void http_server_get_stats(http_server *s, http_server_stats *ret)
         .body_bytes = atomic_load(&s->bodies.used),
         .refused_busy = atomic_load(&s->refused_busy),
         .websockets = atomic_load(&s->websockets),
+        .refused_auth = atomic_load(&s->refused_auth),
+        .refused_rate = atomic_load(&s->refused_rate),
+        .held = atomic_load(&s->held),
+        .tls_handshakes = atomic_load(&s->tls_handshakes),
+        .tls_failed = atomic_load(&s->tls_failed),
+        .tls_reload_failed = atomic_load(&s->tls_reload_failed),
     };
-}
-
-void http_server_counts(http_server *s, http_count_sink *sink, void *user)
-{
-    for (unsigned i = 0; i < s->group_count; i++) {
-        const listen_group *g = s->groups[i];
-        for (size_t k = 0; k <= g->routes.count; k++) {
-            route *r = &g->routes.items[k];
-            for (size_t j = 0; j < ROUTE_CODES && atomic_load(&r->codes[j].code); j++)
-                sink(user, str_c(g->address), r->row, atomic_load(&r->codes[j].code),
-                     atomic_load(&r->codes[j].count));
-        }
-    }
 }

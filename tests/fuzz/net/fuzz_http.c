@@ -38,14 +38,15 @@ static const http_route rows[] = {
 };
 
 static http_server *server;
-static route_set routes;
+static http_listener *listener;
 
 static void setup(void)
 {
-    http_route_table table = { rows, ARRAY_LEN(rows), NULL };
+    http_route_table table = { .rows = rows, .count = ARRAY_LEN(rows) };
+    http_routes routes = { .tables = &table, .table_count = 1 };
     http_server_options options = { .header_bytes = 1024, .header_count = 20, .body_bytes = 4096 };
     FUZZ_CHECK(http_server_new(&server, &options, NULL) == STATUS_OK);
-    FUZZ_CHECK(route_set_init(&routes, &table, 1, NULL) == STATUS_OK);
+    FUZZ_CHECK(listener_new(&listener, server, "", &routes, NULL, NULL) == STATUS_OK);
 }
 
 /* False: the server's end is closed. */
@@ -77,7 +78,7 @@ static void converse(str bytes, size_t step, buf *out)
 {
     int fds[2];
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-    FUZZ_CHECK(conn_new(server, &routes, fds[0]) != NULL);
+    FUZZ_CHECK(conn_new(listener, fds[0], NULL) != NULL);
     while (bytes.len && server->conns) {
         size_t n = MIN(step, bytes.len);
         ssize_t sent = send(fds[1], bytes.ptr, n, MSG_NOSIGNAL);

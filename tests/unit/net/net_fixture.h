@@ -163,7 +163,7 @@ UNUSED static fixture fixture_start(const http_server_options *options)
 {
     fixture f = { 0 };
     error err;
-    http_route_table table = { fixture_routes, ARRAY_LEN(fixture_routes), NULL };
+    http_route_table table = { .rows = fixture_routes, .count = ARRAY_LEN(fixture_routes) };
     atomic_store(&gate_open, 0);
     atomic_store(&canceled_seen, 0);
     atomic_store(&handled, 0);

@@ -362,7 +362,7 @@ static fixture grpc_start(const http_server_options *options)
 {
     fixture f = { 0 };
     error err;
-    http_route_table table = { grpc_rows, ARRAY_LEN(grpc_rows), NULL };
+    http_route_table table = { .rows = grpc_rows, .count = ARRAY_LEN(grpc_rows) };
     assert_int_equal(http_server_new(&f.server, options, &err), STATUS_OK);
     assert_int_equal(http_server_listen(f.server, "127.0.0.1:0", &table, 1, &f.port, &err),
                      STATUS_OK);
