@@ -95,11 +95,12 @@ status grpc_client_new(grpc_client **ret, const grpc_client_options *options, er
     const char *authority =
         options->use_tls && options->tls.server_name ? options->tls.server_name : options->target;
     k->authority = arena_str(&k->memory, str_c(authority)).ptr;
+    k->options.target = arena_str(&k->memory, str_c(options->target)).ptr;
     k->headers = arena_calloc(&k->memory, HEADERS_MAX, sizeof(nghttp2_nv));
     if (!split_target(k, str_c(options->target)))
         st = fail(err, STATUS_INVALID, "\"%s\" must be HOST:PORT, as in localhost:4317",
                   options->target);
-    else if (!k->authority || !k->headers ||
+    else if (!k->authority || !k->options.target || !k->headers ||
              !add_lines(&k->memory, k->headers, &k->header_count, HEADERS_MAX, options->headers))
         st = fail(err, STATUS_LIMIT, "more than %d headers or 256 KiB of them", HEADERS_MAX);
     if (st != STATUS_OK) {

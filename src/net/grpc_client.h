@@ -9,6 +9,7 @@
 
 typedef struct grpc_client grpc_client;
 
+/* target and headers are copied, the other texts must outlive the client. */
 typedef struct {
     const char *target; /* "host:port" */
     bool use_tls;
