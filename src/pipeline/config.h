@@ -8,6 +8,7 @@
 
 typedef struct {
     const component_type *type;
+    component_kind kind;
     const char *id;       /* "otlp/2" */
     const void *settings; /* filled by type->options */
     unsigned line, column;
