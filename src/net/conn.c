@@ -93,7 +93,8 @@ void conn_update(conn *c)
 {
     if (c->dead)
         return;
-    uint32_t wanted = c->half_closed ? 0 : EPOLLRDHUP;
+    bool told = c->half_closed || (c->held && c->paused); /* or not read to its end yet */
+    uint32_t wanted = told ? 0 : EPOLLRDHUP;
     if (!c->paused)
         c->input_waits = false;
     if (!c->input_waits) /* deregistering only when input comes too early saves two calls a request
@@ -125,6 +126,8 @@ void conn_close(conn *c)
     out_queue_done(&c->out);
     if (c->handshaking)
         atomic_fetch_add(&s->tls_failed, 1);
+    if (c->held)
+        atomic_fetch_sub(&s->held, 1);
     c->transport->done(c);
     close(c->fd); /* epoll forgets it by itself */
     *c->link = c->next;
@@ -134,6 +137,23 @@ void conn_close(conn *c)
     s->dead = c;
     atomic_fetch_sub(&s->connections, 1);
     listener_unref(c->listener);
+}
+
+void conn_hold(conn *c)
+{
+    if (!c->held)
+        atomic_fetch_add(&c->server->held, 1);
+    c->held = true;
+    conn_set_deadline(c, 0);
+}
+
+void conn_release(conn *c)
+{
+    c->held = false;
+    atomic_fetch_sub(&c->server->held, 1);
+    c->protocol->resume(c);
+    if (!c->dead)
+        conn_flush(c);
 }
 
 bool conn_draining(const conn *c)
@@ -355,7 +375,7 @@ void conn_event(conn *c, uint32_t events)
         c->input_waits = true;
     else if (events & EPOLLIN)
         conn_read(c);
-    if (!c->dead && (events & EPOLLRDHUP) && c->paused && !c->half_closed)
+    if (!c->dead && (events & EPOLLRDHUP) && c->paused && !c->held && !c->half_closed)
         conn_eof(c);
     if (!c->dead)
         conn_flush(c);

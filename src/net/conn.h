@@ -23,6 +23,8 @@ typedef struct {
     void (*timeout)(conn *c);
     /* The server is stopping: finish what is in flight, then close. */
     void (*drain)(conn *c);
+    /* The connection was held and is not any more. NULL: never is. */
+    void (*resume)(conn *c);
     /* Frees the state and lets go of all exchanges. */
     void (*done)(conn *c);
 } protocol;
@@ -46,8 +48,9 @@ struct conn {
     int64_t write_deadline_ns; /* while output waits */
     uint32_t interest;         /* registered with epoll */
     bool paused;               /* do not read: the protocol is not ready for more */
-    bool input_waits;          /* some came while paused: epoll need not say it again */
-    bool half_closed;          /* the client sends no more */
+    bool held; /* not read, or its window not opened, until memory is free; see server_pressed */
+    bool input_waits; /* some came while paused: epoll need not say it again */
+    bool half_closed; /* the client sends no more */
     bool end_after_out;
     bool lingering; /* all sent and said so; what still comes is thrown away */
     bool dead;
@@ -59,6 +62,9 @@ struct conn {
 
 enum { OUT_HIGH = 256 << 10 }; /* a protocol adds no more when this much waits */
 
+/* Of a protocol that takes no more now: its `resume` follows. */
+void conn_hold(conn *c);
+void conn_release(conn *c);
 /* Looks at the deadlines. */
 void conn_check_time(conn *c);
 /* from: the client's address, or NULL. NULL: no memory; fd stays the caller's. */

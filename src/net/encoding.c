@@ -3,8 +3,12 @@
  * allocated, so a bomb costs at most its limit and usually much less. */
 #include "net/encoding.h"
 
+#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
+
+/* A copy of 64 bytes takes three in snappy's format: more than this no byte can stand for. */
+enum { SNAPPY_MAX_RATIO = 24 };
 
 /* 8 MiB of window: what RFC 8878 asks every decoder to support, and no more. */
 enum { ZSTD_WINDOW_LOG = 23, GZIP_LEVEL = 4 };
@@ -38,6 +42,17 @@ typedef struct {
     size_t *charged;
 } sink;
 
+static status sink_take(sink *s, size_t n, error *err)
+{
+    if (!budget_take(s->budget, n))
+        return fail(err, STATUS_BUSY, "the server holds %zu bytes of request bodies, its limit",
+                    s->budget->limit);
+    *s->charged += n;
+    if (!buf_reserve(s->out, n))
+        return fail(err, STATUS_NO_MEMORY, "no memory for a body of %zu bytes", s->out->len + n);
+    return STATUS_OK;
+}
+
 /* Makes room for at least one more byte. */
 static status sink_grow(sink *s, size_t first_guess, error *err)
 {
@@ -48,13 +63,7 @@ static status sink_grow(sink *s, size_t first_guess, error *err)
         return fail(err, STATUS_LIMIT, "the decompressed body is larger than %zu bytes", s->limit);
     size_t step = MAX(out->cap, MIN(MAX(first_guess, KiB(4)), MiB(1)));
     step = MIN(step, s->limit + 1 - out->len);
-    if (!budget_take(s->budget, step))
-        return fail(err, STATUS_BUSY, "the server holds %zu bytes of request bodies, its limit",
-                    s->budget->limit);
-    *s->charged += step;
-    if (!buf_reserve(out, step))
-        return fail(err, STATUS_NO_MEMORY, "no memory for a body of %zu bytes", out->len + step);
-    return STATUS_OK;
+    return sink_take(s, step, err);
 }
 
 /* window_bits: zlib's; 31 gzip, 15 zlib, -15 raw deflate. */
@@ -119,6 +128,29 @@ static status zstd_all(str in, sink *s, error *err)
     return st;
 }
 
+/* The block format, as Prometheus and Loki use it; its first bytes say how long the rest will be.
+ */
+static status snappy_all(str in, sink *s, error *err)
+{
+    buf *out = s->out;
+    size_t n = 0;
+    if (snappy_uncompressed_length(in.ptr, in.len, &n) != SNAPPY_OK)
+        return fail(err, STATUS_INVALID, "the snappy body has no length at its start");
+    if (n > s->limit)
+        return fail(err, STATUS_LIMIT, "the decompressed body is larger than %zu bytes", s->limit);
+    if (n / SNAPPY_MAX_RATIO > in.len)
+        return fail(err, STATUS_INVALID,
+                    "the snappy body of %zu bytes says that it holds %zu, which it cannot", in.len,
+                    n);
+    status st = sink_take(s, MAX(n, 1u), err);
+    if (st != STATUS_OK)
+        return st;
+    if (snappy_uncompress(in.ptr, in.len, out->ptr + out->len, &n) != SNAPPY_OK)
+        return fail(err, STATUS_INVALID, "the snappy body is damaged");
+    out->len += n;
+    return STATUS_OK;
+}
+
 status encoding_decode(str encoding, str in, size_t limit, byte_budget *budget, size_t *charged,
                        buf *out, error *err)
 {
@@ -134,9 +166,12 @@ status encoding_decode(str encoding, str in, size_t limit, byte_budget *budget, 
         st = inflate_all(in, zlib ? 15 : -15, &s, err);
     } else if (str_eq_nocase(encoding, STR("zstd"))) {
         st = zstd_all(in, &s, err);
+    } else if (str_eq_nocase(encoding, STR("snappy"))) {
+        st = snappy_all(in, &s, err);
     } else {
         return fail(err, STATUS_UNSUPPORTED,
-                    "content encoding \"%.*s\" is not known; gzip, deflate, zstd and identity are",
+                    "content encoding \"%.*s\" is not known; gzip, deflate, zstd, snappy and "
+                    "identity are",
                     (int)MIN(encoding.len, (size_t)60), encoding.ptr);
     }
     if (st == STATUS_OK && out->len > limit)

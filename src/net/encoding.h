@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Content encodings: gzip, deflate and zstd in, gzip out; every output is bounded twice, by its own
- * limit and by a budget that all requests in flight share. Any thread. */
+/* Content encodings: gzip, deflate, zstd and snappy in, gzip out; every output is bounded twice, by
+ * its own limit and by a budget that all requests in flight share. Any thread. */
 #ifndef SONDE_NET_ENCODING_H
 #define SONDE_NET_ENCODING_H
 

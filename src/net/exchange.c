@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "net/conn.h"
+#include "net/grpc.h"
 #include "net/url.h"
 
 #include <arpa/inet.h>
@@ -192,10 +193,12 @@ void exchange_refuse(http_exchange *x, const error *err)
             http = codes[i].http;
     x->refused = true;
     http_fail(x, http, "%s", err->message);
-    if (http == 503) {
-        http_set_header(x, "Retry-After", STR("1"));
-        atomic_fetch_add(&x->server->refused_busy, 1);
-    }
+    if (http != 503)
+        return;
+    atomic_fetch_add(&x->server->refused_busy, 1);
+    http_set_header(x, "Retry-After", STR("1"));
+    if (x->is_grpc) /* its clients try again only where this is said */
+        grpc_fail_retry(x, GRPC_RESOURCE_EXHAUSTED, 1, str_c(err->message));
 }
 
 static void refuse_route(http_exchange *x, unsigned allowed)
@@ -269,6 +272,7 @@ void exchange_dispatch(http_exchange *x)
     if (!x->refused) {
         error err;
         exchange_ref(x); /* the worker's */
+        atomic_fetch_add(&x->server->working, 1);
         if (x->route->row->pool == POOL_NONE) {
             exchange_run(x);
             return;
@@ -276,6 +280,7 @@ void exchange_dispatch(http_exchange *x)
         if (pool_submit(x->server->pools[x->route->row->pool], x))
             return;
         exchange_unref(x);
+        atomic_fetch_sub(&x->server->working, 1);
         (void)fail(&err, STATUS_BUSY, "too many requests are waiting; try again later");
         exchange_refuse(x, &err);
     }
@@ -324,7 +329,8 @@ void exchange_run(void *arg)
             exchange_refuse(x, &err);
     }
     exchange_drop_request(x);
-    exchange_finish(x);
+    atomic_fetch_sub(&x->server->working, 1);
+    exchange_finish(x); /* wakes the network thread, which may then read more */
     exchange_unref(x);
 }
 

@@ -33,11 +33,11 @@ static bool refuse(http_exchange *x, const error *err)
         break;
     case STATUS_BUSY:
     case STATUS_NO_MEMORY:
-        grpc_fail_retry(x, GRPC_UNAVAILABLE, 1, str_c(err->message));
+        grpc_fail_retry(x, GRPC_RESOURCE_EXHAUSTED, 1, str_c(err->message));
         break;
     case STATUS_UNSUPPORTED:
         grpc_fail(x, GRPC_UNIMPLEMENTED, "%s", err->message);
-        http_set_header(x, "Grpc-Accept-Encoding", STR("identity,gzip,deflate,zstd"));
+        http_set_header(x, "Grpc-Accept-Encoding", STR("identity,gzip,deflate,zstd,snappy"));
         break;
     default:
         grpc_fail(x, GRPC_INVALID_ARGUMENT, "%s", err->message);

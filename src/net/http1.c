@@ -243,7 +243,16 @@ static void http1_input(conn *c, const char *bytes, size_t n)
         h->expects_continue = false;
         if (h->x->body.len == 0)
             conn_send(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    } else if (h->receiving && h->head_done && !h->x->refused && server_pressed(c->server)) {
+        c->paused = true;
+        conn_hold(c);
     }
+}
+
+static void http1_resume(conn *c)
+{
+    c->paused = false;
+    conn_set_deadline(c, c->server->options.stall_ms);
 }
 
 /* ---- answering ---- */
@@ -448,7 +457,7 @@ static void http1_done(conn *c)
 }
 
 const protocol http1_protocol = { http1_input,   http1_output, http1_answer, http1_eof,
-                                  http1_timeout, http1_drain,  http1_done };
+                                  http1_timeout, http1_drain,  http1_resume, http1_done };
 
 bool http1_start(conn *c)
 {

@@ -21,6 +21,7 @@ typedef struct {
     nghttp2_session *session;
     stream *first;
     unsigned streams;  /* open */
+    size_t withheld;   /* bytes of the connection's window that the client did not get back */
     unsigned complete; /* of those: the request is there, a handler has it or had it */
     double resets;     /* that the client may still make now */
     int64_t resets_at_ns;
@@ -30,6 +31,7 @@ struct stream {
     stream *next, **link;
     http_exchange *x;
     str method, target;
+    size_t withheld;
     out_queue pieces; /* of the answer, not framed yet */
     bool complete;    /* the request */
     bool answered;    /* nothing more that comes in matters */
@@ -170,8 +172,14 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     error err;
     stream *s = stream_of(c->state, id);
     uint64_t length = SIZE_MAX;
-    (void)session;
     (void)flags;
+    if (!s || s->answered || !server_pressed(c->server)) {
+        (void)nghttp2_session_consume(session, id, n);
+    } else {
+        s->withheld += n;
+        ((http2 *)c->state)->withheld += n;
+        conn_hold(c);
+    }
     if (!s || s->answered)
         return 0;
     if (!str_to_u64(http_header(s->x, "content-length"), &length))
@@ -225,10 +233,22 @@ static void set_deadline(conn *c, http2 *h)
 {
     if (h->streams == 0)
         conn_set_deadline(c, c->server->options.idle_ms);
-    else if (h->complete == 0)
+    else if (h->complete == 0 && !c->held)
         conn_set_deadline(c, c->server->options.stall_ms);
     else
         conn_set_deadline(c, 0);
+}
+
+static void http2_resume(conn *c)
+{
+    http2 *h = c->state;
+    for (stream *s = h->first; s; s = s->next) {
+        (void)nghttp2_session_consume_stream(h->session, s->x->stream, s->withheld);
+        s->withheld = 0;
+    }
+    (void)nghttp2_session_consume_connection(h->session, h->withheld);
+    h->withheld = 0;
+    set_deadline(c, h);
 }
 
 static void http2_input(conn *c, const char *bytes, size_t n)
@@ -419,22 +439,29 @@ static void http2_done(conn *c)
 }
 
 const protocol http2_protocol = { http2_input,   http2_output, http2_answer, conn_close,
-                                  http2_timeout, http2_drain,  http2_done };
+                                  http2_timeout, http2_drain,  http2_resume, http2_done };
 
 static int session_new(conn *c, http2 *h)
 {
     nghttp2_session_callbacks *callbacks = NULL;
+    nghttp2_option *option = NULL;
     int rc = nghttp2_session_callbacks_new(&callbacks);
-    if (rc != 0)
+    if (rc == 0)
+        rc = nghttp2_option_new(&option);
+    if (rc != 0) {
+        nghttp2_session_callbacks_del(callbacks);
         return rc;
+    }
+    nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_sent);
-    rc = nghttp2_session_server_new(&h->session, callbacks, c);
+    rc = nghttp2_session_server_new2(&h->session, callbacks, c, option);
     nghttp2_session_callbacks_del(callbacks);
+    nghttp2_option_del(option);
     if (rc != 0)
         return rc;
     const http_server_options *o = &c->server->options;

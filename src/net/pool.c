@@ -16,7 +16,8 @@ struct pool {
     pool_options options;
     pool_job *job;
     void **ring;
-    unsigned head, waiting;
+    unsigned head;
+    _Atomic unsigned waiting; /* changed under the lock */
     unsigned threads, idle;
     bool stopping;
 };
@@ -104,6 +105,11 @@ bool pool_submit(pool *p, void *arg)
     }
     pthread_mutex_unlock(&p->lock);
     return taken;
+}
+
+unsigned pool_waiting(const pool *p)
+{
+    return p->waiting;
 }
 
 bool pool_stop(pool *p, unsigned limit_ms)

@@ -19,6 +19,7 @@ typedef struct {
 MUST_USE status pool_new(pool **ret, const pool_options *options, pool_job *job, error *err);
 /* False: the queue is full (or stopped), or no thread could be started; arg stays the caller's. */
 bool pool_submit(pool *p, void *arg);
+unsigned pool_waiting(const pool *p); /* jobs; about */
 /* Runs what is queued, then ends the threads. False: some still ran after limit_ms; they are left
  * to themselves and the pool must not be freed. */
 bool pool_stop(pool *p, unsigned limit_ms);

@@ -177,6 +177,31 @@ void server_call(http_server *s, void (*run)(void *arg), void *arg)
     pthread_mutex_unlock(&s->call_lock);
 }
 
+/* Above three quarters reading stops, below one half it goes on. */
+static bool fuller_than(const http_server *s, unsigned quarters)
+{
+    size_t bytes = s->bodies.limit / 4 * quarters, jobs = s->options.ingest_queue / 4 * quarters;
+    return atomic_load_explicit(&s->bodies.used, memory_order_relaxed) > bytes ||
+           pool_waiting(s->pools[POOL_INGEST]) > MAX(jobs, (size_t)quarters);
+}
+
+bool server_pressed(const http_server *s)
+{
+    return atomic_load_explicit(&s->working, memory_order_relaxed) > 0 && fuller_than(s, 3);
+}
+
+static void release_held(http_server *s)
+{
+    conn *next;
+    if (!atomic_load(&s->held) || (atomic_load(&s->working) > 0 && fuller_than(s, 2)))
+        return;
+    for (conn *c = s->conns; c; c = next) {
+        next = c->next;
+        if (c->held)
+            conn_release(c);
+    }
+}
+
 static void check_deadlines(http_server *s)
 {
     conn *next;
@@ -203,6 +228,7 @@ static void free_dead(http_server *s)
 void server_turn(http_server *s)
 {
     run_wakes(s);
+    release_held(s);
     free_dead(s);
 }
 
@@ -251,6 +277,7 @@ static void *network_thread(void *arg)
         }
         if (atomic_load(&s->stopping) && !s->draining)
             begin_drain(s);
+        release_held(s);
         free_dead(s);
         if (s->draining && (!s->conns || s->now_mono_ns >= s->stop_at_mono_ns))
             break;

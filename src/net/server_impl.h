@@ -33,6 +33,7 @@ struct http_server {
     wake_item *wake_head, **wake_tail;
     bool wake_closed; /* the network thread has ended */
     atomic_int stopping;
+    atomic_int working; /* requests that a handler has or will have */
     int64_t stop_at_mono_ns;
 
     /* network thread */
@@ -57,6 +58,9 @@ struct http_server {
 bool server_wake(http_server *s, wake_item *item);
 /* Calls run on the network thread and waits for it; directly where that does not run. */
 void server_call(http_server *s, void (*run)(void *arg), void *arg);
+/* Bodies should not be read now: memory or the queue is nearly full, and requests at work will give
+ * some back. Where none is at work, waiting would help nobody. */
+bool server_pressed(const http_server *s);
 /* What the network thread does between two waits: runs what was woken, frees what is closed. For
  * tests that drive connections themselves. */
 void server_turn(http_server *s);

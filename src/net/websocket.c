@@ -272,8 +272,13 @@ static void websocket_answer(conn *c, http_exchange *x)
     (void)x; /* the exchange that asked for the upgrade has let go of the connection */
 }
 
-const protocol websocket_protocol = { websocket_input, websocket_output,  websocket_answer,
-                                      conn_close,      websocket_timeout, websocket_drain,
+const protocol websocket_protocol = { websocket_input,
+                                      websocket_output,
+                                      websocket_answer,
+                                      conn_close,
+                                      websocket_timeout,
+                                      websocket_drain,
+                                      NULL,
                                       websocket_done };
 
 void websocket_abandon(websocket *ws)

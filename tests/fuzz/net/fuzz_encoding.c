@@ -9,7 +9,8 @@ enum { LIMIT = 1 << 20, BUDGET = 3 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const str names[] = { STR_INIT("gzip"), STR_INIT("deflate"), STR_INIT("zstd") };
+    static const str names[] = { STR_INIT("gzip"), STR_INIT("deflate"), STR_INIT("zstd"),
+                                 STR_INIT("snappy") };
     byte_budget budget = { .limit = BUDGET };
     size_t charged = 0;
     buf out, packed;
