@@ -110,6 +110,32 @@ str arena_str(arena *a, str s)
     return (str){ p, s.len };
 }
 
+str arena_utf8(arena *a, str s)
+{
+    static const char replacement[3] = { '\xEF', '\xBF', '\xBD' }; /* U+FFFD */
+    size_t bad = 0, n = 0, good;
+    for (size_t at = 0; at < s.len; at++, bad++) {
+        at += utf8_valid_prefix(str_slice(s, at, s.len));
+        if (at == s.len)
+            break;
+    }
+    if (bad == 0)
+        return s;
+    char *p = arena_alloc_aligned(a, s.len + 2 * bad, 1);
+    if (!p)
+        return (str){ NULL, 0 };
+    for (size_t at = 0; at < s.len; at += good + 1) {
+        good = utf8_valid_prefix(str_slice(s, at, s.len));
+        memcpy(p + n, s.ptr + at, good);
+        n += good;
+        if (at + good == s.len)
+            break;
+        memcpy(p + n, replacement, sizeof(replacement));
+        n += sizeof(replacement);
+    }
+    return (str){ p, n };
+}
+
 str arena_fmt(arena *a, const char *format, ...)
 {
     va_list args;

@@ -53,5 +53,7 @@ void *arena_grow(arena *a, const void *old, size_t old_size, size_t new_size);
 /* Copies; .ptr is NULL when there is no memory. The copy is terminated. */
 str arena_str(arena *a, str s);
 str arena_fmt(arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
+/* s itself when it is valid UTF-8; else a copy in which each wrong byte has become U+FFFD. */
+str arena_utf8(arena *a, str s);
 
 #endif

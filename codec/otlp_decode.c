@@ -64,33 +64,11 @@ static inline bool is_ascii(str s)
 
 static bool repair_text(decoder *d, str s, str *ret)
 {
-    static const char replacement[3] = { '\xEF', '\xBF', '\xBD' }; /* U+FFFD */
-    size_t bad = 0;
-    for (size_t at = 0; at < s.len; at++, bad++) {
-        at += utf8_valid_prefix(str_slice(s, at, s.len));
-        if (at == s.len)
-            break;
-    }
-    if (bad == 0) {
-        *ret = s;
-        return true;
-    }
-    char *p = arena_alloc_aligned(d->memory, s.len + 2 * bad, 1);
-    if (!p)
+    str repaired = arena_utf8(d->memory, s);
+    if (!repaired.ptr && s.len)
         return otlp_no_memory(&d->sink);
-    size_t n = 0;
-    for (size_t at = 0; at < s.len; at++) {
-        size_t good = utf8_valid_prefix(str_slice(s, at, s.len));
-        memcpy(p + n, s.ptr + at, good);
-        n += good;
-        at += good;
-        if (at == s.len)
-            break;
-        memcpy(p + n, replacement, sizeof(replacement));
-        n += sizeof(replacement);
-    }
-    d->sink.partial->repaired++;
-    *ret = str_n(p, n);
+    d->sink.partial->repaired += repaired.ptr != s.ptr;
+    *ret = repaired;
     return true;
 }
 

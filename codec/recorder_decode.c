@@ -64,35 +64,16 @@ static bool take_short_text(decoder *d, str *ret)
     return true;
 }
 
-/* Each byte that is no part of valid UTF-8 becomes U+FFFD, since exporters may send only valid
- * text. */
-static str repaired_utf8(decoder *d, str s, size_t good)
-{
-    static const char replacement[3] = { '\xef', '\xbf', '\xbd' };
-    char *to = arena_alloc(d->arena, s.len * 3);
-    if (!to) {
-        d->full = true;
-        return STR_EMPTY;
-    }
-    size_t n = 0;
-    while (s.len) {
-        memcpy(to + n, s.ptr, good);
-        n += good;
-        s = str_slice(s, good, s.len);
-        if (s.len) {
-            memcpy(to + n, replacement, sizeof(replacement));
-            n += sizeof(replacement);
-            s = str_slice(s, 1, s.len);
-        }
-        good = utf8_valid_prefix(s);
-    }
-    return str_n(to, n);
-}
-
+/* Exporters may send only valid text. */
 static inline str valid_utf8(decoder *d, str s)
 {
-    size_t good = utf8_valid_prefix(s);
-    return LIKELY(good == s.len) ? s : repaired_utf8(d, s, good);
+    if (LIKELY(utf8_valid_prefix(s) == s.len))
+        return s;
+    str repaired = arena_utf8(d->arena, s);
+    if (repaired.ptr)
+        return repaired;
+    d->full = true;
+    return STR_EMPTY;
 }
 
 static uint64_t load_u64(const char *p)

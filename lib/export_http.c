@@ -99,12 +99,17 @@ const export_protocol export_http_json = {
     .judge = judge_json,
 };
 
+static status zipkin_spans(const batch *b, buf *out, error *err)
+{
+    return zipkin_json_encode(b, STR_EMPTY, out, err);
+}
+
 /* Its 202 has no body, so the JSON judge finds nothing in it. */
 const export_protocol export_zipkin = {
     .name = "zipkin v2 json",
     .headers = { "Content-Type: application/json" },
     .gzip_header = "Content-Encoding: gzip",
-    .encode = zipkin_json_encode,
+    .encode = zipkin_spans,
     .pack = pack_http,
     .judge = judge_json,
 };

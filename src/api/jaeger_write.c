@@ -4,9 +4,7 @@
 #include "api/jaeger.h"
 
 #include "codec/json_value.h"
-
-static const char *const kind_names[] = { NULL,     "internal", "server",
-                                          "client", "producer", "consumer" };
+#include "codec/span_tags.h"
 
 static void put_tag_head(json_writer *w, str key, const char *type)
 {
@@ -22,13 +20,6 @@ static void put_text_tag(json_writer *w, const char *key, str text)
         return;
     put_tag_head(w, str_c(key), "string");
     json_str(w, text);
-    json_end_object(w);
-}
-
-static void put_bool_tag(json_writer *w, const char *key, bool b)
-{
-    put_tag_head(w, str_c(key), "bool");
-    json_bool(w, b);
     json_end_object(w);
 }
 
@@ -99,25 +90,18 @@ static void put_references(json_writer *w, const span_rows *s, uint32_t row)
     json_end_array(w);
 }
 
+static void put_span_tag(void *user, str key, const value *v)
+{
+    put_tag(user, key, v);
+}
+
 static void put_tags(json_writer *w, const batch *b, uint32_t row)
 {
     const span_rows *s = &b->spans;
-    const batch_scope *scope = &b->scopes[s->scope[row]];
     json_key(w, STR("tags"));
     json_begin_array(w);
     put_attributes(w, &s->attributes[row]);
-    if (s->kind[row] < ARRAY_LEN(kind_names) && kind_names[s->kind[row]])
-        put_text_tag(w, "span.kind", str_c(kind_names[s->kind[row]]));
-    if (s->status[row] == SPAN_STATUS_ERROR) {
-        put_text_tag(w, "otel.status_code", STR("ERROR"));
-        put_bool_tag(w, "error", true);
-    } else if (s->status[row] == SPAN_STATUS_OK) {
-        put_text_tag(w, "otel.status_code", STR("OK"));
-    }
-    put_text_tag(w, "otel.status_description", s->status_message[row]);
-    put_text_tag(w, "w3c.tracestate", s->trace_state[row]);
-    put_text_tag(w, "otel.scope.name", scope->name);
-    put_text_tag(w, "otel.scope.version", scope->version);
+    span_tags_each(b, row, SPAN_TAGS_JAEGER, put_span_tag, w);
     json_end_array(w);
 }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sends one trace, logs and metrics through OpenTelemetry's SDK for Python, and prints what it sent.
+"""Sends one trace, logs and metrics through OpenTelemetry's SDK for Python, and prints what it sent; only
+the trace where the protocol has nothing else.
 
-Usage: send_python.py grpc|protobuf ENDPOINT SERVICE
+Usage: send_python.py grpc|protobuf|jaeger-grpc|jaeger-thrift|zipkin-json|zipkin-proto ENDPOINT SERVICE
 """
 import json
 import sys
@@ -19,32 +20,53 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 protocol, endpoint, service = sys.argv[1:]
+OTLPLogExporter = OTLPMetricExporter = None
+options = {}
 if protocol == "grpc":
     from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as SpanExporter
 
-    def options(signal):
-        return {"endpoint": endpoint, "insecure": True}
-else:
+    options = {signal: {"endpoint": endpoint, "insecure": True} for signal in ("traces", "metrics", "logs")}
+elif protocol == "protobuf":
     from opentelemetry.exporter.otlp.proto.http import Compression
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as SpanExporter
 
-    def options(signal):
-        return {"endpoint": "%s/v1/%s" % (endpoint, signal), "compression": Compression.Gzip}
+    options = {signal: {"endpoint": "%s/v1/%s" % (endpoint, signal), "compression": Compression.Gzip}
+               for signal in ("traces", "metrics", "logs")}
+elif protocol == "jaeger-grpc":
+    from opentelemetry.exporter.jaeger.proto.grpc import JaegerExporter as SpanExporter
+
+    options["traces"] = {"collector_endpoint": endpoint, "insecure": True}
+elif protocol == "jaeger-thrift":
+    from opentelemetry.exporter.jaeger.thrift import JaegerExporter as SpanExporter
+
+    host, _, port = endpoint.partition(":")  # of the agent, when the endpoint is no URL
+    options["traces"] = ({"collector_endpoint": endpoint} if "://" in endpoint else
+                         {"agent_host_name": host, "agent_port": int(port)})
+elif protocol == "zipkin-json":
+    from opentelemetry.exporter.zipkin.json import ZipkinExporter as SpanExporter
+
+    options["traces"] = {"endpoint": endpoint}
+else:
+    from opentelemetry.exporter.zipkin.proto.http import ZipkinExporter as SpanExporter
+
+    options["traces"] = {"endpoint": endpoint}
 
 resource = Resource.create({"service.name": service, "service.version": "1.2.3",
                             "deployment.environment.name": "test"})
 tracing = TracerProvider(resource=resource)
-tracing.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(**options("traces"))))
+tracing.add_span_processor(BatchSpanProcessor(SpanExporter(**options["traces"])))
 logging = LoggerProvider(resource=resource)
-logging.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(**options("logs"))))
+if OTLPLogExporter:
+    logging.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(**options["logs"])))
 metering = MeterProvider(
     resource=resource,
-    metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter(**options("metrics")),
-                                                  export_interval_millis=3600000)],
+    metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter(**options["metrics"]),
+                                                  export_interval_millis=3600000)]
+    if OTLPMetricExporter else [],
     views=[View(instrument_name="interop.duration",
                 aggregation=ExplicitBucketHistogramAggregation([0.1, 0.5, 1]))])
 

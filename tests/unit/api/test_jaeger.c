@@ -58,10 +58,11 @@ static void writes_spans_as_jaeger_does(void **state)
         "\"references\":[],\"startTime\":20000000,\"duration\":40000,\"tags\":["
         "{\"key\":\"http.route\",\"type\":\"string\",\"value\":\"/images\"},"
         "{\"key\":\"span.kind\",\"type\":\"string\",\"value\":\"server\"},"
+        "{\"key\":\"otel.scope.name\",\"type\":\"string\",\"value\":\"fake\"},"
         "{\"key\":\"otel.status_code\",\"type\":\"string\",\"value\":\"ERROR\"},"
         "{\"key\":\"error\",\"type\":\"bool\",\"value\":true},"
-        "{\"key\":\"otel.status_description\",\"type\":\"string\",\"value\":\"database is gone\"},"
-        "{\"key\":\"otel.scope.name\",\"type\":\"string\",\"value\":\"fake\"}],\"logs\":[],"
+        "{\"key\":\"otel.status_description\",\"type\":\"string\",\"value\":\"database is gone\"}],"
+        "\"logs\":[],"
         "\"processID\":\"p1\",\"warnings\":null}],\"processes\":{\"p1\":{\"serviceName\":\"api\","
         "\"tags\":[]}},\"warnings\":null}],\"total\":0,\"limit\":0,\"offset\":0,"
         "\"errors\":null}");

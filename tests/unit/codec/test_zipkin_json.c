@@ -38,7 +38,7 @@ static void assert_json(const batch *b, const char *want)
     buf out;
     error err;
     buf_init(&out, MiB(1));
-    assert_int_equal(zipkin_json_encode(b, &out, &err), STATUS_OK);
+    assert_int_equal(zipkin_json_encode(b, STR_EMPTY, &out, &err), STATUS_OK);
     buf_char(&out, '\0');
     assert_string_equal(out.ptr, want);
     buf_done(&out);
@@ -161,17 +161,17 @@ static void the_remote_side_follows_the_ranking(void **state UNUSED)
     error err;
     buf_init(&out, 0);
     b.spans.kind[row] = SPAN_KIND_CLIENT;
-    assert_int_equal(zipkin_json_encode(&b, &out, &err), STATUS_OK);
+    assert_int_equal(zipkin_json_encode(&b, STR_EMPTY, &out, &err), STATUS_OK);
     assert_true(str_contains(buf_view(&out), STR("\"remoteEndpoint\":{\"serviceName\":\"db1\","
                                                  "\"port\":5432},")));
     put(&b, a, "peer.service", VALUE_S(STR("postgres")));
     buf_clear(&out);
-    assert_int_equal(zipkin_json_encode(&b, &out, &err), STATUS_OK);
+    assert_int_equal(zipkin_json_encode(&b, STR_EMPTY, &out, &err), STATUS_OK);
     assert_true(
         str_contains(buf_view(&out), STR("\"remoteEndpoint\":{\"serviceName\":\"postgres\"},")));
     b.spans.kind[row] = SPAN_KIND_SERVER;
     buf_clear(&out);
-    assert_int_equal(zipkin_json_encode(&b, &out, &err), STATUS_OK);
+    assert_int_equal(zipkin_json_encode(&b, STR_EMPTY, &out, &err), STATUS_OK);
     assert_false(str_contains(buf_view(&out), STR("remoteEndpoint")));
     buf_done(&out);
     batch_done(&b);
@@ -184,7 +184,7 @@ static void the_limit_of_the_buffer_is_an_error(void **state UNUSED)
     error err;
     span_batch(&b);
     buf_init(&out, 100);
-    assert_int_equal(zipkin_json_encode(&b, &out, &err), STATUS_LIMIT);
+    assert_int_equal(zipkin_json_encode(&b, STR_EMPTY, &out, &err), STATUS_LIMIT);
     buf_done(&out);
     batch_done(&b);
 }
