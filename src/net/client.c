@@ -227,6 +227,12 @@ static status canceled(const exchange *x, error *err)
     return fail(err, STATUS_CANCELED, "%s: given up", x->shown);
 }
 
+static status not_a_url(const exchange *x, error *err)
+{
+    return fail(err, STATUS_INVALID, "%s: not an http:// or https:// URL that can be asked",
+                x->shown);
+}
+
 /* Runs the transfer that was added to the multi handle. */
 static status run(http_client *k, const exchange *x, CURLcode *ret, error *err)
 {
@@ -255,9 +261,8 @@ static status judge(const http_client *k, exchange *x, CURLcode rc, error *err)
     if (x->answer->body.failed)
         return fail(err, STATUS_LIMIT, "%s: the answer is larger than %zu bytes", x->shown,
                     x->answer->body.limit);
-    if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL)
-        return fail(err, STATUS_INVALID, "%s: %s", x->shown,
-                    "not an http:// or https:// URL that can be asked");
+    if (rc == CURLE_URL_MALFORMAT)
+        return not_a_url(x, err);
     if (rc != CURLE_OK)
         return fail(err, STATUS_IO, "%s: %s", x->shown,
                     x->reason[0] ? x->reason : curl_easy_strerror(rc));
@@ -308,6 +313,9 @@ status http_client_send(http_client *k, const http_request *r, http_answer *ret,
     show_url(r->url, x.shown, sizeof(x.shown));
     if (r->canceled && atomic_load(r->canceled))
         return canceled(&x, err);
+    if (!str_eq_nocase(str_slice(str_c(r->url), 0, 7), STR("http://")) &&
+        !str_eq_nocase(str_slice(str_c(r->url), 0, 8), STR("https://")))
+        return not_a_url(&x, err);
     status st = perform(k, &x, err);
     curl_slist_free_all(x.headers);
     renamed_done(&x.name);
