@@ -129,7 +129,9 @@ void conn_close(conn *c)
     if (c->held)
         atomic_fetch_sub(&s->held, 1);
     c->transport->done(c);
-    close(c->fd); /* epoll forgets it by itself */
+    /* Closing alone would leave it there while a child of this process, just forked, has it too. */
+    (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+    close(c->fd);
     *c->link = c->next;
     if (c->next)
         c->next->link = c->link;

@@ -41,8 +41,10 @@ status listener_new(http_listener **ret, http_server *s, const char *address,
 void listener_close_sockets(http_listener *l)
 {
     for (unsigned i = 0; i < l->socket_count; i++) {
-        if (l->sockets[i].fd >= 0)
-            close(l->sockets[i].fd);
+        if (l->sockets[i].fd < 0)
+            continue;
+        (void)epoll_ctl(l->server->epoll, EPOLL_CTL_DEL, l->sockets[i].fd, NULL);
+        close(l->sockets[i].fd);
         l->sockets[i].fd = -1;
     }
 }
