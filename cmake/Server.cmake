@@ -11,13 +11,14 @@ find_library(HTTP_PARSER http_parser REQUIRED)
 find_library(ROARING roaring REQUIRED)
 find_library(WSLAY wslay REQUIRED)
 find_library(SNAPPY snappy REQUIRED)
+find_library(CRYPT crypt REQUIRED)
 
 sonde_layer(sonde_net src/net sonde_base PkgConfig::NGHTTP2 PkgConfig::OPENSSL PkgConfig::ZSTD
   PkgConfig::SERVER_CURL ZLIB::ZLIB ${HTTP_PARSER} ${WSLAY} ${SNAPPY})
 sonde_layer(sonde_store src/store sonde_codec sonde_base PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::PCRE2 ${ROARING})
 sonde_layer(sonde_pipeline src/pipeline sonde_net sonde_store sonde_codec sonde_base
-  PkgConfig::LIBFYAML PkgConfig::PCRE2 PkgConfig::XXHASH)
+  PkgConfig::LIBFYAML PkgConfig::PCRE2 PkgConfig::XXHASH ${CRYPT})
 sonde_layer(sonde_query src/query sonde_store sonde_codec sonde_base PkgConfig::PCRE2)
 sonde_layer(sonde_api src/api sonde_query sonde_pipeline sonde_store sonde_net sonde_codec sonde_base)
 

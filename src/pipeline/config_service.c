@@ -265,6 +265,20 @@ static void check_used(config_reader *r)
     }
 }
 
+/* An extension all of whose options are without meaning here is accepted and does nothing. */
+static void check_effect(config_reader *r, const yaml_node *list)
+{
+    const config *c = r->c;
+    for (uint32_t i = 0; list && i < c->extension_count; i++) {
+        const config_component *part = &c->components[c->extensions[i]];
+        bool works = !part->type || part->type->options.count == 0;
+        for (size_t j = 0; !works && j < part->type->options.count; j++)
+            works = part->type->options.rows[j].type != OPTION_IGNORED;
+        if (!works)
+            config_warning(r, list, "extension %s: %s", part->id, part->type->help);
+    }
+}
+
 static void check_stored(config_reader *r, const yaml_node *at)
 {
     const config *c = r->c;
@@ -307,6 +321,7 @@ void config_read_service(config_reader *r, const yaml_node *n)
     read_pipelines(r, yaml_get(n, STR("pipelines")), n);
     read_telemetry(r, yaml_get(n, STR("telemetry")));
     check_authenticators(r);
+    check_effect(r, yaml_get(n, STR("extensions")));
     check_used(r);
     config_check_graph(r, n);
     check_stored(r, n);
