@@ -66,7 +66,7 @@ bool trace_ids_add(trace_id_list *l, trace_id id)
     return true;
 }
 
-bool trace_id_parse(str text, trace_id *ret)
+bool jaeger_trace_id(str text, trace_id *ret)
 {
     char digits[32];
     if (text.len == 0 || text.len > sizeof(digits))
@@ -169,7 +169,7 @@ static void one_trace(api_request *r)
     str text = http_path_param(r->x, "id");
     trace_id id;
     status st;
-    if (!trace_id_parse(text, &id)) {
+    if (!jaeger_trace_id(text, &id)) {
         request_fail(
             r, STATUS_INVALID,
             "malformed parameter 'traceID': \"%.*s\" is not a hexadecimal id of at most 32 "
@@ -338,7 +338,7 @@ static bool ids_by_parameter(api_request *r, trace_id_list *ids)
     for (unsigned i = 0; found && i < ids->limit; i++) {
         trace_id id;
         str text = http_param(r->x, "traceID", i, &found);
-        if (found && trace_id_parse(text, &id))
+        if (found && jaeger_trace_id(text, &id))
             trace_ids_add(ids, id);
     }
     return ids->count > 0;

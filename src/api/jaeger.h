@@ -18,7 +18,7 @@ typedef struct {
 /* False when the list is full or memory is. */
 bool trace_ids_add(trace_id_list *l, trace_id id);
 /* 1 to 32 hexadecimal digits; shorter ones are filled with zeros from the left. */
-bool trace_id_parse(str text, trace_id *ret);
+bool jaeger_trace_id(str text, trace_id *ret);
 
 void jaeger_dependencies(api_request *r);
 void jaeger_begin(api_request *r);

@@ -241,7 +241,7 @@ static status find_everywhere(api_request *r, str id, int64_t from_ns, int64_t t
 {
     trace_id trace;
     status st = STATUS_OK;
-    if (id.len == 32 && trace_id_parse(id, &trace)) {
+    if (id.len == 32 && jaeger_trace_id(id, &trace)) {
         char lower[32];
         str_to_hex(trace.bytes, sizeof(trace.bytes), lower);
         str text = str_n(lower, sizeof(lower));

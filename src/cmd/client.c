@@ -192,8 +192,8 @@ status client_get(const client_request *r, const char *address, arena *a, value 
     return exchange(r, address, false, a, ret, raw, err);
 }
 
-status client_post(const client_request *r, const char *address, arena *a, value *ret, buf *raw,
-                   error *err)
+status client_query(const client_request *r, const char *address, arena *a, value *ret, buf *raw,
+                    error *err)
 {
     return exchange(r, address, true, a, ret, raw, err);
 }

@@ -28,8 +28,8 @@ void client_add_fmt(client_request *r, const char *name, const char *format, ...
  * text. STATUS_NOT_FOUND: 404. Other failures carry what the server said. */
 MUST_USE status client_get(const client_request *r, const char *address, arena *a, value *ret,
                            buf *raw, error *err);
-MUST_USE status client_post(const client_request *r, const char *address, arena *a, value *ret,
-                            buf *raw, error *err);
+MUST_USE status client_query(const client_request *r, const char *address, arena *a, value *ret,
+                             buf *raw, error *err);
 
 /* ---- walking an answer ---- */
 

@@ -124,7 +124,7 @@ status query_logql(const query_options *o, arena *a, buf *out, error *err)
     client_request_init(&r, range ? "/loki/api/v1/query_range" : "/loki/api/v1/query");
     client_add(&r, "query", str_c(o->expression));
     add_times(&r, o, range);
-    st = client_post(&r, client_address(o->addr), a, &answer, raw, err);
+    st = client_query(&r, client_address(o->addr), a, &answer, raw, err);
     client_request_done(&r);
     if (st != STATUS_OK)
         return st;

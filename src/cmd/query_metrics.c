@@ -106,7 +106,7 @@ status query_promql(const query_options *o, arena *a, buf *out, error *err)
     } else {
         add_seconds(&r, "time", o->to_ns);
     }
-    status st = client_post(&r, client_address(o->addr), a, &answer, raw, err);
+    status st = client_query(&r, client_address(o->addr), a, &answer, raw, err);
     client_request_done(&r);
     if (st != STATUS_OK)
         return st;

@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
+#include "pipeline/exporters/sonde.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -15,74 +16,93 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20, READY_CHECK_S = 5 };
+enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20, LOOK_S = 1 };
 
 /* Everything that runs; opened in this order, closed backwards. */
 typedef struct {
     serve_options options;
+    collector *collector;
     store *store;
-    otlp_receiver *receiver;
     api *api;
     http_server *server;
     serve_self self;
-    unsigned http_port;
+    server_settings web;
+    http_route_table tables[4];
+    file_mark mark;
 } serve;
 
-static status listen_all(serve *s, error *err)
+/* ---- what happens, in the log ---- */
+
+static void say(bool warning, const char *component, const char *event, const char *text)
 {
-    http_route_table otlp_http = { .user = s->receiver }, otlp_grpc = { .user = s->receiver };
-    http_route_table self = { .user = &s->self }, queries = { 0 }, web = { 0 };
-    unsigned grpc_port = 0, otlp_port = 0;
-    otlp_http.rows = otlp_http_routes(&otlp_http.count);
-    otlp_grpc.rows = otlp_grpc_routes(&otlp_grpc.count);
-    self.rows = serve_self_routes(&self.count);
-    queries.rows = api_routes(s->api, &queries.count);
-    web.rows = serve_web_routes(&web.count);
-    http_route_table everything[] = { otlp_http, otlp_grpc, self, queries, web };
-    status st = http_server_listen(s->server, s->options.otlp_grpc, &otlp_grpc, 1, &grpc_port, err);
-    if (st == STATUS_OK)
-        st = http_server_listen(s->server, s->options.otlp_http, &otlp_http, 1, &otlp_port, err);
-    if (st == STATUS_OK)
-        st = http_server_listen(s->server, s->options.http, everything, ARRAY_LEN(everything),
-                                &s->http_port, err);
-    if (st != STATUS_OK)
-        return st;
-    sonde_info("listening", sonde_kv("otlp_grpc", s->options.otlp_grpc),
-               sonde_kv("otlp_grpc_port", grpc_port), sonde_kv("otlp_http", s->options.otlp_http),
-               sonde_kv("otlp_http_port", otlp_port), sonde_kv("http", s->options.http),
-               sonde_kv("http_port", s->http_port));
-    return STATUS_OK;
+    if (warning)
+        sonde_warn("component_warning", sonde_kv("event", event), sonde_kv("component", component),
+                   sonde_kv("detail", text));
+    else
+        sonde_info("component_news", sonde_kv("event", event), sonde_kv("component", component),
+                   sonde_kv("detail", text));
 }
 
-static void report_recorder(recorder_news news, const char *path, const char *detail)
+/* Other machines can reach a receiver that listens on all addresses: said once, because by default
+ * nothing is reachable. */
+static void say_port(void *user, const char *endpoint, unsigned port, const char *components)
 {
-    switch (news) {
-    case RECORDER_SAYS_FOUND:
-        sonde_info("recorder_found", sonde_kv("path", path));
-        break;
-    case RECORDER_SAYS_FINISHED:
-        sonde_info("recorder_finished", sonde_kv("path", path), sonde_kv("detail", detail));
-        break;
-    case RECORDER_SAYS_PUT_OFF:
-        sonde_warn("recorder_put_off", sonde_kv("path", path), sonde_kv("detail", detail));
-        break;
-    case RECORDER_SAYS_REFUSED:
-        sonde_error("recorder_rows_refused", sonde_kv("path", path), sonde_kv("detail", detail));
-        break;
-    case RECORDER_SAYS_NOT_READ:
-        sonde_warn("recorder_not_read", sonde_kv("path", path), sonde_kv("detail", detail));
-        break;
+    const serve *s = user;
+    bool loopback = true;
+    sonde_info("listening", sonde_kv("address", endpoint), sonde_kv("port", port),
+               sonde_kv("components", components));
+    if (http_address_is_loopback(endpoint, &loopback, NULL) == STATUS_OK && !loopback &&
+        !str_is(s->web.endpoint, endpoint))
+        sonde_warn("receiver_open_to_others", sonde_kv("address", endpoint),
+                   sonde_kv("components", components),
+                   sonde_kv("detail", "any machine that reaches it can send telemetry"));
+}
+
+/* ---- opening and closing ---- */
+
+static void fill_tables(serve *s)
+{
+    http_route_table *t = s->tables;
+    t[0] = (http_route_table){ .user = &s->self };
+    t[0].rows = serve_health_routes(&t[0].count);
+    t[1] = (http_route_table){ .user = &s->self };
+    t[1].rows = serve_self_routes(&t[1].count);
+    t[2] = (http_route_table){ 0 };
+    t[2].rows = api_routes(s->api, &t[2].count);
+    t[3] = (http_route_table){ 0 };
+    t[3].rows = serve_web_routes(&t[3].count);
+}
+
+static status open_store(serve *s, error *err)
+{
+    const sonde_exporter_settings *kept =
+        collector_settings(s->collector, COMPONENT_EXPORTER, "sonde");
+    store_options options = { .dir = s->options.data, .router = collector_router(s->collector) };
+    if (kept) {
+        options.retention_ns = kept->retention;
+        options.seal_after_ns = kept->seal_after;
     }
+    return store_open(&s->store, &options, err);
+}
+
+static status open_collector(serve *s, error *err)
+{
+    config file;
+    collector_options options = { .data = s->options.data, .say = say };
+    (void)serve_config_changed(&s->options, &s->mark);
+    status st = collector_new(&s->collector, &options, err);
+    if (st == STATUS_OK)
+        st = serve_read_config(&file, &s->options, false, err);
+    if (st == STATUS_OK)
+        st = collector_configure(s->collector, &file, err);
+    return st == STATUS_OK ? serve_web_settings(&s->web, &s->options, s->collector, err) : st;
 }
 
 static status serve_open(serve *s, error *err)
 {
-    store_options store_opts = { .dir = s->options.data,
-                                 .retention_ns = s->options.retention_ns,
-                                 .seal_after_ns = s->options.seal_after_ns };
-    status st = store_open(&s->store, &store_opts, err);
+    status st = open_collector(s, err);
     if (st == STATUS_OK)
-        st = otlp_receiver_new(&s->receiver, s->store, err);
+        st = open_store(s, err);
     if (st == STATUS_OK)
         st = api_new(&s->api, &(api_options){ .store = s->store }, err);
     if (st == STATUS_OK)
@@ -91,46 +111,44 @@ static status serve_open(serve *s, error *err)
         return st;
     s->self.store = s->store;
     s->self.server = s->server;
-    s->self.receiver = s->receiver;
-    st = listen_all(s, err);
-    if (st == STATUS_OK && s->options.recorders.dir_count)
-        s->options.recorders.report = report_recorder;
-    if (st == STATUS_OK && s->options.recorders.dir_count)
-        st = recorder_receiver_new(&s->self.recorders, s->store, &s->options.recorders, err);
+    s->self.collector = s->collector;
+    fill_tables(s);
+    collector_web web = { &s->web, s->tables, ARRAY_LEN(s->tables), 1 };
+    st = collector_start(s->collector, s->store, s->server, &web, err);
+    if (st == STATUS_OK)
+        collector_ports(s->collector, say_port, s);
     return st == STATUS_OK ? http_server_start(s->server, err) : st;
 }
 
 static void serve_close(serve *s)
 {
     http_server_free(s->server);
-    recorder_receiver_free(s->self.recorders);
     api_free(s->api);
-    otlp_receiver_free(s->receiver);
+    collector_stop(s->collector);
     store_close(s->store);
+    collector_free(s->collector);
 }
 
-/* Other machines can reach a receiver that listens on all addresses: said once, because by default
- * nothing is reachable. */
-static void warn_open_receivers(const serve_options *o)
+static void find_web_port(void *user, const char *endpoint, unsigned port, const char *components)
 {
-    const char *const addresses[] = { o->otlp_grpc, o->otlp_http };
-    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
-        bool loopback = true;
-        if (http_address_is_loopback(addresses[i], &loopback, NULL) == STATUS_OK && !loopback)
-            sonde_warn("receiver_open_to_others", sonde_kv("address", addresses[i]),
-                       sonde_kv("detail", "any machine that reaches it can send telemetry"));
-    }
+    unsigned *ret = user;
+    (void)endpoint;
+    if (strstr(components, "the query and UI port"))
+        *ret = port;
 }
 
 static void print_ready(const serve *s)
 {
     char host[256];
-    size_t colon = strlen(s->options.http);
-    while (colon > 0 && s->options.http[colon - 1] != ':')
+    unsigned port = 0;
+    collector_ports(s->collector, find_web_port, &port);
+    size_t colon = s->web.endpoint.len;
+    while (colon > 0 && s->web.endpoint.ptr[colon - 1] != ':')
         colon--;
-    str_copy_c(host, sizeof(host), str_n(s->options.http, colon ? colon - 1 : 0));
+    str_copy_c(host, sizeof(host), str_n(s->web.endpoint.ptr, colon ? colon - 1 : 0));
     bool all = !*host || str_is(str_c(host), "0.0.0.0") || str_is(str_c(host), "[::]");
-    printf("sonde is ready: http://%s:%u\n", all ? "127.0.0.1" : host, s->http_port);
+    printf("sonde is ready: %s://%s:%u\n", s->web.has_tls ? "https" : "http",
+           all ? "127.0.0.1" : host, port);
     fflush(stdout);
 }
 
@@ -151,26 +169,56 @@ static void block_signals(sigset_t *ret)
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
     pthread_sigmask(SIG_BLOCK, ret, NULL); /* inherited by every thread; the main one waits */
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Meanwhile says when ingest stops being possible, and when it is again. */
-static int wait_for_signal(const serve *s, const sigset_t *signals)
+/* ---- running ---- */
+
+static void reload(serve *s)
 {
-    const struct timespec pause = { .tv_sec = READY_CHECK_S };
+    error err;
+    config file;
+    if (!s->options.config) {
+        sonde_info("reload_ignored", sonde_kv("detail", "there is no --config file"));
+        return;
+    }
+    status st = serve_read_config(&file, &s->options, true, &err);
+    if (st == STATUS_OK)
+        st = collector_reload(s->collector, &file, &err);
+    if (st == STATUS_OK) {
+        sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
+        collector_ports(s->collector, say_port, s);
+    } else {
+        sonde_error("configuration_refused", sonde_kv("path", s->options.config),
+                    sonde_kv("detail", (const char *)err.message));
+    }
+}
+
+/* Says when ingest stops being possible, and when it is again. */
+static void watch_ready(const serve *s, bool *was_ready)
+{
+    error err;
+    bool ready = store_ready(s->store, &err) == STATUS_OK;
+    if (*was_ready && !ready)
+        sonde_error("ingest_refused", sonde_kv("detail", (const char *)err.message));
+    else if (ready && !*was_ready)
+        sonde_info("ingest_resumed", sonde_kv("data", s->options.data));
+    *was_ready = ready;
+}
+
+static int wait_for_signal(serve *s, const sigset_t *signals)
+{
+    const struct timespec pause = { .tv_sec = LOOK_S };
     bool was_ready = true;
     for (;;) {
-        error err;
         int number = sigtimedwait(signals, NULL, &pause);
-        if (number > 0)
+        if (number == SIGHUP || serve_config_changed(&s->options, &s->mark))
+            reload(s);
+        else if (number > 0)
             return number;
-        bool ready = store_ready(s->store, &err) == STATUS_OK;
-        if (was_ready && !ready)
-            sonde_error("ingest_refused", sonde_kv("detail", (const char *)err.message));
-        else if (ready && !was_ready)
-            sonde_info("ingest_resumed", sonde_kv("data", s->options.data));
-        was_ready = ready;
+        watch_ready(s, &was_ready);
     }
 }
 
@@ -238,7 +286,6 @@ static status serve_run(serve *s, const sigset_t *signals, error *err)
             (void)http_server_stop(s->server, 0);
         return st;
     }
-    warn_open_receivers(&s->options);
     warn_features(s->options.features);
     print_ready(s);
     run_until_signal(s, signals);
@@ -251,7 +298,7 @@ int cmd_serve(int argc, char **argv)
     error err;
     sigset_t signals;
     char recorder[4096];
-    serve s = { .http_port = 0 };
+    serve s = { 0 };
     if (serve_parse(&s.options, argc, argv, &err) != STATUS_OK) {
         fprintf(stderr, "sonde serve: %s\n", err.message);
         return EXIT_USAGE;

@@ -5,41 +5,63 @@
 #define SONDE_CMD_SERVE_H
 
 #include "net/server.h"
-#include "pipeline/otlp.h"
-#include "pipeline/recorder.h"
+#include "pipeline/pipelines.h"
 #include "store/store.h"
 
 #include <sonde/log.h>
 #include <stdatomic.h>
 
+enum { SERVE_RECORDERS_MAX = 16 };
+
 typedef struct {
     const char *data;
+    const char *config; /* NULL: the built-in one */
     const char *http;
     const char *otlp_grpc;
     const char *otlp_http;
-    int64_t retention_ns;  /* 0: keep everything */
-    int64_t seal_after_ns; /* 0: the store's default */
-    recorder_receiver_options recorders;
+    const char *retention;
+    const char *seal_after;
+    const char *recorders[SERVE_RECORDERS_MAX];
+    unsigned recorder_count;
+    const char *recorder_metrics;
     bool no_auth;
     const char *features; /* names separated by commas; NULL: none */
     sonde_level log_level;
     bool help;
+    const char *overridden[8]; /* flags that a configuration file decides; ended by NULL */
 } serve_options;
 
 /* Fills *ret from the command line; STATUS_INVALID with what is wrong. */
 MUST_USE status serve_parse(serve_options *ret, int argc, char **argv, error *err);
 void serve_print_help(void);
 
+/* ---- configuration (serve_config.c) ---- */
+
+/* Reads --config, or the built-in one; findings go to stderr, or to the log once it runs. */
+MUST_USE status serve_read_config(config *ret, const serve_options *o, bool running, error *err);
+/* What the command line and the file together mean for the query and UI port; warnings about what
+ * others can reach. *ret lives as long as o and the collector's configuration. */
+MUST_USE status serve_web_settings(server_settings *ret, const serve_options *o, const collector *c,
+                                   error *err);
+/* When the file on disk is another one than last time. */
+typedef struct {
+    int64_t modified_ns, size;
+    uint64_t inode;
+} file_mark;
+bool serve_config_changed(const serve_options *o, file_mark *mark);
+
+/* ---- routes that the command itself answers ---- */
+
 /* What the self routes speak about; the user of their rows. */
 typedef struct {
     store *store;
     http_server *server;
-    otlp_receiver *receiver;
-    recorder_receiver *recorders; /* NULL: no --recorder */
-    atomic_bool stopping;         /* not ready any more */
+    collector *collector;
+    atomic_bool stopping; /* not ready any more */
 } serve_self;
 
-const http_route *serve_self_routes(size_t *ret_count); /* /metrics, /healthz, /readyz, /-/… */
-const http_route *serve_web_routes(size_t *ret_count);  /* the web UI: everything else */
+const http_route *serve_health_routes(size_t *ret_count); /* /healthz, /readyz, /-/… */
+const http_route *serve_self_routes(size_t *ret_count);   /* /metrics */
+const http_route *serve_web_routes(size_t *ret_count);    /* the web UI: everything else */
 
 #endif

@@ -5,6 +5,7 @@
 #include "cmd/serve.h"
 
 #include "codec/prom_text.h"
+#include "pipeline/receivers/recorder.h"
 
 #include <sonde/sonde.h>
 #include <strings.h>
@@ -97,50 +98,78 @@ static void write_store(page *p, store *s)
            (double)t.corrupt_parts);
 }
 
-static void write_receiver(page *p, const otlp_receiver *r)
+/* What each component counts: a family for each kind of count. */
+static const struct {
+    count_kind what;
+    const char *name, *label, *detail, *help;
+} component_rows[] = {
+    { COUNT_ACCEPTED, "sonde_receiver_accepted_items_total", "receiver", "transport",
+      "Items received and made durable." },
+    { COUNT_REFUSED, "sonde_receiver_refused_items_total", "receiver", "transport",
+      "Items refused one by one; the sender was told." },
+    { COUNT_FAILED_REQUESTS, "sonde_receiver_failed_requests_total", "receiver", "transport",
+      "Requests answered with an error." },
+    { COUNT_INCOMING, "sonde_processor_incoming_items_total", "component", NULL,
+      "Items that came to a processor or connector." },
+    { COUNT_OUTGOING, "sonde_processor_outgoing_items_total", "component", NULL,
+      "Items that a processor or connector let pass or made." },
+    { COUNT_DROPPED, "sonde_component_dropped_items_total", "component", "reason",
+      "Items that a processor left out, or an exporter could not deliver." },
+    { COUNT_SENT, "sonde_exporter_sent_items_total", "component", NULL,
+      "Items that the far side took." },
+    { COUNT_RETRIES, "sonde_exporter_retries_total", "component", NULL,
+      "Requests that will be sent again." },
+};
+
+typedef struct {
+    buf *out;
+    size_t row;
+} component_page;
+
+static void write_component_line(void *user, const count_line *line)
 {
-    static const struct {
-        const char *name, *help;
-        size_t offset;
-    } rows[] = {
-        { "sonde_receiver_accepted_items_total", "Items received and made durable.",
-          offsetof(otlp_counts, received) },
-        { "sonde_receiver_refused_items_total", "Items refused one by one; the sender was told.",
-          offsetof(otlp_counts, refused) },
-        { "sonde_receiver_failed_requests_total", "Requests answered with an error.",
-          offsetof(otlp_counts, failed) },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        family(p, rows[i].name, "counter", rows[i].help);
-        for (int t = 0; t < OTLP_TRANSPORTS; t++) {
-            for (int s = 0; s < SIGNAL_COUNT; s++) {
-                otlp_counts c;
-                uint64_t n;
-                otlp_receiver_get_counts(r, (otlp_transport)t, (signal_kind)s, &c);
-                memcpy(&n, (const char *)&c + rows[i].offset, sizeof(n));
-                buf_fmt(p->out, "%s{receiver=\"otlp\",transport=\"%s\",signal=\"%s\"} %llu\n",
-                        rows[i].name, otlp_transport_name((otlp_transport)t),
-                        signal_name((signal_kind)s), (unsigned long long)n);
-            }
-        }
-    }
+    const component_page *p = user;
+    const char *label = component_rows[p->row].label, *detail = component_rows[p->row].detail;
+    buf_fmt(p->out, "%s{%s=\"%s\",", component_rows[p->row].name, label, line->id);
+    if (detail)
+        buf_fmt(p->out, "%s=\"%s\",", detail, line->detail);
+    buf_fmt(p->out, "signal=\"%s\"} %llu\n", signal_name(line->signal),
+            (unsigned long long)line->value);
 }
 
-static void write_recorders(page *p, const recorder_receiver *r)
+static void write_behind(void *user, const char *id, log_behind behind)
 {
-    recorder_receiver_counts c;
-    if (!r)
-        return;
-    recorder_receiver_get_counts(r, &c);
-    by_signal(p, "sonde_recorder_accepted_items_total", "counter",
-              "Items read from recorders and made durable.", c.received);
-    by_signal(p, "sonde_recorder_refused_items_total", "counter",
-              "Items of recorders that the store refused.", c.refused);
-    single(p, "sonde_recorder_files", "gauge", "Recorders read now.", (double)c.files);
+    buf_fmt(user, "sonde_exporter_behind_bytes{component=\"%s\"} %llu\n", id,
+            (unsigned long long)behind.bytes);
+}
+
+static void write_components(page *p, collector *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(component_rows); i++) {
+        component_page at = { p->out, i };
+        family(p, component_rows[i].name, "counter", component_rows[i].help);
+        collector_counts(c, component_rows[i].what, write_component_line, &at);
+    }
+    family(p, "sonde_exporter_behind_bytes", "gauge",
+           "Bytes of the intake log that an exporter has still to send.");
+    collector_behind(c, write_behind, p->out);
+}
+
+static void write_recorders(page *p, collector *c)
+{
+    recorder_counts sum = { 0 }, one;
+    const component *at = NULL;
+    while ((at = collector_component(c, COMPONENT_RECEIVER, "recorder", at))) {
+        recorder_get_counts(at, &one);
+        sum.files += one.files;
+        sum.finished += one.finished;
+        sum.failed += one.failed;
+    }
+    single(p, "sonde_recorder_files", "gauge", "Recorders read now.", (double)sum.files);
     single(p, "sonde_recorder_finished_total", "counter",
-           "Recorders of dead processes that were read to their end.", (double)c.finished);
+           "Recorders of dead processes that were read to their end.", (double)sum.finished);
     single(p, "sonde_recorder_failed_total", "counter",
-           "Times that reading a recorder was put off.", (double)c.failed);
+           "Times that reading a recorder was put off.", (double)sum.failed);
 }
 
 static void write_count(void *user, str listener, str path, int code, uint64_t count)
@@ -201,19 +230,28 @@ static void handle_metrics(http_exchange *x, void *user)
     family(&p, "sonde_build_info", "gauge", "Always 1; the labels tell the build.");
     buf_lit(p.out, "sonde_build_info{version=\"" SONDE_VERSION "\"} 1\n");
     write_store(&p, self->store);
-    write_receiver(&p, self->receiver);
-    write_recorders(&p, self->recorders);
+    write_components(&p, self->collector);
+    write_recorders(&p, self->collector);
     write_server(&p, self->server);
     write_library(&p);
 }
 
-static const http_route rows[] = {
+static const http_route health_rows[] = {
     { "GET", "/healthz", handle_health, NULL, POOL_NONE, "the process answers" },
     { "GET", "/readyz", handle_ready, NULL, POOL_NONE, "ingest is possible now" },
     { "GET", "/-/healthy", handle_health, NULL, POOL_NONE, "as /healthz" },
     { "GET", "/-/ready", handle_ready, NULL, POOL_NONE, "as /readyz" },
+};
+
+static const http_route rows[] = {
     { "GET", "/metrics", handle_metrics, NULL, POOL_QUERY, "the server's own metrics" },
 };
+
+const http_route *serve_health_routes(size_t *ret_count)
+{
+    *ret_count = ARRAY_LEN(health_rows);
+    return health_rows;
+}
 
 const http_route *serve_self_routes(size_t *ret_count)
 {

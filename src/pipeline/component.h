@@ -132,6 +132,8 @@ MUST_USE status component_listen(component *c, const server_settings *s, const h
                                  size_t count, void *user, error *err);
 /* The extension that `id` names; STATUS_NOT_FOUND with the reason. For clients: authorize. */
 MUST_USE status component_extension(component *c, str id, const component **ret, error *err);
+/* Items of a request that were refused before ingest, each for a reason that the sender is told. */
+void component_refused(component *c, const char *transport, signal_kind signal, uint64_t items);
 /* Items that this component left out for `reason` ("filtered", "sampled", "policy"; static text).
  */
 void component_drop(component *c, signal_kind signal, const char *reason, uint64_t items);
@@ -145,6 +147,10 @@ MUST_USE status component_emit(component *c, const batch *b, error *err);
 /* Something that an operator should know, for the server's log; not more than once a second of one
  * kind, the rest is counted and said in the next. */
 void component_warn(component *c, const char *event, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* The same for what is no trouble; each is said. */
+void component_note(const component *c, const char *event, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
 /* ---- answers to senders ---- */
 

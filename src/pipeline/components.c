@@ -2,7 +2,15 @@
 /* Every component there is, by kind and name: a row each. What one is: component.h. */
 #include "pipeline/component.h"
 
-#define COMPONENTS(X)
+/* clang-format off: a row each */
+#define COMPONENTS(X) \
+    X(loki_receiver) \
+    X(otlp_receiver) \
+    X(recorder_receiver) \
+    X(loki_exporter) \
+    X(sonde_exporter) \
+    X(sonde_web_extension)
+/* clang-format on */
 
 #define X(name) extern const component_type name;
 COMPONENTS(X)

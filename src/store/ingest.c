@@ -230,12 +230,14 @@ static status apply_kept(store *s, mem_part *m, const store_routed *kept, routed
 }
 
 /* `b` holds accepted rows only. */
-static status make_durable(store *s, uint16_t origin, const batch *b, const store_routed *kept,
-                           str encoded, ingest_result *ret, error *err)
+static status make_durable(store *s, const store_sender *from, const batch *b,
+                           const store_routed *kept, str encoded, ingest_result *ret, error *err)
 {
-    intake_entry e = {
-        .signal = b->signal, .origin = origin, .received_ns = clock_now_ns(), .payload = encoded
-    };
+    intake_entry e = { .signal = b->signal,
+                       .origin = from->origin,
+                       .inner = from->inner,
+                       .received_ns = clock_now_ns(),
+                       .payload = encoded };
     routed_rows rows = { 0 };
     buf own;
     buf_init(&own, INTAKE_PAYLOAD_MAX);
@@ -259,18 +261,18 @@ static status make_durable(store *s, uint16_t origin, const batch *b, const stor
 }
 
 /* The same for the rows that were not refused. */
-static status make_rest_durable(store *s, uint16_t origin, const batch *b, const refusals *refused,
-                                ingest_result *ret, error *err)
+static status make_rest_durable(store *s, const store_sender *from, const batch *b,
+                                const refusals *refused, ingest_result *ret, error *err)
 {
     batch accepted;
     store_routed kept;
     batch_init(&accepted, b->signal, 0); /* no larger than b */
     status st = batch_append_rows(&accepted, b, refused->skip)
-                    ? store_route(s, origin, &accepted, &kept, err)
+                    ? store_route(s, from->origin, &accepted, &kept, err)
                     : fail(err, STATUS_NO_MEMORY, "no memory for the rows that are not refused");
     if (st == STATUS_OK) {
-        st = make_durable(s, origin, &accepted, &kept, STR_EMPTY, ret, err);
-        store_release(s, origin, &kept);
+        st = make_durable(s, from, &accepted, &kept, STR_EMPTY, ret, err);
+        store_release(s, from->origin, &kept);
     }
     batch_done(&accepted);
     return st;
@@ -285,8 +287,8 @@ static void count_rejected(store *s, signal_kind signal, uint32_t n)
     pthread_mutex_unlock(&s->lock);
 }
 
-static status ingest_kept(store *s, uint16_t origin, const batch *b, const store_routed *kept,
-                          str encoded, ingest_result *ret, error *err)
+static status ingest_kept(store *s, const store_sender *from, const batch *b,
+                          const store_routed *kept, str encoded, ingest_result *ret, error *err)
 {
     ingest_result result = { 0 };
     refusals refused = { 0 };
@@ -296,9 +298,9 @@ static status ingest_kept(store *s, uint16_t origin, const batch *b, const store
         st = find_refusals(s, b, &refused, &result, err);
     result.rejected = refused.refused;
     if (st == STATUS_OK && refused.refused && refused.refused < count)
-        st = make_rest_durable(s, origin, b, &refused, &result, err);
+        st = make_rest_durable(s, from, b, &refused, &result, err);
     else if (st == STATUS_OK && refused.refused < count)
-        st = make_durable(s, origin, b, kept, encoded, &result, err);
+        st = make_durable(s, from, b, kept, encoded, &result, err);
     free(refused.skip);
     if (st != STATUS_OK)
         return st;
@@ -308,21 +310,21 @@ static status ingest_kept(store *s, uint16_t origin, const batch *b, const store
     return STATUS_OK;
 }
 
-status store_ingest_from(store *s, uint16_t origin, const batch *b, str encoded, ingest_result *ret,
-                         error *err)
+status store_ingest_from(store *s, const store_sender *from, const batch *b, str encoded,
+                         ingest_result *ret, error *err)
 {
     store_routed kept;
-    status st = store_route(s, origin, b, &kept, err);
+    status st = store_route(s, from->origin, b, &kept, err);
     if (st != STATUS_OK)
         return st;
-    st = ingest_kept(s, origin, b, &kept, encoded, ret, err);
-    store_release(s, origin, &kept);
+    st = ingest_kept(s, from, b, &kept, encoded, ret, err);
+    store_release(s, from->origin, &kept);
     return st;
 }
 
 status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
 {
-    return store_ingest_from(s, 0, b, encoded, ret, err);
+    return store_ingest_from(s, &(store_sender){ 0 }, b, encoded, ret, err);
 }
 
 status store_ready(store *s, error *err)

@@ -266,9 +266,10 @@ static void *committer_main(void *arg)
     return NULL;
 }
 
-static status check_room(intake *in, size_t extra, error *err)
+static status check_room(intake *in, size_t extra, bool inner, error *err)
 {
-    if (in->stats.bytes + in->queue_bytes + extra <= in->limit)
+    size_t limit = inner ? in->limit + in->limit / 4 : in->limit;
+    if (in->stats.bytes + in->queue_bytes + extra <= limit)
         return STATUS_OK;
     return fail(err, STATUS_BUSY,
                 "the intake log holds %llu of %zu bytes, which %s still needs; try again later",
@@ -288,7 +289,7 @@ status intake_append(intake *in, intake_entry *e, error *err)
     pthread_cond_init(&e->done_cond, NULL);
     pthread_mutex_lock(&in->lock);
     status st = in->stop ? fail(err, STATUS_BUSY, "the server is stopping")
-                         : check_room(in, RECORD_HEADER + e->payload.len, err);
+                         : check_room(in, RECORD_HEADER + e->payload.len, e->inner, err);
     if (st == STATUS_OK) {
         *in->queue_end = e;
         in->queue_end = &e->next;
@@ -318,7 +319,7 @@ static bool trouble_may_be_over(const intake *in)
 status intake_ready(intake *in, size_t extra, error *err)
 {
     pthread_mutex_lock(&in->lock);
-    status st = check_room(in, extra, err);
+    status st = check_room(in, extra, false, err);
     if (st == STATUS_OK && in->trouble != STATUS_OK && !trouble_may_be_over(in))
         st = fail(err, in->trouble, "%s", in->trouble_text);
     pthread_mutex_unlock(&in->lock);

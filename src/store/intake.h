@@ -21,6 +21,7 @@ typedef struct intake intake;
 typedef struct intake_entry {
     signal_kind signal;
     uint16_t origin;
+    bool inner; /* may exceed the limit by a quarter */
     int64_t received_ns;
     str payload;
     uint64_t sequence; /* set when it was committed */

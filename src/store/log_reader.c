@@ -417,6 +417,11 @@ str log_reader_state(const log_reader *r)
     return buf_view(&r->state);
 }
 
+uint64_t log_reader_position(const log_reader *r)
+{
+    return atomic_load(&r->done);
+}
+
 void log_reader_rewind(log_reader *r)
 {
     pthread_mutex_lock(&r->place_lock);

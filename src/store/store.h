@@ -56,9 +56,14 @@ typedef struct {
  * the batch was kept. STATUS_IO: not durable, the sender must resend. */
 MUST_USE status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err);
 
-/* As store_ingest, for a sender that the router knows by a number; 0 is store_ingest's, whose
- * batches are kept as they are. */
-MUST_USE status store_ingest_from(store *s, uint16_t origin, const batch *b, str encoded,
+typedef struct {
+    uint16_t origin; /* 0: as for store_ingest, batches are kept as they are */
+    bool inner;      /* rows that the log holds already, in other records: its limit is a quarter
+                      * more for them, so that what reads the log can go on when it is full */
+} store_sender;
+
+/* As store_ingest, for a sender that the router knows. */
+MUST_USE status store_ingest_from(store *s, const store_sender *from, const batch *b, str encoded,
                                   ingest_result *ret, error *err);
 
 /* Whether ingest is possible now (disk, log limit), for readiness; the reason otherwise. */
@@ -91,7 +96,8 @@ MUST_USE status log_reader_next(log_reader *r, int64_t wait_ns, log_record *ret,
 MUST_USE status log_reader_commit(log_reader *r, uint64_t sequence, error *err);
 /* The same, with bytes that must agree with the place, also after a power cut. */
 MUST_USE status log_reader_save(log_reader *r, uint64_t sequence, str state, error *err);
-str log_reader_state(const log_reader *r); /* as saved last */
+str log_reader_state(const log_reader *r); /* as saved when it was opened */
+uint64_t log_reader_position(const log_reader *r); /* all records up to it are done with */
 /* Reads again what was not committed. */
 void log_reader_rewind(log_reader *r);
 void log_reader_cancel(log_reader *r); /* any thread; a waiting or later log_reader_next returns */

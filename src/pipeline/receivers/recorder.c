@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The recorder receiver; see recorder.h. */
-#include "pipeline/recorder.h"
+/* The recorder receiver: reads the recorders of directories, of living processes that have no
+ * drainer of their own (SONDE_DRAIN=server, or auto) and of dead ones, and gives what they hold to
+ * its pipelines, as if it had come by OTLP. A file belongs to whoever holds the drainer's lock in
+ * it, so nothing is read twice; a cursor moves when the intake log has the rows. The file of a dead
+ * process is removed when all of it was taken. One thread of its own reads everything. */
+#include "pipeline/receivers/recorder.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -18,7 +22,7 @@
 #include <unistd.h>
 
 enum { POLL_MIN_MS = 5, POLL_MAX_MS = 100, SCAN_MS = 500, RETRY_MS = 500, ROWS_MAX = 5000 };
-enum { SOURCES_MAX = 1024, INTERVAL_S = 15 };
+enum { SOURCES_MAX = 1024 };
 #define SINK        STR("server")
 #define BATCH_BYTES MiB(32)
 
@@ -33,13 +37,12 @@ typedef struct source {
     bool warned;
 } source;
 
-struct recorder_receiver {
-    store *store;
+struct recorders {
+    component *component;
     char *dirs[RECORDER_DIRS_MAX];
     int locks[RECORDER_DIRS_MAX];
     unsigned dir_count;
     int64_t interval_ns;
-    recorder_report *report;
     source *sources;
     unsigned source_count;
     batch logs, spans, points;
@@ -50,18 +53,22 @@ struct recorder_receiver {
     pthread_cond_t changed;
     bool stop; /* under the lock */
 
-    atomic_uint_fast64_t files, received[SIGNAL_COUNT], refused[SIGNAL_COUNT], failed, finished;
+    atomic_uint_fast64_t files, failed, finished;
 };
 
-static void say(const recorder_receiver *r, recorder_news news, const source *s, const char *detail)
+static void say(const recorders *r, const char *event, const source *s, const char *detail)
 {
-    if (r->report)
-        r->report(news, s->path, detail);
+    component_note(r->component, event, "%s%s%s", s->path, *detail ? ": " : "", detail);
+}
+
+static void complain(const recorders *r, const char *event, const source *s, const char *detail)
+{
+    component_warn(r->component, event, "%s: %s", s->path, detail);
 }
 
 /* ---- finding recorders ---- */
 
-static bool is_known(const recorder_receiver *r, const char *path)
+static bool is_known(const recorders *r, const char *path)
 {
     for (const source *s = r->sources; s; s = s->next)
         if (strcmp(s->path, path) == 0)
@@ -69,7 +76,7 @@ static bool is_known(const recorder_receiver *r, const char *path)
     return false;
 }
 
-static void source_close(recorder_receiver *r, source *s)
+static void source_close(recorders *r, source *s)
 {
     recorder_reader_close(s->reader);
     free(s->path);
@@ -94,7 +101,7 @@ static status open_source(source *s, error *err)
     return st == STATUS_OK ? recorder_cursor_open(s->reader, &s->cursor, SINK, err) : st;
 }
 
-static void add_source(recorder_receiver *r, const char *path)
+static void add_source(recorders *r, const char *path)
 {
     error err;
     source *s = calloc(1, sizeof(*s));
@@ -105,17 +112,17 @@ static void add_source(recorder_receiver *r, const char *path)
     r->source_count++;
     if (open_source(s, &err) != STATUS_OK) {
         if (err.code == STATUS_UNSUPPORTED)
-            say(r, RECORDER_SAYS_NOT_READ, s, err.message);
+            complain(r, "recorder_not_read", s, err.message);
         source_close(r, s);
         return;
     }
-    say(r, RECORDER_SAYS_FOUND, s, "");
+    say(r, "recorder_found", s, "");
     s->next = r->sources;
     r->sources = s;
     atomic_store(&r->files, r->source_count);
 }
 
-static void scan(recorder_receiver *r, const char *dir)
+static void scan(recorders *r, const char *dir)
 {
     char path[PATH_MAX];
     DIR *d = opendir(dir);
@@ -133,28 +140,27 @@ static void scan(recorder_receiver *r, const char *dir)
 /* ---- one recorder ---- */
 
 /* What the store will never take is gone for good, and counted. */
-static status give(recorder_receiver *r, source *s, const batch *b, error *err)
+static status give(recorders *r, source *s, const batch *b, error *err)
 {
     ingest_result result = { 0 };
     uint32_t rows = batch_row_count(b);
     if (rows == 0)
         return STATUS_OK;
-    status st = store_ingest(r->store, b, STR_EMPTY, &result, err);
-    if (st == STATUS_INVALID || st == STATUS_LIMIT || st == STATUS_UNSUPPORTED) {
-        say(r, RECORDER_SAYS_REFUSED, s, err->message);
+    status st = component_ingest(r->component, "file", b, STR_EMPTY, &result, err);
+    if (st == STATUS_INVALID || st == STATUS_LIMIT || st == STATUS_UNSUPPORTED ||
+        st == STATUS_NOT_FOUND) {
+        complain(r, "recorder_rows_refused", s, err->message);
         result.rejected = rows;
         st = STATUS_OK;
     }
     if (st != STATUS_OK)
         return st;
-    atomic_fetch_add(&r->received[b->signal], rows - result.rejected);
-    atomic_fetch_add(&r->refused[b->signal], result.rejected);
     return result.rejected ? recorder_drops_add(s->reader, b->signal, RECORDER_DROP_EXPORT,
                                                 result.rejected, err)
                            : STATUS_OK;
 }
 
-static status read_rows(recorder_receiver *r, source *s, bool alive, uint32_t *ret_rows, error *err)
+static status read_rows(recorders *r, source *s, bool alive, uint32_t *ret_rows, error *err)
 {
     bool full;
     int64_t horizon = alive ? clock_now_ns() - RECORDER_WINDOW_NS : INT64_MAX;
@@ -173,7 +179,7 @@ static status read_rows(recorder_receiver *r, source *s, bool alive, uint32_t *r
     return recorder_cursor_commit(s->reader, s->cursor, err);
 }
 
-static status read_metrics(recorder_receiver *r, source *s, error *err)
+static status read_metrics(recorders *r, source *s, error *err)
 {
     batch_clear(&r->points);
     status st = recorder_metrics_read(s->reader, &r->points, err);
@@ -183,7 +189,7 @@ static status read_metrics(recorder_receiver *r, source *s, error *err)
 }
 
 /* All records of a dead process were read: what it was doing, and its last metric values. */
-static status read_last(recorder_receiver *r, source *s, bool ended, error *err)
+static status read_last(recorders *r, source *s, bool ended, error *err)
 {
     status st = STATUS_OK;
     if (!ended && !s->live_sent) {
@@ -197,7 +203,7 @@ static status read_last(recorder_receiver *r, source *s, bool ended, error *err)
 }
 
 /* Reads what there is. *ret_done: the process is dead, and all of it was taken. */
-static status step(recorder_receiver *r, source *s, bool *ret_moved, bool *ret_done, error *err)
+static status step(recorders *r, source *s, bool *ret_moved, bool *ret_done, error *err)
 {
     uint32_t rows;
     recorder_info info = recorder_reader_info(s->reader);
@@ -220,31 +226,31 @@ static status step(recorder_receiver *r, source *s, bool *ret_moved, bool *ret_d
     return st;
 }
 
-static void put_off(recorder_receiver *r, source *s, const error *err)
+static void put_off(recorders *r, source *s, const error *err)
 {
     atomic_fetch_add(&r->failed, 1);
     s->retry_ns = clock_mono_ns() + RETRY_MS * NS_PER_MS;
     if (!s->warned)
-        say(r, RECORDER_SAYS_PUT_OFF, s, err->message);
+        complain(r, "recorder_put_off", s, err->message);
     s->warned = true;
 }
 
 /* The name goes first, while the lock is held: nobody else can begin to read it again. */
-static void finish(recorder_receiver *r, source *s)
+static void finish(recorders *r, source *s)
 {
     error err;
     if (unlink(s->path) == 0) {
-        say(r, RECORDER_SAYS_FINISHED, s, "");
+        say(r, "recorder_finished", s, "");
     } else {
         (void)fail_errno(&err, errno, "the file cannot be removed");
-        say(r, RECORDER_SAYS_FINISHED, s, err.message);
+        complain(r, "recorder_finished", s, err.message);
     }
     atomic_fetch_add(&r->finished, 1);
     source_close(r, s);
 }
 
 /* True when something was read. */
-static bool step_all(recorder_receiver *r)
+static bool step_all(recorders *r)
 {
     bool moved = false;
     for (source **at = &r->sources; *at;) {
@@ -271,7 +277,7 @@ static bool step_all(recorder_receiver *r)
 
 /* ---- the thread ---- */
 
-static bool wait_or_stop(recorder_receiver *r, int ms)
+static bool wait_or_stop(recorders *r, int ms)
 {
     int64_t until_ns = clock_mono_ns() + ms * NS_PER_MS;
     struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
@@ -285,7 +291,7 @@ static bool wait_or_stop(recorder_receiver *r, int ms)
 
 static void *run(void *arg)
 {
-    recorder_receiver *r = arg;
+    recorders *r = arg;
     int64_t scan_due_ns = 0;
     int wait_ms = POLL_MIN_MS;
     do {
@@ -301,7 +307,7 @@ static void *run(void *arg)
 
 /* ---- opening and closing ---- */
 
-static status lock_dir(recorder_receiver *r, const char *dir, error *err)
+static status lock_dir(recorders *r, const char *dir, error *err)
 {
     char path[PATH_MAX];
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
@@ -327,7 +333,7 @@ static status lock_dir(recorder_receiver *r, const char *dir, error *err)
                                      : fail(err, STATUS_NO_MEMORY, "no memory for a directory");
 }
 
-static status start(recorder_receiver *r, error *err)
+static status start(recorders *r, error *err)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -342,50 +348,15 @@ static status start(recorder_receiver *r, error *err)
     return STATUS_OK;
 }
 
-status recorder_receiver_new(recorder_receiver **ret, store *s,
-                             const recorder_receiver_options *options, error *err)
+static void recorder_free(recorders *r)
 {
-    recorder_receiver *r = calloc(1, sizeof(*r));
-    if (!r)
-        return fail(err, STATUS_NO_MEMORY, "no memory for the recorder receiver");
-    r->store = s;
-    r->report = options->report;
-    r->interval_ns =
-        options->metric_interval_ns ? options->metric_interval_ns : INTERVAL_S * NS_PER_S;
-    batch_init(&r->logs, SIGNAL_LOGS, BATCH_BYTES);
-    batch_init(&r->spans, SIGNAL_TRACES, BATCH_BYTES);
-    batch_init(&r->points, SIGNAL_METRICS, BATCH_BYTES);
-    status st = STATUS_OK;
-    for (unsigned i = 0; i < options->dir_count && st == STATUS_OK; i++)
-        st = lock_dir(r, options->dirs[i], err);
-    if (st == STATUS_OK)
-        st = start(r, err);
-    if (st != STATUS_OK) {
-        recorder_receiver_free(r);
-        return st;
-    }
-    *ret = r;
-    return STATUS_OK;
-}
-
-void recorder_receiver_free(recorder_receiver *r)
-{
-    if (!r)
-        return;
-    if (r->running) {
-        pthread_mutex_lock(&r->lock);
-        r->stop = true;
-        pthread_cond_broadcast(&r->changed);
-        pthread_mutex_unlock(&r->lock);
-        pthread_join(r->thread, NULL);
-    }
     while (r->sources) {
         source *next = r->sources->next;
         source_close(r, r->sources);
         r->sources = next;
     }
     for (unsigned i = 0; i < r->dir_count; i++) {
-        close(r->locks[i]);
+        file_closep(&r->locks[i]);
         free(r->dirs[i]);
     }
     batch_done(&r->logs);
@@ -394,13 +365,109 @@ void recorder_receiver_free(recorder_receiver *r)
     free(r);
 }
 
-void recorder_receiver_get_counts(const recorder_receiver *r, recorder_receiver_counts *ret)
+/* ---- the component ---- */
+
+typedef struct {
+    text_list directories;
+    int64_t metric_interval;
+} recorder_settings;
+
+static const option rows[] = {
+    { .name = "directories",
+      .type = OPTION_TEXTS,
+      .offset = offsetof(recorder_settings, directories),
+      .required = true,
+      .help = "directories of recorders (SONDE_RECORDER_DIR of the programs), made when missing" },
+    { .name = "metric_interval",
+      .type = OPTION_DURATION,
+      .offset = offsetof(recorder_settings, metric_interval),
+      .fallback = "15s",
+      .min = 0.1,
+      .max = 3600,
+      .help = "how often a living process's metrics are read" },
+};
+
+static status check(const void *settings, char *where, size_t where_size, error *err)
 {
-    *ret = (recorder_receiver_counts){ .files = atomic_load(&r->files),
-                                       .failed = atomic_load(&r->failed),
-                                       .finished = atomic_load(&r->finished) };
-    for (int s = 0; s < SIGNAL_COUNT; s++) {
-        ret->received[s] = atomic_load(&r->received[s]);
-        ret->refused[s] = atomic_load(&r->refused[s]);
+    const recorder_settings *s = settings;
+    if (s->directories.count <= RECORDER_DIRS_MAX)
+        return STATUS_OK;
+    str_copy_c(where, where_size, STR("directories"));
+    return fail(err, STATUS_LIMIT, "has %u entries, at most %d are read by one receiver",
+                s->directories.count, RECORDER_DIRS_MAX);
+}
+
+static status recorder_open(void **ret_self, component *c, error *err)
+{
+    const recorder_settings *s = c->settings;
+    recorders *r = calloc(1, sizeof(*r));
+    if (!r)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the recorder receiver");
+    r->component = c;
+    r->interval_ns = s->metric_interval;
+    batch_init(&r->logs, SIGNAL_LOGS, BATCH_BYTES);
+    batch_init(&r->spans, SIGNAL_TRACES, BATCH_BYTES);
+    batch_init(&r->points, SIGNAL_METRICS, BATCH_BYTES);
+    *ret_self = r;
+    return STATUS_OK;
+}
+
+/* The locks are taken here: after a reload the former receiver had them until now. */
+static status recorder_start(void *self, error *err)
+{
+    recorders *r = self;
+    const recorder_settings *s = r->component->settings;
+    status st = STATUS_OK;
+    for (uint32_t i = 0; i < s->directories.count && st == STATUS_OK; i++)
+        st = lock_dir(r, s->directories.items[i].ptr, err);
+    return st == STATUS_OK && r->dir_count ? start(r, err) : st;
+}
+
+static void recorder_stop(void *self)
+{
+    recorders *r = self;
+    if (!r->running)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->stop = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    r->running = false;
+    for (unsigned i = 0; i < r->dir_count; i++) {
+        close(r->locks[i]);
+        r->locks[i] = -1;
+    }
+    while (r->sources) {
+        source *next = r->sources->next;
+        source_close(r, r->sources);
+        r->sources = next;
     }
 }
+
+static void recorder_close(void *self)
+{
+    recorder_stop(self);
+    recorder_free(self);
+}
+
+void recorder_get_counts(const component *c, recorder_counts *ret)
+{
+    const recorders *r = c->self;
+    *ret = (recorder_counts){ .files = atomic_load(&r->files),
+                              .failed = atomic_load(&r->failed),
+                              .finished = atomic_load(&r->finished) };
+}
+
+const component_type recorder_receiver = {
+    .type = "recorder",
+    .kind = COMPONENT_RECEIVER,
+    .signals = SIGNALS_ALL,
+    .help = "what programs with libsonde recorded, living and dead ones, read from their files",
+    .options = OPTION_TABLE(rows, recorder_settings),
+    .check = check,
+    .open = recorder_open,
+    .start = recorder_start,
+    .stop = recorder_stop,
+    .close = recorder_close,
+};

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The configuration of `sonde serve`: a collector file, or the built-in one with the command line's
+ * values in it. */
+#include "cmd/serve.h"
+
+#include "pipeline/exporters/sonde.h"
+
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* ---- reading ---- */
+
+static void tell_stderr(void *user, bool warning, const char *text)
+{
+    (void)user;
+    fprintf(stderr, "sonde serve: %s%s\n", warning ? "warning: " : "", text);
+}
+
+static void tell_log(void *user, bool warning, const char *text)
+{
+    (void)user;
+    if (warning)
+        sonde_warn("configuration_warning", sonde_kv("detail", text));
+    else
+        sonde_error("configuration_error", sonde_kv("detail", text));
+}
+
+/* As YAML: ["/run/a", "/run/b"]. */
+static void write_recorders(buf *out, const serve_options *o)
+{
+    buf_char(out, '[');
+    for (unsigned i = 0; i < o->recorder_count; i++) {
+        buf_str(out, i ? STR(", '") : STR("'"));
+        for (const char *c = o->recorders[i]; *c; c++) {
+            if (*c == '\'')
+                buf_char(out, '\'');
+            buf_char(out, *c);
+        }
+        buf_char(out, '\'');
+    }
+    buf_char(out, ']');
+}
+
+static status read_builtin(config *ret, const serve_options *o, config_issue *tell, error *err)
+{
+    buf recorders;
+    buf_init(&recorders, KiB(128));
+    write_recorders(&recorders, o);
+    text_pair pairs[] = {
+        { STR("sonde:http"), str_c(o->http) },
+        { STR("sonde:otlp_grpc"), str_c(o->otlp_grpc) },
+        { STR("sonde:otlp_http"), str_c(o->otlp_http) },
+        { STR("sonde:retention"), str_c(o->retention) },
+        { STR("sonde:seal_after"), str_c(o->seal_after) },
+        { STR("sonde:recorders"), buf_view(&recorders) },
+        { STR("sonde:recorder_metrics"), str_c(o->recorder_metrics) },
+    };
+    pair_list names = { pairs, ARRAY_LEN(pairs) };
+    status st = config_parse(ret, "built-in", config_builtin(), &names, tell, NULL, err);
+    buf_done(&recorders);
+    return st;
+}
+
+static void warn_overridden(const serve_options *o, config_issue *tell)
+{
+    char text[200];
+    for (size_t i = 0; o->overridden[i]; i++) {
+        /* Without an extension for it, the port of queries is the command line's. */
+        if (str_is(str_c(o->overridden[i]), "--http"))
+            continue;
+        snprintf(text, sizeof(text), "%s has no effect: --config decides", o->overridden[i]);
+        tell(NULL, true, text);
+    }
+}
+
+static bool stores(const config *c)
+{
+    for (uint32_t i = 0; i < c->component_count; i++)
+        if (c->components[i].used && c->components[i].type->is_store)
+            return true;
+    return false;
+}
+
+status serve_read_config(config *ret, const serve_options *o, bool running, error *err)
+{
+    config_issue *tell = running ? tell_log : tell_stderr;
+    if (!o->config)
+        return read_builtin(ret, o, tell, err);
+    status st = config_read(ret, o->config, NULL, tell, NULL, err);
+    if (st != STATUS_OK)
+        return st;
+    if (!running)
+        warn_overridden(o, tell);
+    if (!stores(ret))
+        tell(NULL, true,
+             "no pipeline has the exporter sonde: nothing is stored, queries find nothing");
+    return STATUS_OK;
+}
+
+bool serve_config_changed(const serve_options *o, file_mark *mark)
+{
+    struct stat info;
+    if (!o->config || stat(o->config, &info) != 0)
+        return false;
+    file_mark now = { (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec,
+                      (int64_t)info.st_size, (uint64_t)info.st_ino };
+    bool changed =
+        now.modified_ns != mark->modified_ns || now.size != mark->size || now.inode != mark->inode;
+    *mark = now;
+    return changed;
+}
+
+/* ---- the query and UI port ---- */
+
+status serve_web_settings(server_settings *ret, const serve_options *o, const collector *c,
+                          error *err)
+{
+    bool loopback = true;
+    const server_settings *s = collector_settings(c, COMPONENT_EXTENSION, "sonde_web");
+    *ret = s ? *s : (server_settings){ .endpoint = str_c(o->http) };
+    status st = http_address_is_loopback(ret->endpoint.ptr, &loopback, err);
+    bool asks = ret->has_auth || (ret->has_tls && ret->tls.client_ca_file.len);
+    if (st == STATUS_OK && !loopback && !asks && !o->no_auth)
+        return fail(err, STATUS_INVALID,
+                    "%.*s can be reached from other machines and nothing asks who they are: "
+                    "use a loopback address, configure auth for it (the extension sonde_web), or "
+                    "add --no-auth if that is meant",
+                    STR_ARG(ret->endpoint));
+    return st;
+}

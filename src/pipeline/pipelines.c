@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The collector's life: configurations come and go, the log and the ports stay. Senders and readers
+ * see the current configuration under a lock that only a reload writes. */
+#include "pipeline/pipelines_internal.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { DRAIN_MS = 2000 };
+
+/* ---- components ---- */
+
+static status in_component(const component *c, status st, error *err)
+{
+    error why = *err;
+    return fail(err, st, "%s %s: %s", component_kind_name(c->type->kind), c->id, why.message);
+}
+
+static status open_components(pipelines *p, error *err)
+{
+    for (; p->opened < p->count; p->opened++) {
+        component *c = &p->components[p->opened];
+        status st = c->type->open ? c->type->open(&c->self, c, err) : STATUS_OK;
+        if (st != STATUS_OK)
+            return in_component(c, st, err);
+    }
+    return STATUS_OK;
+}
+
+static void close_components(pipelines *p)
+{
+    while (p->opened > 0) {
+        component *c = &p->components[--p->opened];
+        if (c->type->close)
+            c->type->close(c->self);
+    }
+}
+
+/* In the order of opening, so that receivers come last. */
+static status start_components(pipelines *p, error *err)
+{
+    for (; p->started < p->count; p->started++) {
+        component *c = &p->components[p->started];
+        status st = c->type->start ? c->type->start(c->self, err) : STATUS_OK;
+        if (st != STATUS_OK)
+            return in_component(c, st, err);
+    }
+    return STATUS_OK;
+}
+
+static void stop_components(pipelines *p, component_kind kind)
+{
+    for (uint32_t i = p->started; i > 0; i--) {
+        component *c = &p->components[i - 1];
+        if (c->type->kind == kind && c->type->stop)
+            c->type->stop(c->self);
+    }
+}
+
+status component_dir(component *c, const char **ret, error *err)
+{
+    char path[4096], name[200];
+    size_t n = 0;
+    if (!c->dir) {
+        for (const char *at = c->id; *at && n + 1 < sizeof(name); at++, n++)
+            name[n] = strchr("/\\", *at) || (*at == '.' && n == 0) ? '-' : *at;
+        name[n] = 0;
+        if (snprintf(path, sizeof(path), "%s/pipeline/%s-%s", c->owner->owner->options.data,
+                     component_kind_name(c->type->kind), name) >= (int)sizeof(path))
+            return fail(err, STATUS_INVALID, "the data directory's path is too long");
+        status st = file_make_dirs(path, 0750, err);
+        if (st != STATUS_OK)
+            return st;
+        c->dir = strdup(path);
+    }
+    *ret = c->dir;
+    return c->dir ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory for a path");
+}
+
+/* ---- deliveries ---- */
+
+static status start_delivery(pipelines *p, component *sink, error *err)
+{
+    const path **ways = calloc(p->path_count + 1, sizeof(*ways));
+    uint32_t count = 0;
+    for (uint32_t i = 0; ways && i < p->path_count; i++)
+        if (p->paths[i].sink == sink)
+            ways[count++] = &p->paths[i];
+    status st = ways ? delivery_start(&p->deliveries[p->delivery_count], sink, ways, count, err)
+                     : fail(err, STATUS_NO_MEMORY, "no memory for the ways of rows");
+    free(ways);
+    if (st == STATUS_OK)
+        p->delivery_count++;
+    return st;
+}
+
+static bool wants_delivery(const component *c)
+{
+    return c->type->send || c->type->take;
+}
+
+static status start_deliveries(pipelines *p, error *err)
+{
+    status st = STATUS_OK;
+    p->deliveries = calloc(p->count + 1, sizeof(*p->deliveries));
+    if (!p->deliveries)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the exporters' threads");
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++)
+        if (wants_delivery(&p->components[i]))
+            st = start_delivery(p, &p->components[i], err);
+    return st;
+}
+
+static bool all_done(const pipelines *p)
+{
+    for (uint32_t i = 0; i < p->delivery_count; i++)
+        if (!delivery_is_done(p->deliveries[i]))
+            return false;
+    return true;
+}
+
+/* They may send what they hold, for a while; what is left stays in the log. */
+static void stop_deliveries(pipelines *p)
+{
+    const struct timespec step = { .tv_nsec = 5 * NS_PER_MS };
+    int64_t until = clock_mono_ns() + DRAIN_MS * NS_PER_MS;
+    for (uint32_t i = 0; i < p->delivery_count; i++)
+        delivery_drain(p->deliveries[i]);
+    while (!all_done(p) && clock_mono_ns() < until)
+        nanosleep(&step, NULL);
+    atomic_store(&p->canceled, 1);
+    while (p->delivery_count > 0)
+        delivery_stop(p->deliveries[--p->delivery_count]);
+    free(p->deliveries);
+    p->deliveries = NULL;
+}
+
+/* ---- one configuration ---- */
+
+static void forgot(void *user, const char *name, uint64_t records)
+{
+    collector *c = user;
+    char text[200];
+    snprintf(text, sizeof(text), "no longer configured; %llu records of the log were not sent",
+             (unsigned long long)records);
+    if (c->options.say)
+        c->options.say(true, name, "exporter_forgotten", text);
+}
+
+static status forget_others(collector *c, error *err)
+{
+    return log_readers_keep(c->store, NULL, 0, forgot, c, err);
+}
+
+static status pipelines_new(pipelines **ret, collector *c, config *file, error *err)
+{
+    pipelines *p = calloc(1, sizeof(*p));
+    if (!p) {
+        config_done(file);
+        return fail(err, STATUS_NO_MEMORY, "no memory for the pipelines");
+    }
+    p->owner = c;
+    p->file = *file;
+    status st = graph_build(p, err);
+    if (st == STATUS_OK)
+        st = open_components(p, err);
+    if (st != STATUS_OK) {
+        close_components(p);
+        graph_free(p);
+        return st;
+    }
+    *ret = p;
+    return STATUS_OK;
+}
+
+static void pipelines_free(pipelines *p)
+{
+    if (!p)
+        return;
+    close_components(p);
+    graph_free(p);
+}
+
+static void pipelines_stop(pipelines *p)
+{
+    stop_components(p, COMPONENT_RECEIVER);
+    stop_deliveries(p);
+    for (int k = 0; k < COMPONENT_KINDS; k++)
+        if (k != COMPONENT_RECEIVER)
+            stop_components(p, (component_kind)k);
+    p->started = 0;
+}
+
+static void make_current(collector *c, pipelines *p)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    c->current = p;
+    pthread_rwlock_unlock(&c->lock);
+}
+
+/* ---- the collector ---- */
+
+status collector_new(collector **ret, const collector_options *options, error *err)
+{
+    collector *c = calloc(1, sizeof(*c));
+    if (!c)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the collector");
+    c->options = *options;
+    pthread_rwlock_init(&c->lock, NULL);
+    pthread_mutex_init(&c->counts_lock, NULL);
+    status st = origins_load(c, err);
+    if (st != STATUS_OK) {
+        collector_free(c);
+        return st;
+    }
+    *ret = c;
+    return STATUS_OK;
+}
+
+void collector_free(collector *c)
+{
+    if (!c)
+        return;
+    pipelines_free(c->current);
+    while (c->counts) {
+        component_counts *next = *counts_next(c->counts);
+        counts_free(c->counts);
+        c->counts = next;
+    }
+    for (uint32_t i = 0; i < c->origin_count; i++)
+        free(c->origins[i]);
+    free(c->origins);
+    free(c->ports);
+    pthread_rwlock_destroy(&c->lock);
+    pthread_mutex_destroy(&c->counts_lock);
+    free(c);
+}
+
+status collector_configure(collector *c, config *file, error *err)
+{
+    pipelines *p;
+    status st = pipelines_new(&p, c, file, err);
+    if (st == STATUS_OK)
+        make_current(c, p);
+    return st;
+}
+
+const void *collector_settings(const collector *c, component_kind kind, const char *type)
+{
+    const pipelines *p = c->current;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->components[i].type->kind == kind && strcmp(p->components[i].type->type, type) == 0)
+            return p->components[i].settings;
+    return NULL;
+}
+
+status collector_start(collector *c, store *s, http_server *server, const collector_web *web,
+                       error *err)
+{
+    pipelines *p = c->current;
+    c->store = s;
+    c->server = server;
+    c->web = *web;
+    status st = origins_save(c, err);
+    if (st == STATUS_OK)
+        st = start_deliveries(p, err);
+    if (st == STATUS_OK)
+        st = forget_others(c, err);
+    if (st == STATUS_OK)
+        st = listen_switch(c, p, err);
+    return st == STATUS_OK ? start_components(p, err) : st;
+}
+
+/* The ports lead to the new components before the old ones stop, so that no sender is turned away;
+ * what comes meanwhile waits in the log. */
+status collector_reload(collector *c, config *file, error *err)
+{
+    pipelines *fresh, *old = c->current;
+    status st = pipelines_new(&fresh, c, file, err);
+    if (st != STATUS_OK)
+        return st;
+    st = origins_save(c, err);
+    if (st == STATUS_OK)
+        st = listen_switch(c, fresh, err);
+    if (st != STATUS_OK) {
+        pipelines_free(fresh);
+        return st;
+    }
+    stop_components(old, COMPONENT_RECEIVER);
+    make_current(c, fresh);
+    pipelines_stop(old);
+    pipelines_free(old);
+    st = start_deliveries(fresh, err);
+    if (st == STATUS_OK)
+        st = forget_others(c, err);
+    return st == STATUS_OK ? start_components(fresh, err) : st;
+}
+
+void collector_stop(collector *c)
+{
+    if (!c || !c->current || !c->store)
+        return;
+    pipelines_stop(c->current);
+}
+
+void collector_behind(collector *c, collector_behind_sink *sink, void *user)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    const pipelines *p = c->current;
+    for (uint32_t i = 0; i < p->delivery_count; i++)
+        sink(user, delivery_sink(p->deliveries[i])->id, delivery_behind(p->deliveries[i]));
+    pthread_rwlock_unlock(&c->lock);
+}
+
+const component *collector_component(collector *c, component_kind kind, const char *type,
+                                     const component *after)
+{
+    const pipelines *p = c->current;
+    for (uint32_t i = after ? (uint32_t)(after - p->components) + 1 : 0; i < p->count; i++)
+        if (p->components[i].type->kind == kind && strcmp(p->components[i].type->type, type) == 0)
+            return &p->components[i];
+    return NULL;
+}
