@@ -48,6 +48,7 @@ static status sink_take(sink *s, size_t n, error *err)
         return fail(err, STATUS_BUSY, "the server holds %zu bytes of request bodies, its limit",
                     s->budget->limit);
     *s->charged += n;
+    s->out->limit = s->out->cap + n; /* it grows by what was charged, and no more */
     if (!buf_reserve(s->out, n))
         return fail(err, STATUS_NO_MEMORY, "no memory for a body of %zu bytes", s->out->len + n);
     return STATUS_OK;

@@ -168,6 +168,7 @@ status exchange_add_body(http_exchange *x, const char *bytes, size_t n, size_t e
             return fail(err, STATUS_BUSY, "the server holds %zu bytes of request bodies, its limit",
                         x->server->bodies.limit);
         x->charged += cap - b->cap;
+        b->limit = cap; /* it grows by what was charged, and no more */
         if (!buf_reserve(b, cap - b->len))
             return fail(err, STATUS_NO_MEMORY, "no memory for a body of %zu bytes", cap);
     }

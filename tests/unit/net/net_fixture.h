@@ -334,6 +334,29 @@ UNUSED static void expect_answer(unsigned port, str request, int code, const cha
     close(fd);
 }
 
+/* Has a handler hold a body of n bytes, on a connection of its own, until the gate is opened. */
+UNUSED static int client_hold(unsigned port, size_t n)
+{
+    char head[200];
+    int fd = client_connect(port), before = atomic_load(&blocked);
+    char *bytes = calloc(n, 1);
+    assert_non_null(bytes);
+    (void)snprintf(head, sizeof(head),
+                   "POST /block HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", n);
+    client_send(fd, str_c(head));
+    client_send(fd, str_n(bytes, n));
+    free(bytes);
+    WAIT_FOR(atomic_load(&blocked) == before + 1);
+    return fd;
+}
+
+UNUSED static http_server_stats fixture_stats(const fixture *f)
+{
+    http_server_stats s;
+    http_server_get_stats(f->server, &s);
+    return s;
+}
+
 /* The connection was ended by the server. */
 UNUSED static void expect_closed(int fd)
 {

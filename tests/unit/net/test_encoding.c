@@ -2,6 +2,7 @@
 /* Content encodings: what is decoded, what is refused, and that the memory is accounted for. */
 #include "net/encoding.h"
 
+#include <snappy-c.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -30,6 +31,14 @@ static void zstd_to(buf *out, str in)
     assert_true(buf_reserve(out, ZSTD_compressBound(in.len)));
     size_t n = ZSTD_compress(out->ptr + out->len, out->cap - out->len, in.ptr, in.len, 3);
     assert_false(ZSTD_isError(n));
+    out->len += n;
+}
+
+static void snappy_to(buf *out, str in)
+{
+    size_t n = snappy_max_compressed_length(in.len);
+    assert_true(buf_reserve(out, n));
+    assert_int_equal(snappy_compress(in.ptr, in.len, out->ptr + out->len, &n), SNAPPY_OK);
     out->len += n;
 }
 
@@ -84,6 +93,11 @@ static void decodes_each_encoding(void **state)
     expect_decoded("deflate", &zlib, text);
     expect_decoded("deflate", &raw, text);
     expect_decoded("zstd", &zstd, text);
+    buf snappy;
+    buf_init(&snappy, 0);
+    snappy_to(&snappy, text);
+    expect_decoded("snappy", &snappy, text);
+    buf_done(&snappy);
     deflate_to(&gzip, text, 31); /* a second member */
     zstd_to(&zstd, text);        /* a second frame */
     expect_decoded("gzip", &gzip, STR("hello hello hello hellohello hello hello hello"));
@@ -112,6 +126,17 @@ static void refuses_damaged_input(void **state)
         expect_status(names[i], buf_view(&packed), MiB(1), MiB(2), STATUS_INVALID);
         buf_done(&packed);
     }
+    buf packed;
+    buf_init(&packed, 0);
+    snappy_to(&packed, text);
+    for (size_t n = 0; n < packed.len; n++)
+        expect_status("snappy", str_n(packed.ptr, n), MiB(1), MiB(2), STATUS_INVALID);
+    buf_char(&packed, 'x');
+    expect_status("snappy", buf_view(&packed), MiB(1), MiB(2), STATUS_INVALID);
+    buf_done(&packed);
+    /* A few bytes that promise a mebibyte, and four gibibytes. */
+    expect_status("snappy", STR("\x80\x80\x40\x00\x41"), MiB(2), MiB(4), STATUS_INVALID);
+    expect_status("snappy", STR("\xff\xff\xff\xff\x0f\x00\x41"), MiB(2), MiB(4), STATUS_LIMIT);
     expect_status("br", STR("x"), MiB(1), MiB(2), STATUS_UNSUPPORTED);
     expect_status("gzip, gzip", STR("x"), MiB(1), MiB(2), STATUS_UNSUPPORTED);
 }
@@ -121,15 +146,17 @@ static void stops_at_the_limit_and_not_before(void **state)
     (void)state;
     static char zeros[300000];
     str text = str_n(zeros, sizeof(zeros));
-    static const char *const names[] = { "gzip", "zstd" };
+    static const char *const names[] = { "gzip", "zstd", "snappy" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         buf packed, out;
         error err;
         buf_init(&packed, 0);
         if (i == 0)
             deflate_to(&packed, text, 31);
-        else
+        else if (i == 1)
             zstd_to(&packed, text);
+        else
+            snappy_to(&packed, text);
         assert_int_equal(decode(names[i], buf_view(&packed), text.len, MiB(1), &out, &err),
                          STATUS_OK);
         assert_int_equal(out.len, text.len);

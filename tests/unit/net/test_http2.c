@@ -338,6 +338,43 @@ static void stopping_lets_streams_finish(void **state)
     client_end(&c);
 }
 
+/* The stream's window stays shut while others hold most of the memory. */
+static void gives_no_window_while_memory_is_short(void **state)
+{
+    (void)state;
+    fixture f =
+        fixture_start(&(http_server_options){ .bodies_bytes = MiB(8), .body_bytes = MiB(7) });
+    int holder = client_hold(f.port, MiB(6) + MiB(1) / 2);
+    client c;
+    uint8_t got[16384];
+    char *bytes = calloc(MiB(3), 1);
+    assert_non_null(bytes);
+    client_start(&c, f.port);
+    request *r = submit(&c, "POST", "/echo", str_n(bytes, MiB(3)), NULL, NULL, NULL);
+    while (!fixture_stats(&f).held ||
+           nghttp2_session_get_stream_remote_window_size(c.session, r->id) > 0) {
+        struct pollfd p = { .fd = c.fd, .events = POLLIN };
+        assert_int_equal(nghttp2_session_send(c.session), 0);
+        if (poll(&p, 1, 10) == 0)
+            continue;
+        ssize_t n = recv(c.fd, got, sizeof(got), 0);
+        assert_true(n > 0);
+        assert_int_equal(nghttp2_session_mem_recv(c.session, got, (size_t)n), n);
+    }
+    assert_true(r->body.len >= MiB(2) - 1);
+    assert_true(fixture_stats(&f).body_bytes < MiB(8));
+    atomic_store(&gate_open, 1);
+    client_run(&c);
+    assert_int_equal(r->code, 200);
+    assert_int_equal(r->received.len, MiB(3));
+    assert_int_equal(fixture_stats(&f).held, 0);
+    assert_int_equal(fixture_stats(&f).refused_busy, 0);
+    client_end(&c);
+    free(bytes);
+    close(holder);
+    fixture_stop(&f);
+}
+
 /* ---- gRPC ---- */
 
 static void handle_grpc_echo(http_exchange *x, void *user)
@@ -442,6 +479,7 @@ static void decompresses_grpc_messages_and_refuses_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_no_window_while_memory_is_short),
         cmocka_unit_test(answers_many_streams_at_once),
         cmocka_unit_test(takes_large_bodies_and_refuses_larger),
         cmocka_unit_test(refuses_heads_beyond_the_limits),

@@ -250,9 +250,85 @@ static void refuses_addresses_that_are_none(void **state)
     http_server_free(s);
 }
 
+/* A body is not read while others hold most of the memory, and is read when they are done. */
+static void reads_no_body_while_memory_is_short(void **state)
+{
+    (void)state;
+    enum { SIZE = 3 << 20 };
+    fixture f = fixture_start(
+        &(http_server_options){ .bodies_bytes = MiB(8), .body_bytes = MiB(7), .stall_ms = 200 });
+    int holder = client_hold(f.port, MiB(6) + MiB(1) / 2), fd = client_connect(f.port);
+    char *bytes = calloc(SIZE, 1);
+    assert_non_null(bytes);
+    client_send(fd, STR("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3145728\r\n\r\n"));
+    size_t sent = 0;
+    while (sent < SIZE) {
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+        if (poll(&p, 1, 300) == 0) /* longer than a stalled body is waited for */
+            break;
+        ssize_t n = send(fd, bytes + sent, SIZE - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        assert_true(n > 0);
+        sent += (size_t)n;
+    }
+    WAIT_FOR(fixture_stats(&f).held == 1);
+    assert_true(fixture_stats(&f).body_bytes < MiB(8));
+    /* Others are served, and the held one only waits. */
+    expect_answer(f.port, GET("/named/1"), 200, "rest=1");
+    atomic_store(&gate_open, 1);
+    client_send(fd, str_n(bytes + sent, SIZE - sent));
+    answer a = client_read(fd, false);
+    assert_int_equal(a.code, 200);
+    assert_int_equal(a.body.len, SIZE);
+    answer_done(&a);
+    a = client_read(holder, false);
+    assert_int_equal(a.code, 200);
+    answer_done(&a);
+    assert_int_equal(fixture_stats(&f).held, 0);
+    assert_int_equal(fixture_stats(&f).refused_busy, 0);
+    free(bytes);
+    close(fd);
+    close(holder);
+    fixture_stop(&f);
+}
+
+/* Where no request is at work nothing will get better by waiting: the limit is said. */
+static void refuses_bodies_when_all_memory_is_held_by_unfinished_ones(void **state)
+{
+    (void)state;
+    fixture f =
+        fixture_start(&(http_server_options){ .bodies_bytes = MiB(2), .body_bytes = MiB(2) });
+    int fds[3];
+    char *bytes = calloc(MiB(1), 1);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = client_connect(f.port);
+        client_send(fds[i],
+                    STR("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n"));
+        (void)client_try_send(fds[i], str_n(bytes, MiB(1) - 1));
+    }
+    WAIT_FOR(fixture_stats(&f).refused_busy >= 1);
+    unsigned answered = 0;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        (void)client_try_send(fds[i], STR("x"));
+        answer a = client_read(fds[i], false);
+        answered += a.code == 200;
+        if (a.code != 200) {
+            assert_int_equal(a.code, 503);
+            assert_true(str_is(answer_header(&a, "retry-after"), "1"));
+        }
+        answer_done(&a);
+        close(fds[i]);
+    }
+    assert_true(answered >= 1 && answered + fixture_stats(&f).refused_busy == 3);
+    free(bytes);
+    fixture_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_no_body_while_memory_is_short),
+        cmocka_unit_test(refuses_bodies_when_all_memory_is_held_by_unfinished_ones),
         cmocka_unit_test(cuts_off_a_head_that_never_ends),
         cmocka_unit_test(cuts_off_a_body_that_stalls),
         cmocka_unit_test(closes_idle_connections),
