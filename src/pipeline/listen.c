@@ -278,11 +278,11 @@ status listen_switch(collector *c, const pipelines *p, error *err)
     return st;
 }
 
-void listen_close(collector *c)
+void listen_forget(collector *c)
 {
-    close_from(c, 0);
+    for (uint32_t i = 0; i < c->port_count; i++)
+        port_free(&c->ports[i]);
     free(c->ports);
-    c->ports = NULL;
 }
 
 void collector_ports(const collector *c, collector_port_sink *sink, void *user)

@@ -234,7 +234,7 @@ void collector_free(collector *c)
     for (uint32_t i = 0; i < c->origin_count; i++)
         free(c->origins[i]);
     free(c->origins);
-    free(c->ports);
+    listen_forget(c);
     pthread_rwlock_destroy(&c->lock);
     pthread_mutex_destroy(&c->counts_lock);
     free(c);

@@ -117,6 +117,6 @@ bool delivery_keeps_place(const component *sink);
  * that p does not name are closed, and requests on replaced routes are waited for. On failure the
  * ports stay as they were. */
 MUST_USE status listen_switch(collector *c, const pipelines *p, error *err);
-void listen_close(collector *c);
+void listen_forget(collector *c); /* frees the list; the listeners are the server's */
 
 #endif

@@ -2,7 +2,7 @@
 /* The OTLP receivers on a real store: what senders are told, and that what was acknowledged is
  * stored. */
 #include "codec/otlp.h"
-#include "pipeline/otlp.h"
+#include "pipeline/pipelines.h"
 
 #include "unit/net/net_fixture.h"
 
@@ -11,7 +11,7 @@
 typedef struct {
     char dir[64];
     store *store;
-    otlp_receiver *receiver;
+    collector *collector;
     http_server *server;
     unsigned port;
 } receiver;
@@ -24,21 +24,50 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
+static const char *const configuration =
+    "receivers: { otlp: { protocols: { http: { endpoint: '127.0.0.1:0' } } } }\n"
+    "exporters: { sonde: {} }\n"
+    "service:\n"
+    "  pipelines:\n"
+    "    traces: { receivers: [otlp], exporters: [sonde] }\n"
+    "    metrics: { receivers: [otlp], exporters: [sonde] }\n"
+    "    logs: { receivers: [otlp], exporters: [sonde] }\n";
+
+static void print_issue(void *user, bool warning, const char *text)
+{
+    (void)user;
+    (void)warning;
+    print_message("%s\n", text);
+}
+
+static void take_port(void *user, const char *endpoint, unsigned port, const char *components)
+{
+    unsigned *ret = user;
+    (void)endpoint;
+    (void)components;
+    *ret = port;
+}
+
 static void receiver_start(receiver *r, const store_options *options)
 {
     error err;
+    config file;
     store_options with_dir = *options;
-    http_route_table table = { 0 };
+    collector_web no_web = { 0 };
     *r = (receiver){ .dir = "/tmp/sonde-test-otlp-XXXXXX" };
     assert_non_null(mkdtemp(r->dir));
     with_dir.dir = r->dir;
-    assert_int_equal(store_open(&r->store, &with_dir, &err), STATUS_OK);
-    assert_int_equal(otlp_receiver_new(&r->receiver, r->store, &err), STATUS_OK);
-    assert_int_equal(http_server_new(&r->server, NULL, &err), STATUS_OK);
-    table.rows = otlp_http_routes(&table.count);
-    table.user = r->receiver;
-    assert_int_equal(http_server_listen(r->server, "127.0.0.1:0", &table, 1, &r->port, &err),
+    assert_int_equal(collector_new(&r->collector, &(collector_options){ .data = r->dir }, &err),
                      STATUS_OK);
+    assert_int_equal(
+        config_parse(&file, "test", str_c(configuration), NULL, print_issue, NULL, &err),
+        STATUS_OK);
+    assert_int_equal(collector_configure(r->collector, &file, &err), STATUS_OK);
+    with_dir.router = collector_router(r->collector);
+    assert_int_equal(store_open(&r->store, &with_dir, &err), STATUS_OK);
+    assert_int_equal(http_server_new(&r->server, NULL, &err), STATUS_OK);
+    assert_int_equal(collector_start(r->collector, r->store, r->server, &no_web, &err), STATUS_OK);
+    collector_ports(r->collector, take_port, &r->port);
     assert_int_equal(http_server_start(r->server, &err), STATUS_OK);
 }
 
@@ -46,8 +75,9 @@ static void receiver_stop(receiver *r)
 {
     assert_true(http_server_stop(r->server, 5000));
     http_server_free(r->server);
-    otlp_receiver_free(r->receiver);
+    collector_stop(r->collector);
     store_close(r->store);
+    collector_free(r->collector);
     assert_int_equal(nftw(r->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
@@ -80,11 +110,22 @@ static str log_json(buf *to, int64_t time_ns)
     return buf_view(to);
 }
 
-static otlp_counts counts_of(const receiver *r, signal_kind signal)
+typedef struct {
+    signal_kind signal;
+    uint64_t sum;
+} counted_items;
+
+static void add_line(void *user, const count_line *line)
 {
-    otlp_counts c;
-    otlp_receiver_get_counts(r->receiver, OTLP_OVER_HTTP, signal, &c);
-    return c;
+    counted_items *c = user;
+    c->sum += line->signal == c->signal ? line->value : 0;
+}
+
+static uint64_t counted(const receiver *r, count_kind what, signal_kind signal)
+{
+    counted_items c = { .signal = signal };
+    collector_counts(r->collector, what, add_line, &c);
+    return c.sum;
 }
 
 static bool sees_hello(void *user, const batch *rows)
@@ -124,7 +165,7 @@ static void stores_json_and_protobuf_before_it_answers(void **state)
     row_query all = { .signal = SIGNAL_LOGS, .from_ns = 0, .to_ns = INT64_MAX };
     assert_int_equal(store_rows(r.store, &all, sees_hello, &seen, &err), STATUS_OK);
     assert_int_equal(seen, 2);
-    assert_int_equal(counts_of(&r, SIGNAL_LOGS).received, 2);
+    assert_int_equal(counted(&r, COUNT_ACCEPTED, SIGNAL_LOGS), 2);
     batch_done(&b);
     buf_done(&json);
     buf_done(&protobuf);
@@ -172,8 +213,8 @@ static void malformed_input_gets_400_with_a_status_in_its_format(void **state)
         STATUS_OK);
     assert_int_equal(code, 3);
     answer_done(&a);
-    assert_int_equal(counts_of(&r, SIGNAL_TRACES).failed, 2);
-    assert_int_equal(counts_of(&r, SIGNAL_TRACES).received, 0);
+    assert_int_equal(counted(&r, COUNT_FAILED_REQUESTS, SIGNAL_TRACES), 2);
+    assert_int_equal(counted(&r, COUNT_ACCEPTED, SIGNAL_TRACES), 0);
     receiver_stop(&r);
 }
 
@@ -204,8 +245,8 @@ static void rows_older_than_the_retention_are_refused_with_the_reason(void **sta
         otlp_decode_response(OTLP_JSON, SIGNAL_LOGS, buf_view(&a.body), &partial, &err), STATUS_OK);
     assert_int_equal(partial.rejected, 1);
     assert_true(strlen(partial.message) > 10);
-    assert_int_equal(counts_of(&r, SIGNAL_LOGS).refused, 1);
-    assert_int_equal(counts_of(&r, SIGNAL_LOGS).received, 0);
+    assert_int_equal(counted(&r, COUNT_REFUSED, SIGNAL_LOGS), 1);
+    assert_int_equal(counted(&r, COUNT_ACCEPTED, SIGNAL_LOGS), 0);
     answer_done(&a);
     buf_done(&json);
     receiver_stop(&r);
@@ -251,8 +292,8 @@ static void a_full_intake_log_asks_for_another_try(void **state)
         answer_done(&a);
     }
     assert_int_equal(code, 429);
-    assert_int_equal(grpc, 14);
-    assert_int_equal(counts_of(&r, SIGNAL_LOGS).failed, 1);
+    assert_int_equal(grpc, 8); /* RESOURCE_EXHAUSTED */
+    assert_int_equal(counted(&r, COUNT_FAILED_REQUESTS, SIGNAL_LOGS), 1);
 
     buf_clear(&body);
     large_log(&body, MiB(2)); /* will never fit */
