@@ -5,10 +5,9 @@
 #include "net/client.h"
 
 #include "base/clock.h"
+#include "net/client_curl.h"
 #include "net/client_tls.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,13 +23,6 @@ struct http_client {
     CURL *easy;
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void init_curl(void)
-{
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 status http_client_new(http_client **ret, const http_client_options *options, error *err)
 {
     SSL_CTX *checked = NULL;
@@ -38,7 +30,7 @@ status http_client_new(http_client **ret, const http_client_options *options, er
     SSL_CTX_free(checked); /* only to say at once what is wrong with certificates */
     if (st != STATUS_OK)
         return st;
-    pthread_once(&once, init_curl);
+    curl_use_init();
     http_client *k = calloc(1, sizeof(*k));
     if (k) {
         k->options = *options;
@@ -63,72 +55,13 @@ void http_client_free(http_client *k)
     free(k);
 }
 
-/* ---- URLs ---- */
-
-/* What of a URL may be shown: no user, password and query, where secrets stand. */
-static void show_url(const char *url, char *shown, size_t size)
-{
-    str rest = str_c(url), scheme = STR_EMPTY;
-    size_t at = str_find(rest, STR("://"));
-    if (at != SIZE_MAX) {
-        scheme = str_slice(rest, 0, at + 3);
-        rest = str_slice(rest, at + 3, rest.len);
-    }
-    size_t end = 0;
-    while (end < rest.len && rest.ptr[end] != '?' && rest.ptr[end] != '#')
-        end++;
-    rest.len = end;
-    size_t slash = MIN(str_find_char(rest, '/'), rest.len);
-    for (size_t i = slash; i > 0; i--) {
-        if (rest.ptr[i - 1] == '@') {
-            rest = str_slice(rest, i, rest.len);
-            break;
-        }
-    }
-    snprintf(shown, size, "%.*s%.*s", STR_ARG(scheme), STR_ARG(rest));
-}
-
-/* A certificate for another name than the URL's: the URL gets that name, connections go where the
- * URL's own host is, and the Host header stays what it was. */
-typedef struct {
-    char *url, *host, *port;
-    struct curl_slist *connect_to;
-    char host_header[300];
-} renamed;
-
-static void renamed_done(renamed *n)
-{
-    curl_free(n->url);
-    curl_free(n->host);
-    curl_free(n->port);
-    curl_slist_free_all(n->connect_to);
-}
-
-static bool rename_host(renamed *n, const char *url, const char *name)
-{
-    char line[600];
-    CURLU *u = curl_url();
-    bool good = u && !curl_url_set(u, CURLUPART_URL, url, 0) &&
-                !curl_url_get(u, CURLUPART_HOST, &n->host, 0) &&
-                !curl_url_get(u, CURLUPART_PORT, &n->port, CURLU_DEFAULT_PORT) &&
-                !curl_url_set(u, CURLUPART_HOST, name, 0) &&
-                !curl_url_get(u, CURLUPART_URL, &n->url, 0);
-    curl_url_cleanup(u);
-    if (!good)
-        return false;
-    snprintf(line, sizeof(line), "%s:%s:%s:%s", name, n->port, n->host, n->port);
-    snprintf(n->host_header, sizeof(n->host_header), "Host: %s:%s", n->host, n->port);
-    n->connect_to = curl_slist_append(NULL, line);
-    return n->connect_to != NULL;
-}
-
 /* ---- one request ---- */
 
 typedef struct {
     const http_request *request;
     http_answer *answer;
     struct curl_slist *headers;
-    renamed name;
+    curl_renamed name;
     char reason[CURL_ERROR_SIZE];
     char shown[256];
 } exchange;
@@ -160,36 +93,6 @@ static bool add_headers(exchange *x)
     if (x->name.host_header[0])
         good = good && add_header(x, x->name.host_header);
     return good;
-}
-
-static void set_blob(CURL *c, CURLoption option, const char *pem)
-{
-    struct curl_blob blob = { (void *)(uintptr_t)pem, strlen(pem), CURL_BLOB_NOCOPY };
-    curl_easy_setopt(c, option, &blob);
-}
-
-static void set_tls(CURL *c, const tls_client *t)
-{
-    str version = str_c(t->min_version);
-    long least = str_is(version, "1.3")   ? CURL_SSLVERSION_TLSv1_3
-                 : str_is(version, "1.1") ? CURL_SSLVERSION_TLSv1_1
-                 : str_is(version, "1.0") ? CURL_SSLVERSION_TLSv1_0
-                                          : CURL_SSLVERSION_TLSv1_2;
-    curl_easy_setopt(c, CURLOPT_SSLVERSION, least);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, t->skip_verify ? 0L : 1L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, t->skip_verify ? 0L : 2L);
-    if (t->ca_file)
-        curl_easy_setopt(c, CURLOPT_CAINFO, t->ca_file);
-    else if (t->ca_pem)
-        set_blob(c, CURLOPT_CAINFO_BLOB, t->ca_pem);
-    if (t->cert_file)
-        curl_easy_setopt(c, CURLOPT_SSLCERT, t->cert_file);
-    else if (t->cert_pem)
-        set_blob(c, CURLOPT_SSLCERT_BLOB, t->cert_pem);
-    if (t->key_file)
-        curl_easy_setopt(c, CURLOPT_SSLKEY, t->key_file);
-    else if (t->key_pem)
-        set_blob(c, CURLOPT_SSLKEY_BLOB, t->key_pem);
 }
 
 static void set_request(CURL *c, const http_client_options *o, const http_request *r)
@@ -282,9 +185,9 @@ static status perform(http_client *k, exchange *x, error *err)
     CURLcode rc = CURLE_OK;
     curl_easy_reset(c);
     set_request(c, &k->options, x->request);
-    set_tls(c, t);
+    curl_use_tls(c, t);
     if (t->server_name && str_starts(str_c(x->request->url), STR("https:"))) {
-        if (!rename_host(&x->name, x->request->url, t->server_name))
+        if (!curl_rename_host(&x->name, x->request->url, t->server_name))
             return fail(err, STATUS_INVALID, "%s: not a URL", x->shown);
         curl_easy_setopt(c, CURLOPT_CONNECT_TO, x->name.connect_to);
     }
@@ -310,7 +213,7 @@ status http_client_send(http_client *k, const http_request *r, http_answer *ret,
     exchange x = { .request = r, .answer = ret };
     *ret = (http_answer){ 0 };
     buf_init(&ret->body, r->answer_limit ? r->answer_limit : default_answer);
-    show_url(r->url, x.shown, sizeof(x.shown));
+    curl_show_url(r->url, x.shown, sizeof(x.shown));
     if (r->canceled && atomic_load(r->canceled))
         return canceled(&x, err);
     if (!str_eq_nocase(str_slice(str_c(r->url), 0, 7), STR("http://")) &&
@@ -318,7 +221,7 @@ status http_client_send(http_client *k, const http_request *r, http_answer *ret,
         return not_a_url(&x, err);
     status st = perform(k, &x, err);
     curl_slist_free_all(x.headers);
-    renamed_done(&x.name);
+    curl_renamed_done(&x.name);
     return st;
 }
 
@@ -332,7 +235,7 @@ status http_answer_check(const http_answer *a, const char *url, error *err)
     char shown[256], text[200];
     if (a->code >= 200 && a->code < 300)
         return STATUS_OK;
-    show_url(url, shown, sizeof(shown));
+    curl_show_url(url, shown, sizeof(shown));
     str body = str_trim(str_slice(buf_view(&a->body), 0, sizeof(text) - 1));
     body.len = utf8_valid_prefix(body);
     str_copy_c(text, sizeof(text), body);
