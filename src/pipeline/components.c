@@ -4,11 +4,20 @@
 
 /* clang-format off: a row each */
 #define COMPONENTS(X) \
+    X(jaeger_receiver) \
     X(loki_receiver) \
     X(otlp_receiver) \
     X(recorder_receiver) \
+    X(zipkin_receiver) \
+    X(debug_exporter) \
+    X(file_exporter) \
+    X(jaeger_exporter) \
+    X(logging_exporter) \
     X(loki_exporter) \
+    X(otlp_exporter) \
+    X(otlphttp_exporter) \
     X(sonde_exporter) \
+    X(zipkin_exporter) \
     X(sonde_web_extension)
 /* clang-format on */
 
