@@ -107,13 +107,13 @@ static status find_authenticator(component *c, const client_settings *s, const c
 
 /* ---- HTTP ---- */
 
-static const char *encoding_of(int compression, int preferred)
+const char *client_encoding(const client_settings *s, compression preferred)
 {
     static const char *const names[] = { [COMPRESSION_GZIP] = "gzip",
                                          [COMPRESSION_ZSTD] = "zstd",
                                          [COMPRESSION_SNAPPY] = "snappy",
                                          [COMPRESSION_DEFLATE] = "deflate" };
-    return names[compression == COMPRESSION_DEFAULT ? preferred : compression];
+    return names[s->compression == COMPRESSION_DEFAULT ? (int)preferred : s->compression];
 }
 
 /* What can be known to be wrong before the first request. */
@@ -132,7 +132,7 @@ status client_new(client **ret, component *c, const client_settings *s, compress
         return fail(err, STATUS_NO_MEMORY, "no memory for a client");
     k->owner = c;
     k->settings = s;
-    k->encoding = encoding_of(s->compression, (int)preferred);
+    k->encoding = client_encoding(s, preferred);
     arena_init(&k->request, HEADER_BYTES);
     buf_init(&k->packed, MiB(256));
     http_client_options o = { .tls = tls_of(&s->tls), .proxy = text_or_null(s->proxy_url) };
@@ -180,6 +180,8 @@ static status make_headers(client *k, header_lines *h, const char *content_type,
 static str url_of(client *k, const char *path)
 {
     str base = k->settings->endpoint;
+    if (str_starts(str_c(path), STR("http://")) || str_starts(str_c(path), STR("https://")))
+        base = STR_EMPTY;
     if (*path == '/' && str_ends(base, STR("/")))
         base.len--;
     return arena_fmt(&k->request, "%.*s%s", STR_ARG(base), path);

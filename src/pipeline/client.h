@@ -15,7 +15,12 @@ MUST_USE status client_new(client **ret, component *c, const client_settings *s,
                            compression preferred, error *err);
 void client_free(client *k); /* NULL is fine */
 
-/* POSTs to settings' endpoint + path (path may be ""). `headers`: more of them, ended by NULL.
+/* "gzip", … as Content-Encoding and grpc-encoding have it; NULL for none. `preferred`: what
+ * compression: default means. */
+const char *client_encoding(const client_settings *s, compression preferred);
+
+/* POSTs to settings' endpoint + path (path may be "", or a whole URL in place of both). `headers`:
+ * more of them, ended by NULL.
  * The result is what the exporter's `send` returns; *answer (may be NULL) has the body and must be
  * done by http_answer_done. */
 MUST_USE status client_post(client *k, const char *path, const char *content_type, str body,
