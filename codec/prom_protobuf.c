@@ -4,17 +4,10 @@
 #include "codec/prom_protobuf.h"
 
 #include "codec/exp_histogram.h"
+#include "codec/native_histogram.h"
 #include "codec/protobuf.h"
 
 #include <math.h>
-
-#define SCHEMA_MAX 8
-#define SCHEMA_MIN (-4)
-/* Above 0 it says that a histogram is native, also when it is empty; Prometheus takes this one for
- * OTLP, too. */
-#define LEAST_ZERO_THRESHOLD 1e-128
-/* A gap of more empty buckets than that begins another span. */
-#define GAP_MAX 2
 
 /* MetricFamily.type */
 static const uint8_t family_types[] = {
@@ -169,48 +162,11 @@ static bool put_histogram(writer *w, uint32_t row)
 
 /* ---- native histograms ---- */
 
-/* Length of the run of buckets from `from` on that one span covers: gaps of up to GAP_MAX empty
- * ones belong to it. */
-static uint32_t span_length(const exp_sum *s, uint32_t from)
-{
-    uint32_t end = from + 1;
-    for (uint32_t i = end, empty = 0; i < s->count && empty <= GAP_MAX; i++) {
-        empty = s->counts[i] > 0 ? 0 : empty + 1;
-        if (s->counts[i] > 0)
-            end = i + 1;
-    }
-    return end - from;
-}
-
 /* Prometheus counts bucket i up to 2^(i / 2^schema): one more than OpenTelemetry. */
 static void put_buckets(buf *out, const exp_sum *s, uint32_t span_field, uint32_t delta_field)
 {
-    int64_t last_end = 0;
-    for (uint32_t i = 0; i < s->count;) {
-        if (s->counts[i] == 0) {
-            i++;
-            continue;
-        }
-        uint32_t length = span_length(s, i);
-        int64_t start = (int64_t)s->start + 1 + i;
-        pb_mark mark = pb_begin(out, span_field, 6);
-        pb_put_sint(out, 1, start - last_end);
-        pb_put_varint(out, 2, length);
-        pb_end(out, mark);
-        last_end = start + length;
-        i += length;
-    }
-    int64_t last = 0;
-    for (uint32_t i = 0; i < s->count;) {
-        if (s->counts[i] == 0) {
-            i++;
-            continue;
-        }
-        for (uint32_t end = i + span_length(s, i); i < end; i++) {
-            pb_put_sint(out, delta_field, (int64_t)s->counts[i] - last);
-            last = (int64_t)s->counts[i];
-        }
-    }
+    native_buckets_put(out, (int64_t)s->start + 1, s->counts, s->count, span_field, delta_field,
+                       false);
 }
 
 static bool put_native(writer *w, uint32_t row)
@@ -219,8 +175,8 @@ static bool put_native(writer *w, uint32_t row)
     const exp_histogram_value *h = p->value[row].exp;
     const exemplars *list = &p->exemplars[row];
     exp_sum positive, negative;
-    int schema = MIN(h->scale, SCHEMA_MAX);
-    bool ok = schema >= SCHEMA_MIN && exp_sum_of(&positive, &h->positive, h->scale, schema) &&
+    int schema = MIN(h->scale, NATIVE_SCHEMA_MAX);
+    bool ok = schema >= NATIVE_SCHEMA_MIN && exp_sum_of(&positive, &h->positive, h->scale, schema) &&
               exp_sum_of(&negative, &h->negative, h->scale, schema);
     pb_mark mark = pb_begin(w->out, METRIC_HISTOGRAM_FIELD, 300);
     pb_put_varint(w->out, HISTOGRAM_COUNT, h->count);
@@ -229,7 +185,7 @@ static bool put_native(writer *w, uint32_t row)
     if (ok) {
         pb_put_sint(w->out, HISTOGRAM_SCHEMA, schema);
         pb_put_double(w->out, HISTOGRAM_ZERO_THRESHOLD,
-                      h->zero_threshold > 0 ? h->zero_threshold : LEAST_ZERO_THRESHOLD);
+                      h->zero_threshold > 0 ? h->zero_threshold : NATIVE_LEAST_ZERO_THRESHOLD);
         pb_put_varint(w->out, HISTOGRAM_ZERO_COUNT, h->zero_count);
         put_buckets(w->out, &negative, HISTOGRAM_NEGATIVE_SPAN, HISTOGRAM_NEGATIVE_DELTA);
         put_buckets(w->out, &positive, HISTOGRAM_POSITIVE_SPAN, HISTOGRAM_POSITIVE_DELTA);
