@@ -105,6 +105,7 @@ static int grpc_code_of(int http)
     case 413:
     case 507:
         return 8; /* RESOURCE_EXHAUSTED */
+    case 408:
     case 429:
     case 503:
         return 14; /* UNAVAILABLE */

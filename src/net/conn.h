@@ -60,7 +60,10 @@ struct conn {
     unsigned first_len;
 };
 
-enum { OUT_HIGH = 256 << 10 }; /* a protocol adds no more when this much waits */
+enum {
+    OUT_HIGH = 256 << 10, /* a protocol adds no more when this much waits */
+    PROGRESS = 8 << 10    /* fewer bytes of a body within stall_ms are none */
+};
 
 /* Of a protocol that takes no more now: its `resume` follows. */
 void conn_hold(conn *c);

@@ -17,9 +17,10 @@ typedef struct {
     buf field;        /* the target, or a header name and its value, as they come in parts */
     size_t name_len;  /* of the header name at the start of `field` */
     field_kind in;
-    bool receiving; /* between the first byte and the last */
-    bool head_done; /* what looks like a header now is a trailer, which nobody here reads */
-    bool waiting;   /* the request is complete or refused; its answer is not sent */
+    size_t progress; /* bytes of the body since its deadline was set */
+    bool receiving;  /* between the first byte and the last */
+    bool head_done;  /* what looks like a header now is a trailer, which nobody here reads */
+    bool waiting;    /* the request is complete or refused; its answer is not sent */
     bool keep_alive;
     bool chunked;
     bool expects_continue;
@@ -149,6 +150,7 @@ static int on_head(http_parser *p)
     h->keep_alive = http_should_keep_alive(p);
     exchange_route(x, expected_length(h));
     bool expects = str_eq_nocase(http_header(x, "expect"), STR("100-continue"));
+    h->progress = 0;
     h->expects_continue = expects && p->http_minor == 1 && !x->refused;
     conn_set_deadline(c, c->server->options.stall_ms);
     size_t length = expected_length(h);
@@ -163,7 +165,11 @@ static int on_body(http_parser *p, const char *at, size_t n)
 {
     conn *c = p->data;
     http1 *h = c->state;
-    conn_set_deadline(c, c->server->options.stall_ms);
+    h->progress += n;
+    if (h->progress >= PROGRESS) {
+        h->progress = 0;
+        conn_set_deadline(c, c->server->options.stall_ms);
+    }
     if (h->x->refused)
         return 0;
     return exchange_add_body(h->x, at, n, expected_length(h), &h->problem) == STATUS_OK ? 0 : -1;

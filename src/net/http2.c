@@ -20,10 +20,10 @@ typedef struct stream stream;
 typedef struct {
     nghttp2_session *session;
     stream *first;
-    unsigned streams;  /* open */
-    size_t withheld;   /* bytes of the connection's window that the client did not get back */
-    unsigned complete; /* of those: the request is there, a handler has it or had it */
-    double resets;     /* that the client may still make now */
+    unsigned streams; /* open */
+    bool timing;      /* the connection's deadline is when to look at those of the streams */
+    size_t withheld;  /* bytes of the connection's window that the client did not get back */
+    double resets;    /* that the client may still make now */
     int64_t resets_at_ns;
 } http2;
 
@@ -31,18 +31,27 @@ struct stream {
     stream *next, **link;
     http_exchange *x;
     str method, target;
+    int64_t deadline_ns; /* of the step at hand; INT64_MAX while a handler has its time */
+    size_t progress;     /* bytes since it was set */
     size_t withheld;
     out_queue pieces; /* of the answer, not framed yet */
-    bool complete;    /* the request */
-    bool answered;    /* nothing more that comes in matters */
-    bool ended;       /* `pieces` has the answer's end */
-    status head;      /* whether it can be taken; why not stands in `problem` */
+    bool head_read;
+    bool complete; /* the request */
+    bool answered; /* nothing more that comes in matters */
+    bool ended;    /* `pieces` has the answer's end */
+    status head;   /* whether it can be taken; why not stands in `problem` */
     error problem;
 };
 
 static stream *stream_of(http2 *h, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(h->session, id);
+}
+
+static void stream_deadline(stream *s, unsigned ms)
+{
+    s->deadline_ns = s->x->server->now_mono_ns + (int64_t)ms * NS_PER_MS;
+    s->progress = 0;
 }
 
 /* ---- receiving ---- */
@@ -61,6 +70,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     s->x->is_http2 = true;
+    stream_deadline(s, c->server->options.header_ms);
     s->x->stream = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
     s->next = h->first;
@@ -108,6 +118,8 @@ static void on_head(stream *s)
     http_exchange *x = s->x;
     size_t length = SIZE_MAX;
     uint64_t number;
+    s->head_read = true;
+    stream_deadline(s, x->server->options.stall_ms);
     if (s->head == STATUS_OK)
         s->head = exchange_set_target(x, s->method, s->target, &s->problem);
     if (s->head == STATUS_LIMIT) {
@@ -124,10 +136,10 @@ static void on_head(stream *s)
         answer_early(s);
 }
 
-static void on_complete(http2 *h, stream *s)
+static void on_complete(stream *s)
 {
     s->complete = true;
-    h->complete++;
+    s->deadline_ns = INT64_MAX;
     if (!s->answered)
         exchange_dispatch(s->x);
     s->answered = true;
@@ -161,7 +173,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
         on_head(s);
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && !s->complete)
-        on_complete(h, s);
+        on_complete(s);
     return 0;
 }
 
@@ -180,6 +192,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         ((http2 *)c->state)->withheld += n;
         conn_hold(c);
     }
+    if (s && (s->progress += n) >= PROGRESS && !s->answered)
+        stream_deadline(s, c->server->options.stall_ms);
     if (!s || s->answered)
         return 0;
     if (!str_to_u64(http_header(s->x, "content-length"), &length))
@@ -194,7 +208,6 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 static void stream_free(http2 *h, stream *s)
 {
     h->streams--;
-    h->complete -= s->complete;
     *s->link = s->next;
     if (s->next)
         s->next->link = s->link;
@@ -228,15 +241,15 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *u
     return 0;
 }
 
-/* What is waited for decides how long. */
+/* Streams have deadlines of their own, looked at when the first of them may have passed. */
 static void set_deadline(conn *c, http2 *h)
 {
+    const http_server_options *o = &c->server->options;
     if (h->streams == 0)
-        conn_set_deadline(c, c->server->options.idle_ms);
-    else if (h->complete == 0 && !c->held)
-        conn_set_deadline(c, c->server->options.stall_ms);
-    else
-        conn_set_deadline(c, 0);
+        conn_set_deadline(c, o->idle_ms);
+    else if (!h->timing && !c->held)
+        conn_set_deadline(c, MIN(o->header_ms, o->stall_ms));
+    h->timing = h->streams != 0 && !c->held;
 }
 
 static void http2_resume(conn *c)
@@ -245,9 +258,12 @@ static void http2_resume(conn *c)
     for (stream *s = h->first; s; s = s->next) {
         (void)nghttp2_session_consume_stream(h->session, s->x->stream, s->withheld);
         s->withheld = 0;
+        if (!s->complete)
+            stream_deadline(s, c->server->options.stall_ms);
     }
     (void)nghttp2_session_consume_connection(h->session, h->withheld);
     h->withheld = 0;
+    h->timing = false;
     set_deadline(c, h);
 }
 
@@ -334,6 +350,8 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *to, si
         out_queue_sent(&s->pieces, part);
         n += part;
     }
+    if (n)
+        stream_deadline(s, x->server->options.stall_ms);
     if (s->ended && !s->pieces.head) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (x->has_grpc_status) {
@@ -344,6 +362,7 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *to, si
                 return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         }
     } else if (n == 0) {
+        s->deadline_ns = INT64_MAX; /* the handler's turn */
         return NGHTTP2_ERR_DEFERRED;
     }
     return (ssize_t)n;
@@ -369,6 +388,7 @@ static void submit_head(conn *c, http2 *h, stream *s, const answer_state *state)
         bodyless = true;
     nghttp2_data_provider body = { .source.ptr = s, .read_callback = read_answer };
     x->head_sent = true;
+    stream_deadline(s, x->server->options.stall_ms);
     exchange_count(x, x->code);
     if (nghttp2_submit_response(h->session, x->stream, f.items, f.count, bodyless ? NULL : &body) !=
         0)
@@ -382,6 +402,8 @@ static void http2_answer(conn *c, http_exchange *x)
     answer_state state = exchange_answer_state(x);
     if (!s || !state.ready)
         return;
+    if (x->head_sent && s->deadline_ns == INT64_MAX)
+        stream_deadline(s, c->server->options.stall_ms);
     if (x->head_sent)
         (void)nghttp2_session_resume_data(h->session, x->stream);
     else
@@ -406,18 +428,54 @@ static void http2_output(conn *c)
     bool over = !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session);
     if (over || (conn_draining(c) && h->streams == 0))
         conn_end(c);
-    else if (h->streams == 0 || h->complete == 0)
-        set_deadline(c, h);
+    else if (h->streams == 0 && h->timing)
+        set_deadline(c, h); /* idle from now on */
 }
 
 /* ---- the rest of a connection's life ---- */
 
+static void http2_end(conn *c, uint32_t code)
+{
+    http2 *h = c->state;
+    (void)nghttp2_session_terminate_session(h->session, code);
+    http2_output(c);
+    conn_end(c);
+}
+
+/* A body that does not come is answered; an answer that is not taken ends its stream. */
+static void expire(http2 *h, stream *s)
+{
+    s->deadline_ns = INT64_MAX;
+    if (!s->complete && !s->answered) {
+        s->x->refused = true;
+        http_fail(s->x, 408, "the request did not arrive in time");
+        answer_early(s);
+    } else {
+        (void)nghttp2_submit_rst_stream(h->session, 0, s->x->stream, NGHTTP2_CANCEL);
+    }
+}
+
 static void http2_timeout(conn *c)
 {
     http2 *h = c->state;
-    (void)nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
-    http2_output(c);
-    conn_end(c);
+    const http_server_options *o = &c->server->options;
+    int64_t now = c->server->now_mono_ns, next = INT64_MAX;
+    if (h->streams == 0) {
+        http2_end(c, NGHTTP2_NO_ERROR);
+        return;
+    }
+    for (stream *s = h->first; s; s = s->next) {
+        if (s->deadline_ns <= now && !s->head_read) {
+            http2_end(c, NGHTTP2_ENHANCE_YOUR_CALM); /* nothing else may be sent within a head */
+            return;
+        }
+        if (s->deadline_ns <= now)
+            expire(h, s);
+        next = MIN(next, s->deadline_ns);
+    }
+    conn_set_deadline(c, MIN(o->header_ms, o->stall_ms)); /* new streams may have shorter ones */
+    c->deadline_ns = MIN(c->deadline_ns, next);
+    conn_flush(c);
 }
 
 static void http2_drain(conn *c)

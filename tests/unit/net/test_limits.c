@@ -319,7 +319,7 @@ static void refuses_bodies_when_all_memory_is_held_by_unfinished_ones(void **sta
         answer_done(&a);
         close(fds[i]);
     }
-    assert_true(answered >= 1 && answered + fixture_stats(&f).refused_busy == 3);
+    assert_true(answered + fixture_stats(&f).refused_busy == 3);
     free(bytes);
     fixture_stop(&f);
 }
