@@ -34,7 +34,18 @@ bool jaeger_process(span_builder *s, uint32_t resource, str service, const attrs
     return true;
 }
 
-/* OpenTelemetry writes the name into "event"; without it the "message" tells most. */
+/* The name stands in "event", as OpenTelemetry's specification and OpenTracing have it; older
+ * exporters wrote it into "message". */
+static const attr *event_name(const attrs *fields)
+{
+    static const str keys[] = { STR_INIT("event"), STR_INIT("message") };
+    for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+        for (uint32_t i = 0; i < fields->count; i++)
+            if (str_eq(fields->items[i].key, keys[k]) && fields->items[i].value.type == VALUE_STR)
+                return &fields->items[i];
+    return NULL;
+}
+
 bool jaeger_event(span_builder *s, jaeger_span *span, int64_t time_ns, attrs *fields)
 {
     span_event *items = span_builder_more(s, span->events, span->event_count, &span->event_capacity,
@@ -43,15 +54,12 @@ bool jaeger_event(span_builder *s, jaeger_span *span, int64_t time_ns, attrs *fi
         return false;
     span->events = items;
     span_event *e = &items[span->event_count++];
-    *e = (span_event){ .time_ns = time_ns, .name = STR_EMPTY };
+    const attr *name = event_name(fields);
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < fields->count; i++) {
-        const attr *f = &fields->items[i];
-        if (!e->name.len && str_is(f->key, "event") && f->value.type == VALUE_STR)
-            e->name = f->value.s;
-        else
-            fields->items[kept++] = *f;
-    }
+    *e = (span_event){ .time_ns = time_ns, .name = name ? name->value.s : STR_EMPTY };
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (&fields->items[i] != name)
+            fields->items[kept++] = fields->items[i];
     fields->count = kept;
     e->attributes = *fields;
     return true;

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,18 +22,18 @@ LOG_PAGE = 5000  # what the server gives at most for one log query
 
 
 def free_ports(count, base=20000):
-    """Ports that nobody listens on now. They come from below the kernel's range for outgoing ones, and
-    from another place in each process."""
+    """Ports that nobody listens on now, by TCP or UDP. They come from below the kernel's range for outgoing
+    ones, and from another place in each process."""
     ports, held = [], []
     start = base + os.getpid() * 37 % 9000
     for port in range(start, start + 3000):
-        s = socket.socket()
+        both = [socket.socket(type=kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+        held += both
         try:
-            s.bind(("127.0.0.1", port))
+            for s in both:
+                s.bind(("127.0.0.1", port))
         except OSError:
-            s.close()
             continue
-        held.append(s)
         ports.append(port)
         if len(ports) == count:
             break
@@ -95,15 +96,16 @@ class Server:
         self.process = None
         self.log_path = self.data.rstrip("/") + ".log"
 
+    def command(self):
+        return [self.binary, "serve", "--data", self.data, "--http", self.http[7:],
+                "--otlp-http", self.otlp[7:], "--otlp-grpc", self.grpc, *self.args]
+
     def start(self, ready=True):
         env = dict(os.environ, **self.env)
         if self.preload:
             env["LD_PRELOAD"] = self.preload
         self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen(
-            [self.binary, "serve", "--data", self.data, "--http", self.http[7:],
-             "--otlp-http", self.otlp[7:], "--otlp-grpc", self.grpc, *self.args],
-            stdout=self.log, stderr=self.log, env=env)
+        self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, env=env)
         if ready:
             self.wait_ready()
         return self
@@ -200,6 +202,36 @@ class Server:
         query = urllib.parse.urlencode({"service": service, "start": int((now - since) * 1e6),
                                         "end": int((now + 3600) * 1e6), "limit": 100, **parameters})
         return get_json("%s/jaeger/api/traces?%s" % (self.http, query))["data"]
+
+
+class Collector(Server):
+    """One `sonde serve --config`. In the file's text @name@ is a free port, the same wherever it stands, and
+    afterwards self.port["name"]; the web port is @web@, and its extension is added."""
+
+    def __init__(self, text, **more):
+        super().__init__(**more)
+        names = sorted(set(re.findall(r"@(\w+)@", text)) - {"web"})
+        self.port = dict(zip(names, free_ports(len(names), 21000)), web=self.ports[0])
+        self.config = self.data.rstrip("/") + ".yaml"
+        self.write(text)
+
+    def write(self, text):
+        """Another text for the same file, complete at once."""
+        if "sonde_web" not in text:
+            text = text.replace("service:\n", "service:\n  extensions: [sonde_web]\n")
+            text += "extensions:\n  sonde_web:\n    endpoint: 127.0.0.1:@web@\n"
+        for name, port in self.port.items():
+            text = text.replace("@%s@" % name, str(port))
+        with open(self.config + ".new", "w") as f:
+            f.write(text)
+        os.replace(self.config + ".new", self.config)
+
+    def command(self):
+        return [self.binary, "serve", "--data", self.data, "--config", self.config, *self.args]
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        os.remove(self.config)
 
 
 def attributes(values):

@@ -2,7 +2,7 @@
 """Sends one trace, logs and metrics through OpenTelemetry's SDK for Python, and prints what it sent; only
 the trace where the protocol has nothing else.
 
-Usage: send_python.py grpc|protobuf|jaeger-grpc|jaeger-thrift|zipkin-json|zipkin-proto ENDPOINT SERVICE
+Usage: send_python.py grpc|protobuf|jaeger-grpc|jaeger-thrift|zipkin-json|zipkin-proto ENDPOINT SERVICE [traces]
 """
 import json
 import sys
@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-protocol, endpoint, service = sys.argv[1:]
+protocol, endpoint, service, *only = sys.argv[1:]
 OTLPLogExporter = OTLPMetricExporter = None
 options = {}
 if protocol == "grpc":
@@ -54,6 +54,9 @@ else:
     from opentelemetry.exporter.zipkin.proto.http import ZipkinExporter as SpanExporter
 
     options["traces"] = {"endpoint": endpoint}
+
+if only:
+    OTLPLogExporter = OTLPMetricExporter = None
 
 resource = Resource.create({"service.name": service, "service.version": "1.2.3",
                             "deployment.environment.name": "test"})

@@ -4,6 +4,7 @@
  * gRPC's usual limit. Nothing is kept between sends but the connection. */
 #include "pipeline/client.h"
 
+#include "base/clock.h"
 #include "codec/jaeger.h"
 
 #include <stdlib.h>
@@ -20,6 +21,8 @@ typedef struct {
 typedef struct {
     component *component;
     grpc_client *client;
+    const char *encoding;
+    char shown[256]; /* the endpoint in messages */
 } jaeger_sender;
 
 static const option jaeger_rows[] = {
@@ -28,6 +31,12 @@ static const option jaeger_rows[] = {
       .offset = offsetof(jaeger_settings, client.endpoint),
       .required = true,
       .help = "HOST:PORT of Jaeger's collector, usually port 14250" },
+    { .name = "timeout",
+      .type = OPTION_DURATION,
+      .offset = offsetof(jaeger_settings, client.timeout),
+      .fallback = "5s",
+      .max = 3600,
+      .help = "of one request; 0: no limit" },
     { .type = OPTION_INLINE,
       .offset = offsetof(jaeger_settings, client),
       .table = &client_options },
@@ -43,6 +52,8 @@ static status jaeger_open(void **ret_self, component *c, error *err)
     if (!e)
         return fail(err, STATUS_NO_MEMORY, "no memory for an exporter");
     e->component = c;
+    e->encoding = client_encoding(&s->client, COMPRESSION_NONE);
+    str_copy_c(e->shown, sizeof(e->shown), s->client.endpoint);
     status st = client_grpc_new(&e->client, c, &s->client, err);
     if (st != STATUS_OK) {
         free(e);
@@ -59,24 +70,16 @@ static void jaeger_close(void *self)
     free(e);
 }
 
-static const char *encoding_of(const jaeger_settings *s)
-{
-    static const char *const names[] = { [COMPRESSION_GZIP] = "gzip", [COMPRESSION_ZSTD] = "zstd" };
-    size_t i = (size_t)s->client.compression;
-    return i < ARRAY_LEN(names) && names[i] ? names[i] : "identity";
-}
-
 static status post(jaeger_sender *e, str message, send_result *ret, error *err)
 {
+    static const int64_t no_limit = 3600 * NS_PER_S;
     const jaeger_settings *s = e->component->settings;
-    char target[256];
     grpc_answer answer = { 0 };
-    str_copy_c(target, sizeof(target), s->client.endpoint);
     status st = grpc_client_call(e->client, "/jaeger.api_v2.CollectorService/PostSpans", message,
-                                 encoding_of(s), s->client.timeout,
+                                 e->encoding, s->client.timeout ? s->client.timeout : no_limit,
                                  component_canceled(e->component), &answer, err);
     if (st == STATUS_OK) {
-        st = grpc_answer_check(&answer, target, err);
+        st = grpc_answer_check(&answer, e->shown, err);
         ret->retry_after_ns = answer.retry_after_ns;
     }
     grpc_answer_done(&answer);
@@ -118,6 +121,7 @@ const component_type jaeger_exporter = {
     .signals = SIGNALS_TRACES,
     .help = "Sends spans to Jaeger's collector over gRPC.",
     .options = OPTION_TABLE(jaeger_rows, jaeger_settings),
+    .sending = OPTION_PRESENT(jaeger_settings, exporter),
     .open = jaeger_open,
     .close = jaeger_close,
     .send = jaeger_send,
