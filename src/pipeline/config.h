@@ -52,7 +52,8 @@ void config_done(config *c);
 /* The pipelines as a small picture in text. */
 void config_draw(const config *c, buf *out);
 /* The built-in file. Its variables: ${sonde:http}, ${sonde:otlp_grpc}, ${sonde:otlp_http},
- * ${sonde:recorders} (a YAML sequence). */
+ * ${sonde:retention}, ${sonde:seal_after}, ${sonde:recorders} (a YAML sequence),
+ * ${sonde:recorder_metrics}. */
 str config_builtin(void);
 
 #endif

@@ -14,7 +14,6 @@ static const struct {
 } renamed[] = {
     { COMPONENT_EXPORTER, "otlp_grpc", "otlp" },
     { COMPONENT_EXPORTER, "otlp_http", "otlphttp" },
-    { COMPONENT_EXPORTER, "logging", "debug" },
     { COMPONENT_EXPORTER, "prometheus_remote_write", "prometheusremotewrite" },
     { COMPONENT_RECEIVER, "file_log", "filelog" },
     { COMPONENT_RECEIVER, "prometheus_remote_write", "prometheusremotewrite" },

@@ -252,7 +252,7 @@ static void check_used(config_reader *r)
     for (uint32_t i = 0; i < c->component_count; i++) {
         const config_component *part = &c->components[i];
         const yaml_node at = { .line = part->line, .column = part->column };
-        if (part->kind == COMPONENT_CONNECTOR &&
+        if (part->kind == COMPONENT_CONNECTOR && part->type &&
             (config_find(r, COMPONENT_RECEIVER, str_c(part->id)) != UINT32_MAX ||
              config_find(r, COMPONENT_EXPORTER, str_c(part->id)) != UINT32_MAX))
             config_error(r, &at, "connector %s: a receiver or an exporter has the same id",
@@ -288,7 +288,7 @@ static void check_stored(config_reader *r, const yaml_node *at)
             str_is(str_c(part->type->type), "sonde"))
             return;
     }
-    if (c->pipeline_count)
+    if (r->errors == 0)
         config_warning(r, at,
                        "no pipeline has the exporter sonde: nothing is stored here, and "
                        "queries and the web UI find nothing");

@@ -154,7 +154,9 @@ static void expand(expansion *x, str text, buf *out, unsigned depth)
         } else if (str_starts(rest, STR("${")) && (length = expression_length(rest)) > 0) {
             expand_one(x, str_slice(rest, 0, length), out, depth);
         } else if (length == 0) {
-            wrong(x, "the closing brace is missing", str_slice(rest, 2, rest.len));
+            config_error(x->r, x->at, "%.*s: the closing brace is missing",
+                         (int)MIN(rest.len, (size_t)80), rest.ptr);
+            x->failed = true;
         } else {
             buf_char(out, rest.ptr[0]);
         }

@@ -80,22 +80,34 @@ static bool is_scalar(const reading *g, const char *wanted)
     return false;
 }
 
+/* Seconds as they would be written: "1h", "100ms", "0s". */
+static void format_seconds(char *to, size_t size, double seconds)
+{
+    static const struct {
+        double seconds;
+        const char *name;
+    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "m" }, { 1, "s" }, { 1e-3, "ms" } };
+    size_t i = seconds == 0 ? 3 : 0;
+    while (i + 1 < ARRAY_LEN(units) &&
+           (seconds < units[i].seconds || fmod(seconds, units[i].seconds) != 0) && seconds != 0)
+        i++;
+    snprintf(to, size, "%.15g%s", seconds / units[i].seconds, units[i].name);
+}
+
 static bool is_in_range(const reading *g, double v)
 {
     const option *o = g->row;
+    char low[64], high[64];
     if (o->min == o->max || (v >= o->min && v <= o->max))
         return true;
-    if (o->type != OPTION_DURATION) {
-        wrong(g, "%s is not from %.15g to %.15g", show(g).text, o->min, o->max);
-        return false;
+    if (o->type == OPTION_DURATION) {
+        format_seconds(low, sizeof(low), o->min);
+        format_seconds(high, sizeof(high), o->max);
+    } else {
+        snprintf(low, sizeof(low), "%.15g", o->min);
+        snprintf(high, sizeof(high), "%.15g", o->max);
     }
-    buf b;
-    buf_init(&b, 256);
-    clock_format_duration(&b, (int64_t)(o->min * NS_PER_S));
-    buf_lit(&b, " to ");
-    clock_format_duration(&b, (int64_t)(o->max * NS_PER_S));
-    wrong(g, "%s is not from %.*s", show(g).text, STR_ARG(buf_view(&b)));
-    buf_done(&b);
+    wrong(g, "%s is not from %s to %s", show(g).text, low, high);
     return false;
 }
 

@@ -172,20 +172,21 @@ static bool has_key(const yaml_pair *pairs, uint32_t count, str key)
     return false;
 }
 
-/* Appends the pairs of `from` whose keys are not there yet. The budget counts comparisons here, a
- * thousand for one, so that many merges of large maps end. */
+/* Appends the pairs of `from`, whose keys differ, where they are not there yet. The budget counts
+ * comparisons here, 32 for one, so that many merges of large maps end. */
 static status merge_one(builder *b, yaml_node *n, uint32_t *capacity, const yaml_node *from,
                         const yaml_node *at)
 {
     if (from->kind != YAML_MAPPING)
         return fail_at(b, at, STATUS_INVALID, "\"<<\" wants a map or a list of maps, not %s",
                        yaml_kind_name(from));
+    uint32_t before = n->count;
     for (uint32_t i = 0; i < from->count; i++) {
-        uint32_t cost = 1 + n->count / 1000;
+        uint32_t cost = 1 + before / 32;
         if (b->budget < cost)
             return limit_reached(b);
         b->budget -= cost;
-        if (has_key(n->pairs, n->count, from->pairs[i].key->text))
+        if (has_key(n->pairs, before, from->pairs[i].key->text))
             continue;
         if (!GROW(b->arena, n->pairs, n->count, *capacity))
             return no_memory(b->err);
@@ -216,6 +217,11 @@ static status end_mapping(builder *b, yaml_node *n, yaml_node **children, uint32
         if (children[i]->kind != YAML_SCALAR)
             return fail_at(b, children[i], STATUS_INVALID, "a key must be text, not %s",
                            yaml_kind_name(children[i]));
+        /* A value of nothing has no place: it is told by its key. */
+        if (children[i + 1]->line == 0) {
+            children[i + 1]->line = children[i]->line;
+            children[i + 1]->column = children[i]->column;
+        }
         if (is_merge(children[i]) && merged)
             return fail_at(b, children[i], STATUS_INVALID,
                            "\"<<\" stands twice in this map; give "
@@ -288,7 +294,11 @@ static status scalar(builder *b, struct fy_event *e)
         return limit_reached(b);
     /* An empty value has no token. */
     struct fy_token *token = e->scalar.value;
-    n->plain = !e->scalar.tag && (!token || fy_token_scalar_style(token) == FYSS_PLAIN);
+    enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
+    n->plain = !e->scalar.tag && style == FYSS_PLAIN;
+    /* The mark is behind the quote. */
+    if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && n->column > 1)
+        n->column--;
     n->text = arena_str(b->arena, token_text(token));
     if (!n->text.ptr)
         return limit_reached(b);
@@ -301,7 +311,7 @@ static status alias(builder *b, struct fy_event *e)
     yaml_node *meant = NULL, at = { 0 };
     const struct fy_mark *mark = fy_event_start_mark(e);
     at.line = mark ? (unsigned)mark->line + 1 : 0;
-    at.column = mark ? (unsigned)mark->column + 1 : 0;
+    at.column = mark ? (unsigned)mark->column : 0; /* the mark is behind the star */
     if (b->budget == 0)
         return limit_reached(b);
     b->budget--;
@@ -388,8 +398,9 @@ status yaml_parse(arena *a, str text, yaml_document *ret, yaml_error *err)
     builder *b = calloc(1, sizeof(*b));
     if (diag && b) {
         fy_diag_set_collect_errors(diag, true);
-        parser = fy_parser_create(
-            &(struct fy_parse_cfg){ .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG, .diag = diag });
+        parser = fy_parser_create(&(struct fy_parse_cfg){
+            .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_SLOPPY_FLOW_INDENTATION,
+            .diag = diag });
     }
     if (!parser || fy_parser_set_string(parser, text.len ? text.ptr : "", text.len) != 0) {
         st = no_memory(err);
