@@ -4,11 +4,20 @@
 
 /* clang-format off: a row each */
 #define COMPONENTS(X) \
+    X(elasticsearch_receiver) \
     X(jaeger_receiver) \
     X(loki_receiver) \
     X(otlp_receiver) \
     X(recorder_receiver) \
     X(zipkin_receiver) \
+    X(attributes_processor) \
+    X(batch_processor) \
+    X(filter_processor) \
+    X(memory_limiter_processor) \
+    X(probabilistic_sampler_processor) \
+    X(redaction_processor) \
+    X(resource_processor) \
+    X(forward_connector) \
     X(debug_exporter) \
     X(file_exporter) \
     X(jaeger_exporter) \
@@ -18,7 +27,13 @@
     X(otlphttp_exporter) \
     X(sonde_exporter) \
     X(zipkin_exporter) \
-    X(sonde_web_extension)
+    X(basicauth_extension) \
+    X(bearertokenauth_extension) \
+    X(file_storage_extension) \
+    X(health_check_extension) \
+    X(pprof_extension) \
+    X(sonde_web_extension) \
+    X(zpages_extension)
 /* clang-format on */
 
 #define X(name) extern const component_type name;
