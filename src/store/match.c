@@ -78,7 +78,7 @@ static status compile(pattern *p, str regex, bool whole, error *err)
     return STATUS_OK;
 }
 
-status pattern_new(pattern **ret, str regex, bool whole, error *err)
+status match_pattern_new(pattern **ret, str regex, bool whole, error *err)
 {
     if (regex.len > PATTERN_MAX)
         return fail(err, STATUS_LIMIT, "a regular expression of %zu bytes; the limit is %d",
@@ -92,14 +92,14 @@ status pattern_new(pattern **ret, str regex, bool whole, error *err)
     if (!p->any && !p->nonempty && !(whole && split_words(p, regex)))
         st = compile(p, regex, whole, err);
     if (st != STATUS_OK) {
-        pattern_free(p);
+        match_pattern_free(p);
         return st;
     }
     *ret = p;
     return STATUS_OK;
 }
 
-void pattern_free(pattern *p)
+void match_pattern_free(pattern *p)
 {
     if (!p)
         return;
@@ -112,7 +112,7 @@ void pattern_free(pattern *p)
     free(p);
 }
 
-int pattern_test(pattern *p, str subject)
+int match_pattern_test(pattern *p, str subject)
 {
     if (p->any)
         return 1;
@@ -133,7 +133,7 @@ int pattern_test(pattern *p, str subject)
 
 static bool test(match_set *m, pattern *p, str value)
 {
-    int rc = pattern_test(p, value);
+    int rc = match_pattern_test(p, value);
     if (rc < 0)
         m->trouble = STATUS_LIMIT;
     return rc > 0;
@@ -179,7 +179,7 @@ status match_set_init(match_set *ret, const matcher *matchers, uint32_t count,
         match_item *it = &m.items[m.count++];
         *it = (match_item){ matchers[i].name, matchers[i].op, matchers[i].value, NULL, false };
         if (it->op == MATCH_RE || it->op == MATCH_NRE)
-            st = pattern_new(&it->re, it->value, true, err);
+            st = match_pattern_new(&it->re, it->value, true, err);
         if (st == STATUS_OK)
             it->takes_empty = match_value(&m, it, STR_EMPTY);
     }
@@ -187,7 +187,7 @@ status match_set_init(match_set *ret, const matcher *matchers, uint32_t count,
         line_item *it = &m.lines[m.line_count++];
         *it = (line_item){ lines[i].op, lines[i].text, NULL };
         if (it->op == LINE_MATCHES || it->op == LINE_NOT_MATCHES)
-            st = pattern_new(&it->re, it->text, false, err);
+            st = match_pattern_new(&it->re, it->text, false, err);
     }
     if (st != STATUS_OK) {
         match_set_done(&m);
@@ -200,9 +200,9 @@ status match_set_init(match_set *ret, const matcher *matchers, uint32_t count,
 void match_set_done(match_set *m)
 {
     for (uint32_t i = 0; i < m->count; i++)
-        pattern_free(m->items[i].re);
+        match_pattern_free(m->items[i].re);
     for (uint32_t i = 0; i < m->line_count; i++)
-        pattern_free(m->lines[i].re);
+        match_pattern_free(m->lines[i].re);
     free(m->items);
     free(m->lines);
     *m = (match_set){ 0 };

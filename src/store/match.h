@@ -9,10 +9,10 @@
 typedef struct pattern pattern;
 
 /* whole: anchored at both ends. STATUS_INVALID with the reason and position. */
-MUST_USE status pattern_new(pattern **ret, str regex, bool whole, error *err);
-void pattern_free(pattern *p);
+MUST_USE status match_pattern_new(pattern **ret, str regex, bool whole, error *err);
+void match_pattern_free(pattern *p);
 /* -1 when a limit was exceeded. */
-int pattern_test(pattern *p, str subject);
+int match_pattern_test(pattern *p, str subject);
 
 typedef struct {
     str name;
