@@ -61,6 +61,28 @@ void prom_escape_name(buf *out, str name, prom_escaping escaping)
         escape_char(out, str_slice(name, i, name.len), i, escaping, &n);
 }
 
+void prom_native_name(buf *out, str name, bool is_label, prom_escaping escaping)
+{
+    bool plain = prom_name_is_plain(name) && !(is_label && str_find_char(name, ':') != SIZE_MAX);
+    if (plain && escaping != PROM_ESCAPE_DOTS) {
+        buf_str(out, name);
+        return;
+    }
+    if (escaping != PROM_UNDERSCORES) {
+        prom_escape_name(out, name, escaping);
+        return;
+    }
+    for (size_t i = 0, n = 1; i < name.len; i += n) {
+        char c = name.ptr[i];
+        bool digit = c >= '0' && c <= '9';
+        bool good = prom_name_is_plain(str_n(&c, 1)) || (digit && i > 0);
+        n = 1;
+        if (!good)
+            (void)code_point(str_slice(name, i, name.len), &n);
+        buf_char(out, good && !(is_label && c == ':') ? c : '_');
+    }
+}
+
 /* The name with unit and type as suffixes that it does not have yet, its characters kept. */
 static void full_name(buf *out, const batch_metric *m)
 {

@@ -45,6 +45,9 @@ bool prom_metric_name_as(buf *out, const batch_metric *m, prom_escaping escaping
 bool prom_label_name_as(buf *out, str key, prom_escaping escaping);
 /* Appends a name that has all its suffixes. */
 void prom_escape_name(buf *out, str name, prom_escaping escaping);
+/* Appends a name of Prometheus's own: where it has other characters than the old set, they are kept
+ * or escaped; with PROM_UNDERSCORES each is one '_'. A label's name has no ':'. */
+void prom_native_name(buf *out, str name, bool is_label, prom_escaping escaping);
 /* Needs no quotes: [A-Za-z_:][A-Za-z0-9_:]*. */
 bool prom_name_is_plain(str name);
 

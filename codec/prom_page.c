@@ -4,6 +4,8 @@
  * sorted, not rows: there are fewer. */
 #include "codec/prom_page.h"
 
+#include "codec/prom_series.h"
+
 #include <stdlib.h>
 
 typedef struct {
@@ -57,6 +59,15 @@ static bool order_rows(prom_page *p)
     return true;
 }
 
+/* Its name is what it came with. A counter must end in _total, or it is not called one. */
+static bool native_family(prom_page *p, const batch_metric *m, buf *name, prom_family *ret)
+{
+    prom_native_name(name, m->name, false, p->escaping);
+    if (ret->type == PROM_COUNTER && !str_ends(m->name, STR("_total")))
+        ret->type = PROM_UNKNOWN;
+    return m->name.len > 0 && utf8_valid_prefix(m->name) == m->name.len && !name->failed;
+}
+
 static bool name_families(prom_page *p)
 {
     const batch *b = p->b;
@@ -68,8 +79,11 @@ static bool name_families(prom_page *p)
     bool ok = true;
     for (uint32_t i = 0; i < b->metric_count && ok; i++) {
         buf_clear(&name);
-        p->families[i].type = prom_type_of(&b->metrics[i]);
-        if (prom_metric_name_as(&name, &b->metrics[i], p->escaping)) {
+        const batch_metric *m = &b->metrics[i];
+        p->families[i].type = prom_type_of(m);
+        p->families[i].native = prom_series_is_native(b, i);
+        if (p->families[i].native ? native_family(p, m, &name, &p->families[i])
+                                  : prom_metric_name_as(&name, m, p->escaping)) {
             p->families[i].name = arena_str(&p->arena, buf_view(&name));
             ok = p->families[i].name.ptr != NULL;
         }
@@ -83,11 +97,13 @@ static bool label_resources(prom_page *p)
     if (!p->options.resource_labels)
         return true;
     const batch *b = p->b;
-    p->resources = ARENA_ARRAY(&p->arena, prom_labels, (size_t)b->resource_count + 1);
+    p->resources = ARENA_ARRAY(&p->arena, prom_labels, 2 * (size_t)b->resource_count + 1);
     if (!p->resources)
         return false;
-    for (uint32_t i = 0; i < b->resource_count; i++)
-        if (!prom_resource_labels(&p->arena, &b->resources[i].attributes, &p->resources[i]))
+    static const prom_series_options options = { .promote = true };
+    for (uint32_t i = 0; i < 2 * b->resource_count; i++)
+        if (!prom_series_resource(&p->arena, &b->resources[i / 2].attributes, i & 1, &options,
+                                  &p->resources[i]))
             return false;
     return true;
 }
@@ -163,12 +179,38 @@ static void remember(prom_page *p, const attrs *list, const prom_labels *labels)
     p->memo.count = list->count;
 }
 
+/* Labels as they came, their names in the page's escaping. */
+static bool native_labels(prom_page *p, const attrs *list, const prom_labels *resource,
+                          prom_labels *ret)
+{
+    if (!prom_point_labels_as(&p->arena, list, resource, PROM_ALLOW_UTF8, ret))
+        return false;
+    for (uint32_t i = 0; i < ret->count; i++) {
+        str *name = &ret->items[i].name;
+        bool plain = prom_name_is_plain(*name) && str_find_char(*name, ':') == SIZE_MAX;
+        if (p->escaping == PROM_ALLOW_UTF8 || (plain && p->escaping != PROM_ESCAPE_DOTS))
+            continue;
+        buf text;
+        buf_init(&text, 16 * name->len + 16);
+        prom_native_name(&text, *name, true, p->escaping);
+        *name = arena_str(&p->arena, buf_view(&text));
+        buf_done(&text);
+        if (!name->ptr)
+            return false;
+    }
+    return true;
+}
+
 bool prom_page_labels(prom_page *p, uint32_t row, prom_labels *ret)
 {
     const attrs *list = &p->b->points.attributes[row];
     const prom_labels *resource = NULL;
+    bool native = prom_page_family(p, row)->native;
     if (p->resources)
-        resource = &p->resources[p->b->scopes[prom_page_metric(p, row)->scope].resource];
+        resource = &p->resources[2 * p->b->scopes[prom_page_metric(p, row)->scope].resource +
+                                 (native ? 1 : 0)];
+    if (native)
+        return native_labels(p, list, resource, ret);
     if (!resource && fill_memo(p, list)) {
         *ret = (prom_labels){ p->memo.labels, p->memo.count };
         return true;

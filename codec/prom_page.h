@@ -13,6 +13,7 @@
 typedef struct {
     str name; /* with "_total" for counters; empty: it cannot be shown */
     prom_type type;
+    bool native; /* of scope PROMETHEUS_SCOPE: names are as they came */
 } prom_family;
 
 typedef struct {
@@ -21,7 +22,8 @@ typedef struct {
     prom_escaping escaping;
     arena arena;
     prom_family *families;  /* by metric index */
-    prom_labels *resources; /* by resource index; NULL without resource labels */
+    prom_labels *resources; /* two by resource index, the second for native families; NULL without
+                             * resource labels */
     uint32_t *rows;         /* in the order of the page */
     uint32_t row_count;
     uint32_t skipped;

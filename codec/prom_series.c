@@ -43,7 +43,7 @@ static bool family_name(arena *a, const batch *b, uint32_t metric, const prom_se
     }
     buf name;
     buf_init(&name, KiB(64));
-    bool ok = prom_metric_name(&name, &m);
+    bool ok = prom_metric_name_as(&name, &m, o->utf8 ? PROM_ALLOW_UTF8 : PROM_UNDERSCORES);
     *ret = ok ? arena_str(a, buf_view(&name)) : STR_EMPTY;
     buf_done(&name);
     return ok && ret->ptr;
@@ -105,6 +105,17 @@ static bool with_more(arena *a, const prom_labels *from, const prom_labels *more
     return true;
 }
 
+/* Every attribute of a resource; *inout holds job and instance, which stay. */
+static bool all_labels(arena *a, const attrs *resource, const prom_series_options *o,
+                       prom_labels *inout)
+{
+    prom_labels identity = *inout, others;
+    prom_escaping escaping = o->utf8 ? PROM_ALLOW_UTF8 : PROM_UNDERSCORES;
+    if (!o->without_service)
+        return prom_point_labels_as(a, resource, &identity, escaping, inout);
+    return prom_target_info(a, resource, false, &others) && with_more(a, &identity, &others, inout);
+}
+
 bool prom_series_resource(arena *a, const attrs *resource, bool native,
                           const prom_series_options *o, prom_labels *ret)
 {
@@ -121,11 +132,8 @@ bool prom_series_resource(arena *a, const attrs *resource, bool native,
                 own.items[kept++] = own.items[i];
         own.count = kept;
     }
-    if (o->resource_labels && !native) {
-        prom_labels identity = own;
-        if (!prom_point_labels(a, resource, &identity, &own))
-            return false;
-    }
+    if (o->resource_labels && !native && !all_labels(a, resource, o, &own))
+        return false;
     if (o->more.count == 0) {
         *ret = own;
         return true;
@@ -149,10 +157,11 @@ bool prom_series_target_info(arena *a, const attrs *resource, bool native,
     return with_more(a, &own, &o->more, ret);
 }
 
-bool prom_series_point(arena *a, const attrs *point, bool native, const prom_labels *base,
-                       prom_labels *ret)
+bool prom_series_point(arena *a, const attrs *point, bool native, const prom_series_options *o,
+                       const prom_labels *base, prom_labels *ret)
 {
-    return prom_point_labels_as(a, point, base, native ? PROM_ALLOW_UTF8 : PROM_UNDERSCORES, ret);
+    return prom_point_labels_as(a, point, base,
+                                native || o->utf8 ? PROM_ALLOW_UTF8 : PROM_UNDERSCORES, ret);
 }
 
 bool prom_series_labels(arena *a, const prom_labels *point, str family,

@@ -18,8 +18,10 @@ enum { PROM_SERIES_MAX = 4096 }; /* series of one histogram or summary point */
 typedef struct {
     str prefix;            /* a namespace: "prefix_" before each name; empty: none */
     bool without_suffixes; /* names without unit and type */
+    bool utf8;             /* characters of names are kept */
     bool promote;          /* service_name, deployment_environment_name as labels */
     bool resource_labels;  /* every attribute of the resource as a label */
+    bool without_service;  /* of those, not the three that job and instance are made of */
     prom_labels more;      /* put to every series that has no such label of its own */
 } prom_series_options;
 
@@ -51,7 +53,8 @@ MUST_USE bool prom_series_resource(arena *a, const attrs *resource, bool native,
 MUST_USE bool prom_series_target_info(arena *a, const attrs *resource, bool native,
                                       const prom_series_options *o, prom_labels *ret);
 /* A point's attributes and the resource's labels together. */
-MUST_USE bool prom_series_point(arena *a, const attrs *point, bool native, const prom_labels *base,
+MUST_USE bool prom_series_point(arena *a, const attrs *point, bool native,
+                                const prom_series_options *o, const prom_labels *base,
                                 prom_labels *ret);
 
 /* Number of series of a point, at most PROM_SERIES_MAX; 0: more than that. */

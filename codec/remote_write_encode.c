@@ -190,8 +190,8 @@ static bool add_point(encoder *e, uint32_t row)
     what.time_ms = prom_ms(p->time_ns[row] ? p->time_ns[row] : e->o->received_ns);
     e->newest_ms[resource] = MAX(e->newest_ms[resource], what.time_ms);
     e->counts->points++;
-    return prom_series_point(&e->memory, &p->attributes[row], f->native, &e->resources[resource],
-                             &labels) &&
+    return prom_series_point(&e->memory, &p->attributes[row], f->native, &e->o->series,
+                             &e->resources[resource], &labels) &&
            (native ? add_native(e, row, &labels, what) : add_parts(e, row, &labels, what));
 }
 

@@ -165,7 +165,8 @@ static bool point_series(appender *ap, identity *id, metric_type type, const kno
     const point_rows *p = &ap->b->points;
     prom_labels labels;
     prom_series_part part;
-    if (!prom_series_point(&ap->memory, &p->attributes[i], k->native, &r->labels, &labels))
+    if (!prom_series_point(&ap->memory, &p->attributes[i], k->native, &translation, &r->labels,
+                           &labels))
         return false;
     for (uint32_t n = 0; n < id->count; n++) {
         if (!prom_series_part_of(&ap->memory, type, &p->value[i], n, &part) ||

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "codec/prom_text.h"
+#include "codec/prometheus_scope.h"
 
 #include <math.h>
 
@@ -202,6 +203,35 @@ static void summaries_and_special_values(void **state)
     batch_done(&b);
 }
 
+/* No suffix is added, and what the format cannot say is untyped rather than another name. */
+static void the_prometheus_scope_keeps_its_names(void **state)
+{
+    (void)state;
+    batch b;
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    uint32_t up = add_metric(&b, METRIC_SUM, true, "hits", "s", "Hits.");
+    b.scopes[0].name = STR(PROMETHEUS_SCOPE);
+    uint32_t dotted = add_metric(&b, METRIC_GAUGE, false, "a.b:c", "1", "");
+    add_number(&b, up, "_x", "1", 3);
+    add_number(&b, dotted, "http.route:y", "/", 4);
+    assert_page(&b, PROM_OPENMETRICS_1_0_0, NULL,
+                "# HELP a_b:c No description was given.\n"
+                "# TYPE a_b:c gauge\n"
+                "a_b:c{http_route_y=\"/\"} 4\n"
+                "# HELP hits Hits.\n"
+                "# TYPE hits unknown\n"
+                "hits{_x=\"1\"} 3\n"
+                "# EOF\n");
+    buf out;
+    buf_init(&out, 0);
+    assert_ok(
+        prom_write(&b, &(prom_choice){ .escaping = PROM_ALLOW_UTF8 }, NULL, &out, NULL, &err));
+    buf_char(&out, 0);
+    assert_non_null(strstr(out.ptr, "{\"a.b:c\",\"http.route:y\"=\"/\"} 4\n"));
+    buf_done(&out);
+    batch_done(&b);
+}
+
 static void accept_headers_choose_the_format(void **state)
 {
     (void)state;
@@ -270,6 +300,7 @@ int main(void)
         cmocka_unit_test(resources_become_target_info_and_job),
         cmocka_unit_test(what_cannot_be_shown_is_counted),
         cmocka_unit_test(summaries_and_special_values),
+        cmocka_unit_test(the_prometheus_scope_keeps_its_names),
         cmocka_unit_test(accept_headers_choose_the_format),
         cmocka_unit_test(promtool_accepts_the_page),
     };
