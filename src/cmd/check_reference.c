@@ -83,6 +83,18 @@ static void write_signals(const component_type *t, buf *out)
         buf_fmt(out, " to %s", signal_name(t->produces));
 }
 
+/* Help as a sentence of its own. */
+static void write_sentence(const char *text, buf *out)
+{
+    size_t length = strlen(text);
+    if (length == 0)
+        return;
+    buf_char(out, text[0] >= 'a' && text[0] <= 'z' ? (char)(text[0] - 'a' + 'A') : text[0]);
+    buf_add(out, text + 1, length - 1);
+    if (text[length - 1] != '.')
+        buf_char(out, '.');
+}
+
 void check_list_components(buf *out)
 {
     const component_type *types[COMPONENTS_MAX];
@@ -90,7 +102,9 @@ void check_list_components(buf *out)
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || types[i]->kind != types[i - 1]->kind)
             buf_fmt(out, "%s%ss\n", i ? "\n" : "", component_kind_name(types[i]->kind));
-        buf_fmt(out, "  %-22s %s\n", types[i]->type, types[i]->help);
+        buf_fmt(out, "  %-22s ", types[i]->type);
+        write_sentence(types[i]->help, out);
+        buf_char(out, '\n');
     }
 }
 
@@ -185,7 +199,9 @@ bool check_describe(str type, buf *out)
         buf_fmt(out, "%s%s %s", found++ ? "\n" : "", component_kind_name(t->kind), t->type);
         buf_str(out, t->signals ? STR(": ") : STR_EMPTY);
         write_signals(t, out);
-        buf_fmt(out, "\n  %s\n\n", t->help);
+        buf_lit(out, "\n  ");
+        write_sentence(t->help, out);
+        buf_lit(out, "\n\n");
         walk w = { .out = out };
         walk_table(&w, &t->options, describe_option);
         size_t before = out->len;
@@ -306,7 +322,7 @@ void check_write_reference(buf *out)
             buf_fmt(out, "\n## %c%ss\n", component_kind_name(t->kind)[0] - 'a' + 'A',
                     component_kind_name(t->kind) + 1);
         buf_fmt(out, "\n### %s %s\n\n", component_kind_name(t->kind), t->type);
-        write_cell(t->help, out);
+        write_sentence(t->help, out);
         if (t->signals) {
             buf_lit(out, " Signals: ");
             write_signals(t, out);
