@@ -59,6 +59,18 @@ def old_python():
     return made_once("python", [wanted], make) + "/bin/python"
 
 
+def go_program():
+    """The program in interop/go."""
+    folder = os.path.join(HERE, "go")
+    env = dict(os.environ, GOMODCACHE=CACHE + "/go/mod", GOCACHE=CACHE + "/go/build", GOFLAGS="-modcacherw",
+               GOTOOLCHAIN="local")
+
+    def make(path):
+        run(["go", "build", "-trimpath", "-ldflags=-s -w", "-o", path + "/send", "."], "go build", cwd=folder,
+            env=env)
+    return made_once("go", [folder + "/" + name for name in ("main.go", "go.mod", "go.sum")], make) + "/send"
+
+
 class SpanCollector:
     """span_collector.py as a process: .jaeger and .zipkin are its ports, .requests what came."""
 

