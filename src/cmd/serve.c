@@ -26,7 +26,8 @@ typedef struct {
     api *api;
     http_server *server;
     serve_self self;
-    server_settings web;
+    server_settings web[2]; /* of the running file, and of the next one */
+    unsigned web_at;
     http_route_table tables[4];
     file_mark mark;
 } serve;
@@ -52,7 +53,7 @@ static void say_port(void *user, const char *endpoint, unsigned port, const char
     sonde_info("listening", sonde_kv("address", endpoint), sonde_kv("port", port),
                sonde_kv("components", components));
     if (http_address_is_loopback(endpoint, &loopback, NULL) == STATUS_OK && !loopback &&
-        !str_is(s->web.endpoint, endpoint))
+        !str_is(s->web[s->web_at].endpoint, endpoint))
         sonde_warn("receiver_open_to_others", sonde_kv("address", endpoint),
                    sonde_kv("components", components),
                    sonde_kv("detail", "any machine that reaches it can send telemetry"));
@@ -77,12 +78,34 @@ static status open_store(serve *s, error *err)
 {
     const sonde_exporter_settings *kept =
         collector_settings(s->collector, COMPONENT_EXPORTER, "sonde");
-    store_options options = { .dir = s->options.data, .router = collector_router(s->collector) };
+    store_options options = { .dir = s->options.data,
+                              .intake_limit = s->options.intake_limit,
+                              .router = collector_router(s->collector) };
     if (kept) {
         options.retention_ns = kept->retention;
         options.seal_after_ns = kept->seal_after;
     }
     return store_open(&s->store, &options, err);
+}
+
+/* The file and what it says of the query and UI port; on failure nothing is kept. */
+static status read_config(serve *s, config *ret, bool running, error *err)
+{
+    server_settings web;
+    status st = serve_read_config(ret, &s->options, running, err);
+    if (st != STATUS_OK)
+        return st;
+    st = serve_web_settings(&web, &s->options, ret, err);
+    if (st != STATUS_OK)
+        config_done(ret);
+    else
+        s->web[s->web_at = 1 - s->web_at] = web;
+    return st;
+}
+
+static collector_web web_of(const serve *s)
+{
+    return (collector_web){ &s->web[s->web_at], s->tables, ARRAY_LEN(s->tables), 1 };
 }
 
 static status open_collector(serve *s, error *err)
@@ -92,10 +115,8 @@ static status open_collector(serve *s, error *err)
     (void)serve_config_changed(&s->options, &s->mark);
     status st = collector_new(&s->collector, &options, err);
     if (st == STATUS_OK)
-        st = serve_read_config(&file, &s->options, false, err);
-    if (st == STATUS_OK)
-        st = collector_configure(s->collector, &file, err);
-    return st == STATUS_OK ? serve_web_settings(&s->web, &s->options, s->collector, err) : st;
+        st = read_config(s, &file, false, err);
+    return st == STATUS_OK ? collector_configure(s->collector, &file, err) : st;
 }
 
 static status serve_open(serve *s, error *err)
@@ -113,7 +134,7 @@ static status serve_open(serve *s, error *err)
     s->self.server = s->server;
     s->self.collector = s->collector;
     fill_tables(s);
-    collector_web web = { &s->web, s->tables, ARRAY_LEN(s->tables), 1 };
+    collector_web web = web_of(s);
     st = collector_start(s->collector, s->store, s->server, &web, err);
     if (st == STATUS_OK)
         collector_ports(s->collector, say_port, s);
@@ -142,12 +163,13 @@ static void print_ready(const serve *s)
     char host[256];
     unsigned port = 0;
     collector_ports(s->collector, find_web_port, &port);
-    size_t colon = s->web.endpoint.len;
-    while (colon > 0 && s->web.endpoint.ptr[colon - 1] != ':')
+    const server_settings *web = &s->web[s->web_at];
+    size_t colon = web->endpoint.len;
+    while (colon > 0 && web->endpoint.ptr[colon - 1] != ':')
         colon--;
-    str_copy_c(host, sizeof(host), str_n(s->web.endpoint.ptr, colon ? colon - 1 : 0));
+    str_copy_c(host, sizeof(host), str_n(web->endpoint.ptr, colon ? colon - 1 : 0));
     bool all = !*host || str_is(str_c(host), "0.0.0.0") || str_is(str_c(host), "[::]");
-    printf("sonde is ready: %s://%s:%u\n", s->web.has_tls ? "https" : "http",
+    printf("sonde is ready: %s://%s:%u\n", web->has_tls ? "https" : "http",
            all ? "127.0.0.1" : host, port);
     fflush(stdout);
 }
@@ -184,13 +206,17 @@ static void reload(serve *s)
         sonde_info("reload_ignored", sonde_kv("detail", "there is no --config file"));
         return;
     }
-    status st = serve_read_config(&file, &s->options, true, &err);
-    if (st == STATUS_OK)
-        st = collector_reload(s->collector, &file, &err);
+    unsigned before = s->web_at;
+    status st = read_config(s, &file, true, &err);
+    if (st == STATUS_OK) {
+        collector_web web = web_of(s);
+        st = collector_reload(s->collector, &file, &web, &err);
+    }
     if (st == STATUS_OK) {
         sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
         collector_ports(s->collector, say_port, s);
     } else {
+        s->web_at = before;
         sonde_error("configuration_refused", sonde_kv("path", s->options.config),
                     sonde_kv("detail", (const char *)err.message));
     }

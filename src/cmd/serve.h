@@ -24,6 +24,7 @@ typedef struct {
     const char *recorders[SERVE_RECORDERS_MAX];
     unsigned recorder_count;
     const char *recorder_metrics;
+    size_t intake_limit; /* bytes; 0: the store's default */
     bool no_auth;
     const char *features; /* names separated by commas; NULL: none */
     sonde_level log_level;
@@ -39,9 +40,9 @@ void serve_print_help(void);
 
 /* Reads --config, or the built-in one; findings go to stderr, or to the log once it runs. */
 MUST_USE status serve_read_config(config *ret, const serve_options *o, bool running, error *err);
-/* What the command line and the file together mean for the query and UI port; warnings about what
- * others can reach. *ret lives as long as o and the collector's configuration. */
-MUST_USE status serve_web_settings(server_settings *ret, const serve_options *o, const collector *c,
+/* What the command line and the file together mean for the query and UI port. *ret lives as long as
+ * o and the file's memory. */
+MUST_USE status serve_web_settings(server_settings *ret, const serve_options *o, const config *file,
                                    error *err);
 /* When the file on disk is another one than last time. */
 typedef struct {

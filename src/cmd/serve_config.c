@@ -74,28 +74,18 @@ static void warn_overridden(const serve_options *o, config_issue *tell)
     }
 }
 
-static bool stores(const config *c)
-{
-    for (uint32_t i = 0; i < c->component_count; i++)
-        if (c->components[i].used && c->components[i].type->is_store)
-            return true;
-    return false;
-}
-
 status serve_read_config(config *ret, const serve_options *o, bool running, error *err)
 {
     config_issue *tell = running ? tell_log : tell_stderr;
     if (!o->config)
         return read_builtin(ret, o, tell, err);
     status st = config_read(ret, o->config, NULL, tell, NULL, err);
-    if (st != STATUS_OK)
-        return st;
-    if (!running)
+    if (st == STATUS_INVALID) /* each finding was told */
+        return fail(err, st, "%s cannot be run: %s", o->config,
+                    running ? "the former configuration runs on" : "nothing was started");
+    if (st == STATUS_OK && !running)
         warn_overridden(o, tell);
-    if (!stores(ret))
-        tell(NULL, true,
-             "no pipeline has the exporter sonde: nothing is stored, queries find nothing");
-    return STATUS_OK;
+    return st;
 }
 
 bool serve_config_changed(const serve_options *o, file_mark *mark)
@@ -113,11 +103,21 @@ bool serve_config_changed(const serve_options *o, file_mark *mark)
 
 /* ---- the query and UI port ---- */
 
-status serve_web_settings(server_settings *ret, const serve_options *o, const collector *c,
+static const server_settings *configured_web(const config *file)
+{
+    for (uint32_t i = 0; i < file->extension_count; i++) {
+        const config_component *c = &file->components[file->extensions[i]];
+        if (strcmp(c->type->type, "sonde_web") == 0)
+            return c->settings;
+    }
+    return NULL;
+}
+
+status serve_web_settings(server_settings *ret, const serve_options *o, const config *file,
                           error *err)
 {
     bool loopback = true;
-    const server_settings *s = collector_settings(c, COMPONENT_EXTENSION, "sonde_web");
+    const server_settings *s = configured_web(file);
     *ret = s ? *s : (server_settings){ .endpoint = str_c(o->http) };
     status st = http_address_is_loopback(ret->endpoint.ptr, &loopback, err);
     bool asks = ret->has_auth || (ret->has_tls && ret->tls.client_ca_file.len);

@@ -72,6 +72,28 @@ static status set_seal_after(serve_options *o, const char *text, error *err)
     return STATUS_OK;
 }
 
+static status set_intake_limit(serve_options *o, const char *text, error *err)
+{
+    static const struct {
+        const char *suffix;
+        unsigned shift;
+    } units[] = { { "GiB", 30 }, { "MiB", 20 }, { "KiB", 10 }, { "", 0 } };
+    uint64_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        str number = str_c(text);
+        if (!str_ends(number, str_c(units[i].suffix)))
+            continue;
+        number.len -= strlen(units[i].suffix);
+        if (!str_to_u64(number, &n) || n == 0 || n > (UINT64_MAX >> units[i].shift) / 4 ||
+            n << units[i].shift < MiB(1))
+            break;
+        o->intake_limit = (size_t)(n << units[i].shift);
+        return STATUS_OK;
+    }
+    return fail(err, STATUS_INVALID,
+                "--intake-limit %s is no size from 1MiB on; write 1GiB, 512MiB", text);
+}
+
 static status set_recorder(serve_options *o, const char *text, error *err)
 {
     if (!*text)
@@ -150,6 +172,8 @@ static const serve_option rows[] = {
     { "--retention", "TIME", true, set_retention, "how long rows are kept; 0: for ever (30d)" },
     { "--seal-after", "TIME", true, set_seal_after,
       "how long rows stay in memory before they go into a part (60s)" },
+    { "--intake-limit", "SIZE", false, set_intake_limit,
+      "bytes of the log that holds what is not stored or sent yet; then senders wait (1GiB)" },
     { "--no-auth", NULL, false, set_no_auth, "let --http be an address that other machines reach" },
     { "--enable-feature", "LIST", false, set_features,
       "names that Prometheus has, separated by commas" },

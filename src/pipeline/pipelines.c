@@ -277,16 +277,19 @@ status collector_start(collector *c, store *s, http_server *server, const collec
 
 /* The ports lead to the new components before the old ones stop, so that no sender is turned away;
  * what comes meanwhile waits in the log. */
-status collector_reload(collector *c, config *file, error *err)
+status collector_reload(collector *c, config *file, const collector_web *web, error *err)
 {
     pipelines *fresh, *old = c->current;
+    collector_web before = c->web;
     status st = pipelines_new(&fresh, c, file, err);
     if (st != STATUS_OK)
         return st;
+    c->web = *web;
     st = origins_save(c, err);
     if (st == STATUS_OK)
         st = listen_switch(c, fresh, err);
     if (st != STATUS_OK) {
+        c->web = before;
         pipelines_free(fresh);
         return st;
     }

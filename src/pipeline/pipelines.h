@@ -28,7 +28,8 @@ const store_router *collector_router(collector *c);
 /* The settings of the first used component of that type, or NULL: exporter "sonde", … */
 const void *collector_settings(const collector *c, component_kind kind, const char *type);
 
-/* The query and UI port, which belongs to the server itself; its listener may be shared. */
+/* The query and UI port, which belongs to the server itself; its listener may be shared. Settings
+ * and tables live as long as the configuration that they were given with. */
 typedef struct {
     const server_settings *settings;
     const http_route_table *tables;
@@ -41,7 +42,7 @@ typedef struct {
 MUST_USE status collector_start(collector *c, store *s, http_server *server,
                                 const collector_web *web, error *err);
 /* Another configuration in place of the running one. After a failure the old one runs on. */
-MUST_USE status collector_reload(collector *c, config *file, error *err);
+MUST_USE status collector_reload(collector *c, config *file, const collector_web *web, error *err);
 /* Receivers first; what exporters hold is sent if that takes less than two seconds, and is in the
  * log otherwise. */
 void collector_stop(collector *c);
