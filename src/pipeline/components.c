@@ -5,9 +5,11 @@
 /* clang-format off: a row each */
 #define COMPONENTS(X) \
     X(elasticsearch_receiver) \
+    X(filelog_receiver) \
     X(jaeger_receiver) \
     X(loki_receiver) \
     X(otlp_receiver) \
+    X(prometheus_receiver) \
     X(recorder_receiver) \
     X(zipkin_receiver) \
     X(attributes_processor) \
