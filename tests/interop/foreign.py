@@ -71,6 +71,31 @@ def go_program():
     return made_once("go", [folder + "/" + name for name in ("main.go", "go.mod", "go.sum")], make) + "/send"
 
 
+def java_command():
+    """How the program in interop/java is started."""
+    folder = os.path.join(HERE, "java")
+
+    def make(path):
+        run(["mvn", "-q", "-B", "-ntp", "-Dmaven.repo.local=%s/maven" % CACHE, "-DincludeScope=runtime",
+             "dependency:copy-dependencies", "-DoutputDirectory=%s/jars" % path], "mvn", cwd=folder)
+        run(["javac", "-encoding", "UTF-8", "-d", path, "-cp", path + "/jars/*", folder + "/Send.java"], "javac")
+    path = made_once("java", [folder + "/pom.xml", folder + "/Send.java"], make)
+    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "%s:%s/jars/*" % (path, path), "Send"]
+
+
+def rust_program():
+    """The program in interop/rust. It is built from a copy, since cargo notes beside the sources where each
+    package came from."""
+    folder = os.path.join(HERE, "rust")
+
+    def make(path):
+        shutil.copytree(folder + "/src", path + "/src")
+        shutil.copy(folder + "/Cargo.toml", path)
+        run(["cargo", "build", "-q", "--target-dir", CACHE + "/rust"], "cargo build", seconds=1500, cwd=path)
+        shutil.copy(CACHE + "/rust/debug/send", path + "/send")
+    return made_once("rust", [folder + "/Cargo.toml", folder + "/src/main.rs"], make) + "/send"
+
+
 class SpanCollector:
     """span_collector.py as a process: .jaeger and .zipkin are its ports, .requests what came."""
 

@@ -117,12 +117,23 @@ def test_python(server, protocol):
     compare(server, sent)
 
 
-# Building takes minutes where nothing is in .cache/ yet.
-built_in_full = pytest.mark.skipif(not FULL, reason="only in ./test full: takes minutes to build")
-
-
 @pytest.mark.parametrize("protocol", ["grpc", "protobuf"])
 def test_go(server, protocol):
     sent = send([foreign.go_program()], protocol, server)
     wait_for("what Go sent", lambda: server.logs('{service="interop"}'))
+    compare(server, sent)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "protobuf"])
+def test_java(server, protocol):
+    sent = send(foreign.java_command(), protocol, server)
+    wait_for("what Java sent", lambda: server.logs('{service="interop"}'))
+    compare(server, sent)
+
+
+@pytest.mark.skipif(not FULL, reason="only in ./test full: takes minutes to build")
+@pytest.mark.parametrize("protocol", ["grpc", "protobuf"])
+def test_rust(server, protocol):
+    sent = send([foreign.rust_program()], protocol, server)
+    wait_for("what Rust sent", lambda: server.logs('{service="interop"}'))
     compare(server, sent)
