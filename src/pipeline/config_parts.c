@@ -31,6 +31,14 @@ static const component_type *find_type(component_kind kind, str name)
     return type;
 }
 
+bool config_is_without_effect(const component_type *type)
+{
+    for (size_t i = 0; i < type->options.count; i++)
+        if (type->options.rows[i].type != OPTION_IGNORED)
+            return false;
+    return type->options.count > 0;
+}
+
 uint32_t config_find(const config_reader *r, component_kind kind, str id)
 {
     for (uint32_t i = 0; i < r->c->component_count; i++)
@@ -125,6 +133,7 @@ static void read_one(config_reader *r, component_kind kind, const yaml_node *key
     part->settings = settings;
     r->options.who = who.ptr;
     r->options.path[0] = '\0';
+    r->options.quiet = config_is_without_effect(part->type);
     option_fill(&r->options, &part->type->options, n, key, settings);
     if (errors == r->errors && part->type->check)
         check_settings(r, part, key, n);

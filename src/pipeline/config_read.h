@@ -54,6 +54,8 @@ void config_substitute(config_reader *r);
 void config_read_components(config_reader *r, component_kind kind, const yaml_node *n);
 /* The component of that kind and id; UINT32_MAX when there is none. */
 uint32_t config_find(const config_reader *r, component_kind kind, str id);
+/* Whether all of its options are OPTION_IGNORED: it is accepted and does nothing. */
+bool config_is_without_effect(const component_type *type);
 /* config_service.c: service, and what follows from it. */
 void config_read_service(config_reader *r, const yaml_node *n);
 /* config_graph.c: connectors that hang in the air, cycles. */

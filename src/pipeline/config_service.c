@@ -265,17 +265,15 @@ static void check_used(config_reader *r)
     }
 }
 
-/* An extension all of whose options are without meaning here is accepted and does nothing. */
-static void check_effect(config_reader *r, const yaml_node *list)
+/* An extension that is accepted and does nothing. */
+static void check_effect(config_reader *r)
 {
     const config *c = r->c;
-    for (uint32_t i = 0; list && i < c->extension_count; i++) {
+    for (uint32_t i = 0; i < c->extension_count; i++) {
         const config_component *part = &c->components[c->extensions[i]];
-        bool works = !part->type || part->type->options.count == 0;
-        for (size_t j = 0; !works && j < part->type->options.count; j++)
-            works = part->type->options.rows[j].type != OPTION_IGNORED;
-        if (!works)
-            config_warning(r, list, "extension %s: %s", part->id, part->type->help);
+        const yaml_node at = { .line = part->line, .column = part->column };
+        if (part->type && config_is_without_effect(part->type))
+            config_warning(r, &at, "extension %s: %s", part->id, part->type->help);
     }
 }
 
@@ -321,7 +319,7 @@ void config_read_service(config_reader *r, const yaml_node *n)
     read_pipelines(r, yaml_get(n, STR("pipelines")), n);
     read_telemetry(r, yaml_get(n, STR("telemetry")));
     check_authenticators(r);
-    check_effect(r, yaml_get(n, STR("extensions")));
+    check_effect(r);
     check_used(r);
     config_check_graph(r, n);
     check_stored(r, n);

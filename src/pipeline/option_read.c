@@ -417,7 +417,7 @@ static void fill_row(option_reader *r, const option_at *o, const yaml_node *n, c
     const option *row = o->row;
     const yaml_node *node = as_wanted(row, n ? yaml_get(n, str_c(row->name)) : NULL);
     set_default(r, o);
-    if (node && row->type == OPTION_IGNORED) {
+    if (node && row->type == OPTION_IGNORED && !r->quiet) {
         char text[512];
         snprintf(text, sizeof(text), "has no effect here: %s", row->help);
         report(r, true, node, row->name, text);

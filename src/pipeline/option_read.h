@@ -16,6 +16,7 @@ typedef struct {
     /* A section of auth_options named this extension; `listening`: who calls is to be checked. */
     void (*authenticator)(void *user, const char *who, str id, bool listening, const yaml_node *at);
     void *user;
+    bool quiet;      /* no warnings about options without effect: all of them are */
     uint32_t nodes;  /* that may still be read: bounds what aliases can be written out to */
     const char *who; /* "receiver otlp" */
     char path[256];  /* of the section that is read: "protocols.grpc" */

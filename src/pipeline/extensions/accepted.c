@@ -46,7 +46,7 @@ static status open_nothing(void **ret_self, component *c, error *err)
 const component_type file_storage_extension = {
     .type = "file_storage",
     .kind = COMPONENT_EXTENSION,
-    .help = "Accepted, without effect: everything is durable in the intake log.",
+    .help = "Accepted, without effect: what must last is in the intake log already.",
     .options = ACCEPTED(storage_rows),
     .open = open_nothing,
 };
