@@ -18,7 +18,7 @@ sonde_layer(sonde_net src/net sonde_base PkgConfig::NGHTTP2 PkgConfig::OPENSSL P
 sonde_layer(sonde_store src/store sonde_codec sonde_base PkgConfig::ZSTD PkgConfig::XXHASH
   PkgConfig::PCRE2 ${ROARING})
 sonde_layer(sonde_pipeline src/pipeline sonde_net sonde_store sonde_codec sonde_base
-  PkgConfig::LIBFYAML PkgConfig::PCRE2 PkgConfig::XXHASH ${CRYPT})
+  PkgConfig::LIBFYAML PkgConfig::PCRE2 PkgConfig::XXHASH ${CRYPT} resolv)
 sonde_layer(sonde_query src/query sonde_store sonde_codec sonde_base PkgConfig::PCRE2)
 sonde_layer(sonde_api src/api sonde_query sonde_pipeline sonde_store sonde_net sonde_codec sonde_base)
 

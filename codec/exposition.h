@@ -52,7 +52,8 @@ typedef struct {
 typedef struct {
     uint64_t hash; /* of the series as it stands on the page, the same in each scrape */
     str name;
-    prom_label *labels; /* sorted by name, no name twice; without the metric's name */
+    prom_label *labels; /* sorted by name, no name twice; without the metric's name; values may
+                           be empty, which is as absent, but hides a target's */
     uint32_t label_count;
     uint32_t family;
     uint32_t line; /* 0: protobuf */

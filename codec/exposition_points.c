@@ -122,7 +122,7 @@ static bool point_attributes(writer *w, const exposition_sample *s, str left_out
         return false;
     for (uint32_t i = 0; i < s->label_count; i++) {
         const prom_label *l = &s->labels[i];
-        if (str_is(l->name, "job") || str_is(l->name, "instance") ||
+        if (l->value.len == 0 || str_is(l->name, "job") || str_is(l->name, "instance") ||
             (left_out.len && str_eq(l->name, left_out)))
             continue;
         ret->items[ret->count++] = (attr){ l->name, VALUE_S(l->value) };

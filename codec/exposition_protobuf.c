@@ -620,7 +620,7 @@ static status read_metric(reader *r, pb_reader *outer, unsigned kind)
             status st = read_pair(r, &in, l);
             if (st != STATUS_OK)
                 return st;
-            m.label_count += l->value.len > 0;
+            m.label_count++;
         } else if (is_field(f, kinds[kind].field, PB_LEN)) {
             found = pb_bytes(&in, &m.value);
         } else if (is_field(f, 6, PB_VARINT) && pb_varint(&in, &n)) {

@@ -202,7 +202,7 @@ static status label_name(reader *r, str *ret, bool *ret_quoted)
 }
 
 /* Behind the opening brace, up to behind the closing one. `name`: where a quoted metric name goes;
- * NULL: an exemplar, which has none. Labels with empty values are left out, as if absent. */
+ * NULL: an exemplar, which has none. */
 static status braces(reader *r, str *name, uint32_t *ret_count)
 {
     uint32_t count = 0;
@@ -222,7 +222,7 @@ static status braces(reader *r, str *name, uint32_t *ret_count)
             if (key.len == 0 || str_is(key, "__name__"))
                 return bad(r, "a label cannot have the name \"%.*s\"", SHOW(key));
             r->labels[count] = (prom_label){ key, text };
-            count += text.len > 0;
+            count++;
         }
         if (st == STATUS_OK)
             st = after_label(r, &done);

@@ -10,6 +10,7 @@
     X(loki_receiver) \
     X(otlp_receiver) \
     X(prometheus_receiver) \
+    X(prometheusremotewrite_receiver) \
     X(recorder_receiver) \
     X(zipkin_receiver) \
     X(attributes_processor) \
@@ -27,6 +28,8 @@
     X(loki_exporter) \
     X(otlp_exporter) \
     X(otlphttp_exporter) \
+    X(prometheus_exporter) \
+    X(prometheusremotewrite_exporter) \
     X(sonde_exporter) \
     X(zipkin_exporter) \
     X(basicauth_extension) \

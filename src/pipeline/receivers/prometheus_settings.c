@@ -684,39 +684,3 @@ static const option config_rows[] = {
 };
 #undef AT
 const option_table prometheus_config_options = OPTION_TABLE(config_rows, prometheus_config);
-
-static const char *const openmetrics_modes[] = { "strict", "lenient", NULL };
-
-#define AT(member) offsetof(prometheus_settings, member)
-static const option prometheus_rows[] = {
-    { .name = "config",
-      .type = OPTION_SECTION,
-      .offset = AT(config),
-      .table = &prometheus_config_options,
-      .present = OPTION_PRESENT(prometheus_settings, has_config),
-      .help = "a Prometheus configuration, as prometheus.yml has it; a $ is written $$ here" },
-    { .name = "config_file",
-      .type = OPTION_TEXT,
-      .offset = AT(config_file),
-      .help = "path of a prometheus.yml that is taken as it is, instead of config (not an option "
-              "of the Collector)" },
-    { .name = "report_extra_scrape_metrics",
-      .type = OPTION_BOOL,
-      .offset = AT(report_extra_scrape_metrics),
-      .help = "also scrape_timeout_seconds, scrape_sample_limit and scrape_body_size_bytes of each "
-              "target" },
-    { .name = "openmetrics",
-      .type = OPTION_CHOICE,
-      .offset = AT(openmetrics),
-      .fallback = "strict",
-      .choices = openmetrics_modes,
-      .help = "strict: OpenMetrics pages that break the standard are refused; lenient: what "
-              "Prometheus reads is taken (not an option of the Collector)" },
-    IGNORED("trim_metric_suffixes", "names stay as they were scraped"),
-    IGNORED("use_start_time_metric", "_created series tell when counters began"),
-    IGNORED("start_time_metric_regex", "_created series tell when counters began"),
-    IGNORED("target_allocator", "targets are found by this receiver itself"),
-    IGNORED("api_server", "/api/v1/targets of the server lists the targets"),
-};
-#undef AT
-const option_table prometheus_options = OPTION_TABLE(prometheus_rows, prometheus_settings);

@@ -129,7 +129,6 @@ typedef struct {
     bool report_extra_scrape_metrics;
     int openmetrics; /* 0 strict, 1 lenient */
 } prometheus_settings;
-extern const option_table prometheus_options;
 
 /* The name of the first way of discovery in it that is not supported; NULL: none. */
 const char *prometheus_other_sd(const scrape_settings *s);
