@@ -59,12 +59,10 @@ static bool order_rows(prom_page *p)
     return true;
 }
 
-/* Its name is what it came with. A counter must end in _total, or it is not called one. */
-static bool native_family(prom_page *p, const batch_metric *m, buf *name, prom_family *ret)
+/* Its name is what it came with. */
+static bool native_name(const prom_page *p, const batch_metric *m, buf *name)
 {
     prom_native_name(name, m->name, false, p->escaping);
-    if (ret->type == PROM_COUNTER && !str_ends(m->name, STR("_total")))
-        ret->type = PROM_UNKNOWN;
     return m->name.len > 0 && utf8_valid_prefix(m->name) == m->name.len && !name->failed;
 }
 
@@ -82,7 +80,7 @@ static bool name_families(prom_page *p)
         const batch_metric *m = &b->metrics[i];
         p->families[i].type = prom_type_of(m);
         p->families[i].native = prom_series_is_native(b, i);
-        if (p->families[i].native ? native_family(p, m, &name, &p->families[i])
+        if (p->families[i].native ? native_name(p, m, &name)
                                   : prom_metric_name_as(&name, m, p->escaping)) {
             p->families[i].name = arena_str(&p->arena, buf_view(&name));
             ok = p->families[i].name.ptr != NULL;

@@ -3,6 +3,8 @@
  * series: what only depends on the value is in prom_series_values. */
 #include "codec/prom_series.h"
 
+#include "codec/exposition.h"
+
 #include "codec/prometheus_scope.h"
 
 bool prom_series_is_native(const batch *b, uint32_t metric)
@@ -157,6 +159,26 @@ bool prom_series_target_info(arena *a, const attrs *resource, bool native,
     return with_more(a, &own, &o->more, ret);
 }
 
+bool prom_series_tables_make(arena *a, const batch *b, const prom_series_options *o,
+                             prom_series_tables *ret)
+{
+    ret->families = ARENA_ARRAY(a, prom_series_family, (size_t)b->metric_count + 1);
+    ret->native = ARENA_ARRAY(a, bool, (size_t)b->metric_count + 1);
+    ret->resources = ARENA_ARRAY(a, prom_labels, 2 * (size_t)b->resource_count + 1);
+    bool ok = ret->families && ret->native && ret->resources;
+    buf scratch;
+    buf_init(&scratch, KiB(64));
+    for (uint32_t i = 0; ok && i < b->metric_count; i++) {
+        ret->native[i] = prom_series_is_native(b, i);
+        if (prom_series_acceptable(b, i, &scratch))
+            ok = prom_series_family_of(a, b, i, o, &ret->families[i]);
+    }
+    for (uint32_t i = 0; ok && i < 2 * b->resource_count; i++)
+        ok = prom_series_resource(a, &b->resources[i / 2].attributes, i & 1, o, &ret->resources[i]);
+    buf_done(&scratch);
+    return ok;
+}
+
 bool prom_series_point(arena *a, const attrs *point, bool native, const prom_series_options *o,
                        const prom_labels *base, prom_labels *ret)
 {
@@ -201,17 +223,19 @@ uint32_t prom_series_count(metric_type type, const point_value *v)
     }
 }
 
-static bool number_label(arena *a, const char *name, double number, prom_series_part *ret)
+/* native: as Prometheus writes them for what it scrapes ("1.0"). */
+static bool number_label(arena *a, const char *name, double number, bool native,
+                         prom_series_part *ret)
 {
     buf text;
     buf_init(&text, 64);
-    buf_f64(&text, number);
+    native ? exposition_number(&text, number) : buf_f64(&text, number);
     ret->more = (prom_label){ str_c(name), arena_str(a, buf_view(&text)) };
     buf_done(&text);
     return ret->more.value.ptr != NULL;
 }
 
-bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint32_t n,
+bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint32_t n, bool native,
                          prom_series_part *ret)
 {
     uint32_t before = 0; /* series before _count and _sum */
@@ -221,14 +245,14 @@ bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint3
         if (n < before) {
             ret->suffix = STR("_bucket");
             if (n + 1 < before)
-                return number_label(a, "le", v->histogram->bounds[n], ret);
+                return number_label(a, "le", v->histogram->bounds[n], native, ret);
             ret->more = (prom_label){ STR("le"), STR("+Inf") };
             return true;
         }
     } else if (type == METRIC_SUMMARY) {
         before = v->summary->quantile_count;
         if (n < before)
-            return number_label(a, "quantile", v->summary->quantiles[n].quantile, ret);
+            return number_label(a, "quantile", v->summary->quantiles[n].quantile, native, ret);
     } else if (type != METRIC_EXP_HISTOGRAM) {
         return true;
     }

@@ -52,6 +52,21 @@ MUST_USE bool prom_series_resource(arena *a, const attrs *resource, bool native,
 /* Labels of the resource's target_info series, without __name__; empty: there is none. */
 MUST_USE bool prom_series_target_info(arena *a, const attrs *resource, bool native,
                                       const prom_series_options *o, prom_labels *ret);
+/* What is the same for many points of a batch, found once. */
+typedef struct {
+    prom_series_family *families; /* by metric; name.len 0: it can be no series */
+    bool *native;                 /* by metric */
+    prom_labels *resources;       /* two by resource, the second for native metrics */
+} prom_series_tables;
+MUST_USE bool prom_series_tables_make(arena *a, const batch *b, const prom_series_options *o,
+                                      prom_series_tables *ret);
+/* Where in `resources` the labels of a metric's resource are. */
+static inline uint32_t prom_series_resource_at(const prom_series_tables *t, const batch *b,
+                                               uint32_t metric)
+{
+    return 2 * b->scopes[b->metrics[metric].scope].resource + (t->native[metric] ? 1 : 0);
+}
+
 /* A point's attributes and the resource's labels together. */
 MUST_USE bool prom_series_point(arena *a, const attrs *point, bool native,
                                 const prom_series_options *o, const prom_labels *base,
@@ -61,7 +76,7 @@ MUST_USE bool prom_series_point(arena *a, const attrs *point, bool native,
 uint32_t prom_series_count(metric_type type, const point_value *v);
 /* What series number n is, in the order of prom_series_values. False without memory. */
 MUST_USE bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint32_t n,
-                                  prom_series_part *ret);
+                                  bool native, prom_series_part *ret);
 /* The complete labels, __name__ too, sorted by name. False without memory. */
 MUST_USE bool prom_series_labels(arena *a, const prom_labels *point, str family,
                                  const prom_series_part *part, prom_labels *ret);

@@ -276,7 +276,7 @@ static void add_number(writer *w, uint32_t row, sample s, prom_type type)
 {
     const point_value *v = &w->page.b->points.value[row];
     const exemplars *list = &w->page.b->points.exemplars[row];
-    if (type == PROM_COUNTER && list->count > 0)
+    if (type == PROM_COUNTER && list->count > 0 && str_ends(s.name, STR("_total")))
         s.exemplar = &list->items[list->count - 1];
     begin_sample(w, &s);
     if (v->is_int)
@@ -334,8 +334,10 @@ static void add_family_head(writer *w, const batch_metric *m, const prom_family 
     str name = f->name;
     if (f->type == PROM_COUNTER && is_openmetrics(w) && str_ends(name, STR("_total")))
         name = str_slice(name, 0, name.len - 6);
+    bool unsayable = f->type == PROM_COUNTER && is_openmetrics(w) && name.len == f->name.len;
     add_comment(w, "HELP", name, m->description.len > 0 ? m->description : STR(PROM_NO_HELP));
-    const char *type = prom_type_name(f->type);
+    /* OpenMetrics has no counters but those of names with _total. */
+    const char *type = prom_type_name(unsayable ? PROM_UNKNOWN : f->type);
     if (f->type == PROM_UNKNOWN && !is_openmetrics(w))
         type = "untyped";
     add_comment(w, "TYPE", name, str_c(type));

@@ -30,12 +30,6 @@ typedef struct {
 } out_series;
 
 typedef struct {
-    prom_series_family info;
-    write_type type;
-    bool good, native;
-} out_family;
-
-typedef struct {
     const batch *b;
     const remote_write_options *o;
     remote_write_counts *counts;
@@ -44,9 +38,8 @@ typedef struct {
     map by_labels; /* -> index into series */
     out_series *series;
     uint32_t series_count, series_capacity;
-    out_family *families;   /* by the batch's metrics */
-    prom_labels *resources; /* by the batch's resources; two of each: native ones */
-    int64_t *newest_ms;     /* of each of `resources` */
+    prom_series_tables tables;
+    int64_t *newest_ms; /* of each of tables.resources */
     /* of one request */
     buf out;
     map symbols;
@@ -141,8 +134,8 @@ static bool add_parts(encoder *e, uint32_t row, const prom_labels *point, item w
     for (uint32_t n = 0; n < count; n++) {
         prom_series_part part;
         prom_labels labels;
-        if (!prom_series_part_of(&e->memory, m->type, v, n, &part) ||
-            !prom_series_labels(&e->memory, point, e->families[metric].info.name, &part, &labels))
+        if (!prom_series_part_of(&e->memory, m->type, v, n, e->tables.native[metric], &part) ||
+            !prom_series_labels(&e->memory, point, e->tables.families[metric].name, &part, &labels))
             return false;
         what.value = stale ? prom_stale_marker() : values[n];
         exemplar_range(m, v, n, &what);
@@ -163,7 +156,7 @@ static bool add_native(encoder *e, uint32_t row, const prom_labels *point, item 
     what.stale = p->flags[row] & POINT_FLAG_NO_RECORDED_VALUE;
     exemplar_range(&e->b->metrics[metric], &p->value[row], 0, &what);
     e->counts->histograms++;
-    return prom_series_labels(&e->memory, point, e->families[metric].info.name, &none, &labels) &&
+    return prom_series_labels(&e->memory, point, e->tables.families[metric].name, &none, &labels) &&
            add_item(e, &labels, metric, what);
 }
 
@@ -173,25 +166,25 @@ static bool add_point(encoder *e, uint32_t row)
     const point_rows *p = &b->points;
     uint32_t metric = p->metric[row];
     const batch_metric *m = &b->metrics[metric];
-    const out_family *f = &e->families[metric];
     bool native = m->type == METRIC_EXP_HISTOGRAM;
     if (m->temporality == TEMPORALITY_DELTA && m->type != METRIC_GAUGE) {
         e->counts->deltas++;
         return true;
     }
-    if (!f->good || prom_series_count(m->type, &p->value[row]) == 0 ||
+    if (e->tables.families[metric].name.len == 0 ||
+        prom_series_count(m->type, &p->value[row]) == 0 ||
         (native && p->value[row].exp->scale < NATIVE_SCHEMA_MIN)) {
         e->counts->refused++;
         return true;
     }
-    uint32_t resource = b->scopes[m->scope].resource * 2 + f->native;
+    uint32_t resource = prom_series_resource_at(&e->tables, b, metric);
     prom_labels labels;
     item what = { .row = row };
     what.time_ms = prom_ms(p->time_ns[row] ? p->time_ns[row] : e->o->received_ns);
     e->newest_ms[resource] = MAX(e->newest_ms[resource], what.time_ms);
     e->counts->points++;
-    return prom_series_point(&e->memory, &p->attributes[row], f->native, &e->o->series,
-                             &e->resources[resource], &labels) &&
+    return prom_series_point(&e->memory, &p->attributes[row], e->tables.native[metric],
+                             &e->o->series, &e->tables.resources[resource], &labels) &&
            (native ? add_native(e, row, &labels, what) : add_parts(e, row, &labels, what));
 }
 
@@ -199,45 +192,6 @@ static const write_type write_types[] = {
     [PROM_UNKNOWN] = WRITE_UNKNOWN,     [PROM_COUNTER] = WRITE_COUNTER, [PROM_GAUGE] = WRITE_GAUGE,
     [PROM_HISTOGRAM] = WRITE_HISTOGRAM, [PROM_SUMMARY] = WRITE_SUMMARY,
 };
-
-static bool name_families(encoder *e)
-{
-    const batch *b = e->b;
-    e->families = ARENA_ARRAY(&e->memory, out_family, (size_t)b->metric_count + 1);
-    if (!e->families)
-        return false;
-    buf scratch;
-    buf_init(&scratch, KiB(64));
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < b->metric_count; i++) {
-        out_family *f = &e->families[i];
-        f->good = prom_series_acceptable(b, i, &scratch);
-        f->native = prom_series_is_native(b, i);
-        if (!f->good)
-            continue;
-        ok = prom_series_family_of(&e->memory, b, i, &e->o->series, &f->info);
-        f->type = write_types[f->info.type];
-    }
-    buf_done(&scratch);
-    return ok;
-}
-
-static bool label_resources(encoder *e)
-{
-    const batch *b = e->b;
-    uint32_t count = 2 * b->resource_count;
-    e->resources = ARENA_ARRAY(&e->memory, prom_labels, (size_t)count + 1);
-    e->newest_ms = ARENA_ARRAY(&e->memory, int64_t, (size_t)count + 1);
-    if (!e->resources || !e->newest_ms)
-        return false;
-    for (uint32_t i = 0; i < count; i++) {
-        e->newest_ms[i] = INT64_MIN;
-        if (!prom_series_resource(&e->memory, &b->resources[i / 2].attributes, i & 1, &e->o->series,
-                                  &e->resources[i]))
-            return false;
-    }
-    return true;
-}
 
 static bool add_target_info(encoder *e)
 {
@@ -296,8 +250,12 @@ static bool sort_items(encoder *e, out_series *s)
 
 static bool gather(encoder *e)
 {
-    if (!name_families(e) || !label_resources(e))
+    uint32_t resources = 2 * e->b->resource_count;
+    e->newest_ms = ARENA_ARRAY(&e->memory, int64_t, (size_t)resources + 1);
+    if (!e->newest_ms || !prom_series_tables_make(&e->memory, e->b, &e->o->series, &e->tables))
         return false;
+    for (uint32_t i = 0; i < resources; i++)
+        e->newest_ms[i] = INT64_MIN;
     for (uint32_t i = 0; i < e->b->points.count; i++)
         if (!add_point(e, i))
             return false;
@@ -484,13 +442,13 @@ static void put_metadata2(encoder *e, const out_series *s)
 {
     if (s->family == UINT32_MAX)
         return;
-    const out_family *f = &e->families[s->family];
+    const prom_series_family *f = &e->tables.families[s->family];
     pb_mark mark = pb_begin(&e->out, SERIES2_METADATA, 8);
-    pb_put_varint(&e->out, METADATA2_TYPE, f->type);
-    if (f->info.help.len)
-        pb_put_varint(&e->out, METADATA2_HELP, symbol(e, f->info.help));
-    if (f->info.unit.len)
-        pb_put_varint(&e->out, METADATA2_UNIT, symbol(e, f->info.unit));
+    pb_put_varint(&e->out, METADATA2_TYPE, write_types[f->type]);
+    if (f->help.len)
+        pb_put_varint(&e->out, METADATA2_HELP, symbol(e, f->help));
+    if (f->unit.len)
+        pb_put_varint(&e->out, METADATA2_UNIT, symbol(e, f->unit));
     pb_end(&e->out, mark);
 }
 
@@ -499,16 +457,16 @@ static void note_metadata1(encoder *e, const out_series *s)
     bool is_new;
     if (!e->o->metadata || s->family == UINT32_MAX)
         return;
-    const out_family *f = &e->families[s->family];
-    if (!map_put(&e->noted, f->info.name, 0, &is_new) || !is_new)
+    const prom_series_family *f = &e->tables.families[s->family];
+    if (!map_put(&e->noted, f->name, 0, &is_new) || !is_new)
         return;
     pb_mark mark = pb_begin(&e->metadata, REQUEST1_METADATA, 60);
-    pb_put_varint(&e->metadata, METADATA1_TYPE, f->type);
-    pb_put_bytes(&e->metadata, METADATA1_NAME, f->info.name);
-    if (f->info.help.len)
-        pb_put_bytes(&e->metadata, METADATA1_HELP, f->info.help);
-    if (f->info.unit.len)
-        pb_put_bytes(&e->metadata, METADATA1_UNIT, f->info.unit);
+    pb_put_varint(&e->metadata, METADATA1_TYPE, write_types[f->type]);
+    pb_put_bytes(&e->metadata, METADATA1_NAME, f->name);
+    if (f->help.len)
+        pb_put_bytes(&e->metadata, METADATA1_HELP, f->help);
+    if (f->unit.len)
+        pb_put_bytes(&e->metadata, METADATA1_UNIT, f->unit);
     pb_end(&e->metadata, mark);
 }
 
