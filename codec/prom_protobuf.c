@@ -176,7 +176,8 @@ static bool put_native(writer *w, uint32_t row)
     const exemplars *list = &p->exemplars[row];
     exp_sum positive, negative;
     int schema = MIN(h->scale, NATIVE_SCHEMA_MAX);
-    bool ok = schema >= NATIVE_SCHEMA_MIN && exp_sum_of(&positive, &h->positive, h->scale, schema) &&
+    bool ok = schema >= NATIVE_SCHEMA_MIN &&
+              exp_sum_of(&positive, &h->positive, h->scale, schema) &&
               exp_sum_of(&negative, &h->negative, h->scale, schema);
     pb_mark mark = pb_begin(w->out, METRIC_HISTOGRAM_FIELD, 300);
     pb_put_varint(w->out, HISTOGRAM_COUNT, h->count);

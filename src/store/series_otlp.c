@@ -169,7 +169,7 @@ static bool point_series(appender *ap, identity *id, metric_type type, const kno
                            &labels))
         return false;
     for (uint32_t n = 0; n < id->count; n++) {
-        if (!prom_series_part_of(&ap->memory, type, &p->value[i], n, &part) ||
+        if (!prom_series_part_of(&ap->memory, type, &p->value[i], n, k->native, &part) ||
             !(id->series[n] = make_series(ap, &labels, k->family.name, &part)))
             return false;
     }
