@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/reference/library.md out of the comments in include/sonde/*.h.
+"""Writes docs/reference/library.md out of the comments in include/sonde/*.h, and docs/reference/collector.md
+out of the option tables of the collector's components, which a built `sonde` prints.
 
-Usage: tools/reference.py [--check]    --check: writes nothing; 1 when the file is not up to date.
+Usage: tools/reference.py [--check]           the library; --check: writes nothing; 1 when not up to date
+       tools/reference.py --collector SONDE   the collector's components; tests/e2e/test_check_config.py checks it
 
 A header's first comment becomes the text of its chapter. After it, each comment goes with the declarations
 that follow without an empty line between. Names that end in an underscore, and everything after the line
@@ -10,10 +12,12 @@ that follow without an empty line between. Names that end in an underscore, and 
 """
 import os
 import re
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs/reference/library.md")
+COLLECTOR_PAGE = os.path.join(ROOT, "docs/reference/collector.md")
 # In the order of the chapters. metric_verbs.h is a part of metric.h that only C sees.
 HEADERS = [["start"], ["log"], ["kv"], ["context"], ["baggage"], ["span"], ["metric", "metric_verbs"], ["http"], ["http_client"],
            ["propagate"], ["db"], ["job"], ["error"], ["health"], ["debug"], ["redact"], ["microhttpd"], ["curl"],
@@ -134,6 +138,12 @@ def is_current():
 if __name__ == "__main__":
     if "--check" in sys.argv:
         sys.exit(0 if is_current() else "docs/reference/library.md is not up to date; run tools/reference.py")
-    os.makedirs(os.path.dirname(PAGE), exist_ok=True)
-    with open(PAGE, "w", encoding="utf-8") as out_file:
-        out_file.write(page())
+    path, text = PAGE, page
+    if "--collector" in sys.argv:
+        program = sys.argv[sys.argv.index("--collector") + 1]
+        path, text = COLLECTOR_PAGE, lambda: subprocess.check_output(
+            [program, "check", "config", "--reference"], encoding="utf-8")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    written = text()
+    with open(path, "w", encoding="utf-8") as out_file:
+        out_file.write(written)

@@ -157,7 +157,8 @@ static status check_discovery(const scrape_settings *s, char *where, size_t size
         if (names[i].type != DNS_SRV && names[i].port == 0)
             return fail(err, STATUS_INVALID, "records of this type have no port: port must say it");
     }
-    for (uint32_t i = 0; i < s->static_configs.count; i++)
+    /* Relabeling may make an address of what is none (a blackbox exporter's targets). */
+    for (uint32_t i = 0; !s->relabel_configs.count && i < s->static_configs.count; i++)
         for (uint32_t k = 0; k < fixed[i].targets.count; k++) {
             snprintf(where, size, "static_configs[%u].targets[%u]", i, k);
             if (memchr(fixed[i].targets.items[k].ptr, '/', fixed[i].targets.items[k].len))
