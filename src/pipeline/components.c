@@ -20,6 +20,8 @@
     X(probabilistic_sampler_processor) \
     X(redaction_processor) \
     X(resource_processor) \
+    X(tail_sampling_processor) \
+    X(count_connector) \
     X(forward_connector) \
     X(debug_exporter) \
     X(file_exporter) \

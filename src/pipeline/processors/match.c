@@ -3,9 +3,9 @@
 #include "pipeline/processors/match.h"
 
 #include "codec/batch_rows.h"
+#include "codec/log_fields.h"
 #include "pipeline/pattern.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -248,21 +248,12 @@ static status compile_libraries(item_match *m, int type, const section_list *lis
     return st;
 }
 
-bool severity_parse(str text, int64_t *ret)
+/* "WARN2", or a number; false when it is none. */
+static bool severity_of(str text, int64_t *ret)
 {
-    static const char *const levels[] = { "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL" };
-    if (str_to_i64(text, ret))
-        return *ret >= 1 && *ret <= 24;
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        size_t len = strlen(levels[i]);
-        str rest = str_slice(text, len, text.len);
-        bool numbered = rest.len == 1 && rest.ptr[0] >= '2' && rest.ptr[0] <= '4';
-        if (str_eq_nocase(str_slice(text, 0, len), str_c(levels[i])) && (!rest.len || numbered)) {
-            *ret = (int64_t)i * 4 + 1 + (numbered ? rest.ptr[0] - '1' : 0);
-            return true;
-        }
-    }
-    return false;
+    if (!str_to_i64(text, ret))
+        *ret = severity_parse(text);
+    return *ret >= 1 && *ret <= 24;
 }
 
 static status compile(item_match *m, const match_settings *s, const char **ret_member, error *err)
@@ -299,7 +290,7 @@ static status compile(item_match *m, const match_settings *s, const char **ret_m
         st = compile_libraries(m, s->match_type, &s->libraries, err);
     }
     m->match_undefined = s->severity.match_undefined;
-    if (st == STATUS_OK && s->has_severity && !severity_parse(s->severity.min, &m->min_severity)) {
+    if (st == STATUS_OK && s->has_severity && !severity_of(s->severity.min, &m->min_severity)) {
         *ret_member = "log_severity_number";
         return fail(err, STATUS_INVALID, "min is a severity (\"WARN\", or 1 to 24), not \"%.*s\"",
                     (int)MIN(s->severity.min.len, 40), s->severity.min.ptr);

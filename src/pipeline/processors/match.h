@@ -34,7 +34,4 @@ void match_free(item_match *m); /* NULL is fine */
 /* What m says of a row; memory for texts of numbers comes from the batch. */
 bool match_row(const item_match *m, batch *b, uint32_t row);
 
-/* SeverityNumber of "WARN2", "warn" or "13"; false when it is none. */
-MUST_USE bool severity_parse(str text, int64_t *ret);
-
 #endif
