@@ -9,38 +9,32 @@
         .name = (name_), .type = OPTION_IGNORED, .help = (why_) \
     }
 
+#define PLAIN_ROW(name_, type_, offset_, help_) \
+    { \
+        .name = (name_), .type = (type_), .offset = (offset_), .help = (help_) \
+    }
+#define TEXT_ROW(name_, offset_, help_)   PLAIN_ROW(name_, OPTION_TEXT, offset_, help_)
+#define SECRET_ROW(name_, offset_, help_) PLAIN_ROW(name_, OPTION_SECRET, offset_, help_)
+
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 
 #define WHY_SYSTEM   "OpenSSL's own defaults are used"
 #define WHY_BUFFERS  "buffers are sized by the server itself"
 #define WHY_METADATA "request headers are not carried along with items"
-#define WHY_MIDDLE   "extensions in the request's path are not supported; auth and limits are options"
+#define WHY_MIDDLE   "no extension stands in the path of requests; auth and limits are options"
 #define WHY_LIMITS   "the server's own limits hold (docs/cli.md)"
 
 /* ---- listening ---- */
 
 #define AT(member) offsetof(tls_server_settings, member)
 static const option tls_server_rows[] = {
-    { .name = "cert_file",
-      .type = OPTION_TEXT,
-      .offset = AT(cert_file),
-      .help = "certificate chain, PEM; read again when the file changes" },
-    { .name = "key_file",
-      .type = OPTION_TEXT,
-      .offset = AT(key_file),
-      .help = "private key of cert_file, PEM" },
-    { .name = "cert_pem",
-      .type = OPTION_TEXT,
-      .offset = AT(cert_pem),
-      .help = "certificate chain as text, instead of cert_file" },
-    { .name = "key_pem",
-      .type = OPTION_SECRET,
-      .offset = AT(key_pem),
-      .help = "private key as text, instead of key_file" },
-    { .name = "client_ca_file",
-      .type = OPTION_TEXT,
-      .offset = AT(client_ca_file),
-      .help = "authorities, PEM: clients must show a certificate that one of them signed" },
+    TEXT_ROW("cert_file", AT(cert_file),
+             "certificate chain, PEM; read again when the file changes"),
+    TEXT_ROW("key_file", AT(key_file), "private key of cert_file, PEM"),
+    TEXT_ROW("cert_pem", AT(cert_pem), "certificate chain as text, instead of cert_file"),
+    SECRET_ROW("key_pem", AT(key_pem), "private key as text, instead of key_file"),
+    TEXT_ROW("client_ca_file", AT(client_ca_file),
+             "authorities, PEM: clients must show a certificate that one of them signed"),
     { .name = "min_version",
       .type = OPTION_TEXT,
       .offset = AT(min_version),
@@ -169,31 +163,14 @@ static const option tls_client_rows[] = {
       .offset = AT(insecure_skip_verify),
       .fallback = "false",
       .help = "TLS with whoever answers: the certificate is not checked" },
-    { .name = "ca_file",
-      .type = OPTION_TEXT,
-      .offset = AT(ca_file),
-      .help = "authorities that are trusted, PEM; empty: the system's" },
+    TEXT_ROW("ca_file", AT(ca_file), "authorities that are trusted, PEM; empty: the system's"),
     { .name = "ca_pem", .type = OPTION_TEXT, .offset = AT(ca_pem), .help = "the same as text" },
-    { .name = "cert_file",
-      .type = OPTION_TEXT,
-      .offset = AT(cert_file),
-      .help = "certificate to show, PEM" },
-    { .name = "key_file",
-      .type = OPTION_TEXT,
-      .offset = AT(key_file),
-      .help = "private key of cert_file, PEM" },
-    { .name = "cert_pem",
-      .type = OPTION_TEXT,
-      .offset = AT(cert_pem),
-      .help = "certificate as text" },
-    { .name = "key_pem",
-      .type = OPTION_SECRET,
-      .offset = AT(key_pem),
-      .help = "private key as text" },
-    { .name = "server_name_override",
-      .type = OPTION_TEXT,
-      .offset = AT(server_name_override),
-      .help = "name that the server's certificate must have, instead of the endpoint's" },
+    TEXT_ROW("cert_file", AT(cert_file), "certificate to show, PEM"),
+    TEXT_ROW("key_file", AT(key_file), "private key of cert_file, PEM"),
+    TEXT_ROW("cert_pem", AT(cert_pem), "certificate as text"),
+    SECRET_ROW("key_pem", AT(key_pem), "private key as text"),
+    TEXT_ROW("server_name_override", AT(server_name_override),
+             "name that the server's certificate must have, instead of the endpoint's"),
     { .name = "min_version",
       .type = OPTION_TEXT,
       .offset = AT(min_version),
