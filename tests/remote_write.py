@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remote write 1.0 and 2.0 requests, written by hand: protobuf and snappy as far as senders need them."""
+import struct
+
+STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
+V1 = "application/x-protobuf"
+V2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+TYPES = {"unknown": 0, "counter": 1, "gauge": 2, "histogram": 3, "gaugehistogram": 4, "summary": 5}
+
+
+def varint(n):
+    n &= (1 << 64) - 1
+    out = b""
+    while n >= 0x80:
+        out += bytes([n & 0x7F | 0x80])
+        n >>= 7
+    return out + bytes([n])
+
+
+def number(field, n):
+    return varint(field << 3) + varint(n)
+
+
+def double(field, v):
+    return varint(field << 3 | 1) + struct.pack("<d", v)
+
+
+def text(field, s):
+    raw = s if isinstance(s, bytes) else s.encode()
+    return varint(field << 3 | 2) + varint(len(raw)) + raw
+
+
+def zigzag(n):
+    return n << 1 if n >= 0 else (-n << 1) - 1
+
+
+def sample(ms, v):
+    return double(1, v) + number(2, ms)
+
+
+def request1(series, metadata=()):
+    """series: ({labels}, [(ms, value)]); metadata: (name, type, help, unit)."""
+    out = b""
+    for labels, samples in series:
+        body = b"".join(text(1, text(1, k) + text(2, v)) for k, v in sorted(labels.items()))
+        out += text(1, body + b"".join(text(2, sample(*s)) for s in samples))
+    for name, kind, about, unit in metadata:
+        out += text(3, number(1, TYPES[kind]) + text(2, name) + text(4, about) + text(5, unit))
+    return out
+
+
+def request2(series):
+    """series: ({labels}, [(ms, value)], {type, help, unit, created, exemplars: [({labels}, ms, value)],
+    histograms: [bytes]})."""
+    symbols = [""]
+
+    def ref(s):
+        if s not in symbols:
+            symbols.append(s)
+        return symbols.index(s)
+
+    def refs(labels):
+        return text(1, b"".join(varint(ref(x)) for pair in sorted(labels.items()) for x in pair))
+
+    out = b""
+    for labels, samples, more in series:
+        body = refs(labels) + b"".join(text(2, sample(*s)) for s in samples)
+        body += b"".join(text(3, h) for h in more.get("histograms", ()))
+        body += b"".join(text(4, refs(l) + double(2, v) + number(3, ms))
+                         for l, ms, v in more.get("exemplars", ()))
+        body += text(5, number(1, TYPES[more.get("type", "unknown")]) + number(3, ref(more.get("help", "")))
+                     + number(4, ref(more.get("unit", ""))))
+        out += text(5, body + (number(6, more["created"]) if "created" in more else b""))
+    return b"".join(text(4, s) for s in symbols) + out
+
+
+def native(ms, count, total, schema, spans, deltas):
+    """A native histogram with positive buckets only."""
+    body = number(1, count) + double(3, total) + number(4, zigzag(schema)) + double(5, 1e-128) + number(6, 0)
+    body += b"".join(text(11, number(1, zigzag(offset)) + number(2, length)) for offset, length in spans)
+    return body + text(12, b"".join(varint(zigzag(d)) for d in deltas)) + number(15, ms)
+
+
+def snappy(raw):
+    """As literals only, which every reader must take."""
+    out = varint(len(raw))
+    for at in range(0, len(raw), 65536):
+        part = raw[at:at + 65536]
+        out += bytes([61 << 2]) + struct.pack("<H", len(part) - 1) + part
+    return out
