@@ -3,6 +3,7 @@
  * One request at a time: input stays paused from a request's last byte until its answer is sent,
  * what had already been read waits in `pending`. Network thread only. */
 #include "net/conn.h"
+#include "net/http1_framing.h"
 
 #include <http_parser.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@ typedef struct {
     buf field;        /* the target, or a header name and its value, as they come in parts */
     size_t name_len;  /* of the header name at the start of `field` */
     field_kind in;
+    http1_framing framing;
+    size_t expected; /* Content-Length (the parser counts its own down), or SIZE_MAX */
     size_t progress; /* bytes of the body since its deadline was set */
     bool receiving;  /* between the first byte and the last */
     bool head_done;  /* what looks like a header now is a trailer, which nobody here reads */
@@ -26,11 +29,6 @@ typedef struct {
     bool expects_continue;
     error problem; /* why a callback stopped the parser; code 0: it did not */
 } http1;
-
-static size_t expected_length(const http1 *h)
-{
-    return h->parser.flags & F_CONTENTLENGTH ? (size_t)h->parser.content_length : SIZE_MAX;
-}
 
 /* ---- receiving ---- */
 
@@ -119,9 +117,18 @@ static int on_header_value(http_parser *p, const char *at, size_t n)
 static status check_head(http1 *h)
 {
     http_exchange *x = h->x;
-    unsigned hosts = 0;
-    for (unsigned i = 0; i < x->header_count; i++)
-        hosts += str_eq_nocase(x->headers[i].name, STR("host"));
+    unsigned hosts = 0, encodings = 0;
+    for (unsigned i = 0; i < x->header_count; i++) {
+        str name = x->headers[i].name;
+        hosts += str_eq_nocase(name, STR("host"));
+        encodings += str_eq_nocase(name, STR("transfer-encoding"));
+        if (name.len == 0 || name.ptr[name.len - 1] == ' ' || name.ptr[name.len - 1] == '\t')
+            return fail(&h->problem, STATUS_INVALID, "a header's name and its colon are apart");
+    }
+    if (encodings > 1 ||
+        (encodings && !str_eq_nocase(http_header(x, "transfer-encoding"), STR("chunked"))))
+        return fail(&h->problem, STATUS_INVALID,
+                    "the transfer encoding must be \"chunked\", and be said once");
     if (h->parser.http_major != 1 || h->parser.http_minor > 1)
         return fail(&h->problem, STATUS_INVALID,
                     "HTTP/%u.%u is not spoken here; 1.0, 1.1 and 2 are", h->parser.http_major,
@@ -148,13 +155,13 @@ static int on_head(http_parser *p)
     x->upgrade = p->upgrade && str_eq_nocase(http_header(x, "upgrade"), STR("websocket"));
     p->upgrade = 0;
     h->keep_alive = http_should_keep_alive(p);
-    exchange_route(x, expected_length(h));
+    h->expected = p->flags & F_CONTENTLENGTH ? (size_t)p->content_length : SIZE_MAX;
+    exchange_route(x, h->expected);
     bool expects = str_eq_nocase(http_header(x, "expect"), STR("100-continue"));
     h->progress = 0;
     h->expects_continue = expects && p->http_minor == 1 && !x->refused;
     conn_set_deadline(c, c->server->options.stall_ms);
-    size_t length = expected_length(h);
-    if (x->refused && (expects || (length != SIZE_MAX && length > x->body_limit))) {
+    if (x->refused && (expects || (h->expected != SIZE_MAX && h->expected > x->body_limit))) {
         h->problem.code = STATUS_CANCELED; /* answered already; its body is not read */
         return stop(h);
     }
@@ -172,7 +179,7 @@ static int on_body(http_parser *p, const char *at, size_t n)
     }
     if (h->x->refused)
         return 0;
-    return exchange_add_body(h->x, at, n, expected_length(h), &h->problem) == STATUS_OK ? 0 : -1;
+    return exchange_add_body(h->x, at, n, h->expected, &h->problem) == STATUS_OK ? 0 : -1;
 }
 
 static int on_complete(http_parser *p)
@@ -226,6 +233,23 @@ static void refuse(conn *c, http1 *h)
     exchange_finish(h->x);
 }
 
+/* Parses what comes next: up to the end of the head, or of the body. False: it is wrong. */
+static bool read_part(http1 *h, const char *bytes, size_t n, size_t *ret_used)
+{
+    status st = STATUS_OK;
+    if (!h->framing.head_done)
+        st = framing_head(&h->framing, bytes, n, &n, &h->problem);
+    else if (h->parser.flags & F_CHUNKED)
+        st = framing_chunks(&h->framing, bytes, n, &n, &h->problem);
+    if (st != STATUS_OK)
+        return false;
+    *ret_used = http_parser_execute(&h->parser, &settings, bytes, n);
+    enum http_errno e = HTTP_PARSER_ERRNO(&h->parser);
+    if (e == HPE_PAUSED)
+        http_parser_pause(&h->parser, 0);
+    return e == HPE_PAUSED || e == HPE_OK;
+}
+
 static void http1_input(conn *c, const char *bytes, size_t n)
 {
     http1 *h = c->state;
@@ -235,17 +259,20 @@ static void http1_input(conn *c, const char *bytes, size_t n)
             conn_close(c);
         return;
     }
-    size_t used = http_parser_execute(&h->parser, &settings, bytes, n);
-    enum http_errno e = HTTP_PARSER_ERRNO(&h->parser);
-    if (e == HPE_PAUSED) {
-        http_parser_pause(&h->parser, 0);
-        if (used < n)
-            buf_add(&h->pending, bytes + used, n - used);
-        if (h->pending.failed)
-            conn_close(c);
-    } else if (e != HPE_OK) {
-        refuse(c, h);
-    } else if (h->expects_continue && h->receiving) {
+    while (n && !h->waiting && !c->dead) {
+        size_t used = 0;
+        if (!read_part(h, bytes, n, &used)) {
+            refuse(c, h);
+            return;
+        }
+        bytes += used;
+        n -= used;
+    }
+    if (n)
+        buf_add(&h->pending, bytes, n);
+    if (h->pending.failed)
+        conn_close(c);
+    else if (h->expects_continue && h->receiving) {
         h->expects_continue = false;
         if (h->x->body.len == 0)
             conn_send(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
@@ -346,6 +373,7 @@ static void http1_finish(conn *c, http1 *h)
     if (c->dead)
         return;
     h->waiting = false;
+    framing_begin(&h->framing);
     if (!h->keep_alive) {
         conn_end(c);
         return;
