@@ -46,7 +46,7 @@ typedef struct {
 } zipkin_span;
 
 typedef struct {
-    span_builder build;
+    span_builder build; /* first: see span_proto.h */
     zipkin_options options;
     map services; /* service name to resource index */
 } zipkin_sink;
