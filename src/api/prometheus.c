@@ -329,6 +329,7 @@ static const api_row rows[] = {
     { "GET", "/api/v1/label/{name}/values", label_values,
       "Values of one label: match[], start, end, limit." },
     { "GET", "/api/v1/metadata", metadata, "Type, help and unit of metrics: metric, limit." },
+    { "GET", "/api/v1/targets", prometheus_targets, "Scraped targets: state, scrapePool." },
     { "GET", "/api/v1/status/buildinfo", build_info, "Version, for clients that choose by it." },
     { "GET", "/api/v1/status/runtimeinfo", runtime_info, "Start time and number of series." },
 };

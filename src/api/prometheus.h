@@ -24,5 +24,6 @@ void prometheus_labels(json_writer *w, labels l);
 void prometheus_query(api_request *r);
 void prometheus_query_range(api_request *r);
 void prometheus_format_query(api_request *r);
+void prometheus_targets(api_request *r);
 
 #endif
