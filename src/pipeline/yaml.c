@@ -24,6 +24,8 @@ typedef struct {
 typedef struct {
     arena *arena;
     struct fy_parser *parser;
+    struct fy_token_iter *iter;
+    buf text; /* of the newest token */
     yaml_document *doc;
     yaml_error *err;
     level levels[YAML_DEPTH_MAX];
@@ -79,11 +81,20 @@ static yaml_node *new_node(builder *b, yaml_kind kind, struct fy_event *e)
     return n;
 }
 
-static str token_text(struct fy_token *token)
+/* A copy of the token's text; .ptr is NULL without memory. Chunk by chunk, because
+ * fy_token_get_text of libfyaml 0.7 leaks for texts of many chunks (many '' in one scalar). */
+static str token_text(builder *b, struct fy_token *token)
 {
-    size_t len = 0;
-    const char *text = token ? fy_token_get_text(token, &len) : NULL;
-    return text ? str_n(text, len) : STR_EMPTY;
+    const struct fy_iter_chunk *chunk = NULL;
+    int wrong = 0;
+    if (!token)
+        return arena_str(b->arena, STR_EMPTY);
+    buf_clear(&b->text);
+    fy_token_iter_start(token, b->iter);
+    while ((chunk = fy_token_iter_chunk_next(b->iter, chunk, &wrong)))
+        buf_add(&b->text, chunk->str, chunk->len);
+    fy_token_iter_finish(b->iter);
+    return b->text.failed || wrong ? (str){ 0 } : arena_str(b->arena, buf_view(&b->text));
 }
 
 static status limit_reached(builder *b)
@@ -101,8 +112,7 @@ static status set_anchor(builder *b, struct fy_token *token, yaml_node *n, uint3
         return STATUS_OK;
     if (!GROW(b->arena, b->anchors, b->anchor_count, b->anchor_capacity))
         return no_memory(b->err);
-    b->anchors[b->anchor_count] =
-        (anchor){ arena_str(b->arena, token_text(token)), n, n->kind != YAML_SCALAR };
+    b->anchors[b->anchor_count] = (anchor){ token_text(b, token), n, n->kind != YAML_SCALAR };
     *ret = ++b->anchor_count;
     return STATUS_OK;
 }
@@ -268,7 +278,7 @@ static status begin(builder *b, yaml_kind kind, struct fy_event *e, struct fy_to
 static status end(builder *b)
 {
     level top = b->levels[--b->depth];
-    yaml_node **children = b->children + top.first;
+    yaml_node **children = b->children ? b->children + top.first : NULL;
     uint32_t count = b->child_count - top.first;
     status st = STATUS_OK;
     if (top.node->kind == YAML_MAPPING) {
@@ -299,7 +309,7 @@ static status scalar(builder *b, struct fy_event *e)
     /* The mark is behind the quote. */
     if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && n->column > 1)
         n->column--;
-    n->text = arena_str(b->arena, token_text(token));
+    n->text = token_text(b, token);
     if (!n->text.ptr)
         return limit_reached(b);
     status st = set_anchor(b, e->scalar.anchor, n, &anchored);
@@ -315,7 +325,7 @@ static status alias(builder *b, struct fy_event *e)
     if (b->budget == 0)
         return limit_reached(b);
     b->budget--;
-    status st = find_anchor(b, token_text(e->alias.anchor), &at, &meant);
+    status st = find_anchor(b, token_text(b, e->alias.anchor), &at, &meant);
     return st == STATUS_OK ? add_child(b, meant) : st;
 }
 
@@ -397,12 +407,15 @@ status yaml_parse(arena *a, str text, yaml_document *ret, yaml_error *err)
     struct fy_parser *parser = NULL;
     builder *b = calloc(1, sizeof(*b));
     if (diag && b) {
+        buf_init(&b->text, YAML_BYTES_MAX + 1);
+        b->iter = fy_token_iter_create(NULL);
         fy_diag_set_collect_errors(diag, true);
         parser = fy_parser_create(&(struct fy_parse_cfg){
             .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_SLOPPY_FLOW_INDENTATION,
             .diag = diag });
     }
-    if (!parser || fy_parser_set_string(parser, text.len ? text.ptr : "", text.len) != 0) {
+    if (!parser || !b->iter ||
+        fy_parser_set_string(parser, text.len ? text.ptr : "", text.len) != 0) {
         st = no_memory(err);
     } else {
         b->arena = a;
@@ -414,6 +427,10 @@ status yaml_parse(arena *a, str text, yaml_document *ret, yaml_error *err)
     }
     fy_parser_destroy(parser);
     fy_diag_destroy(diag);
+    if (b) {
+        fy_token_iter_destroy(b->iter);
+        buf_done(&b->text);
+    }
     free(b);
     return st;
 }
