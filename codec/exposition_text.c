@@ -295,6 +295,10 @@ static status resolve(reader *r, str name, sample_part *ret)
     bool found = r->family != EXPOSITION_NO_FAMILY && family_takes(r, r->family, name, ret);
     if (!found && !r->rules)
         found = find_family(r, name, ret);
+    if (!found && r->rules && r->family != EXPOSITION_NO_FAMILY &&
+        str_eq(r->p->families[r->family].name, name))
+        return bad(r, "\"%.*s\" has no sample of that name, by its type only with a suffix",
+                   SHOW(name));
     if (!found) {
         status st = start_family(r, name);
         if (st != STATUS_OK)

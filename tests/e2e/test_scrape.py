@@ -213,9 +213,6 @@ def test_openmetrics_and_protobuf_pages(tmp_path, pages):
         assert "line 2" in target(server, "bad")["lastError"]
         assert "# EOF is missing" in target(server, "cut")["lastError"]
         assert "Content-Type" in target(server, "none")["lastError"]
-        exemplars = get_json(server.http + "/api/v1/query_exemplars?query=a_total&start=%d&end=%d"
-                             % (time.time() - 60, time.time() + 60))["data"]
-        assert exemplars[0]["exemplars"][0]["labels"]["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
 
 
 def test_labels_of_targets_and_pages(tmp_path, pages):

@@ -51,6 +51,7 @@ typedef struct {
 void scrape_series_done(scrape_series *s);
 
 typedef struct {
+    _Atomic unsigned refs; /* its owner's, and each scraped's */
     const scrape_job *job;
     arena arena;
     uint64_t hash; /* of all that tells one target from another */
@@ -75,7 +76,8 @@ typedef struct {
 /* Makes a target of what was discovered. *ret is NULL when relabeling dropped it. */
 MUST_USE status scrape_target_new(scrape_target **ret, const scrape_job *job,
                                   const prom_label *labels, uint32_t count, error *err);
-void scrape_target_free(scrape_target *t); /* NULL is fine */
+void scrape_target_free(scrape_target *t); /* gives up a reference; NULL is fine */
+scrape_target *scrape_target_ref(scrape_target *t);
 
 /* ---- discovery ---- */
 
@@ -134,10 +136,11 @@ typedef struct {
     uint32_t scraped, kept, added; /* samples; after relabeling; series that are new */
 } page_result;
 
-/* Samples and the bytes that their texts are in. */
+/* Samples and what their texts are in. */
 typedef struct {
     exposition_page page;
     buf body;
+    scrape_target *target; /* a reference */
 } scraped;
 
 void scraped_done(scraped *s);

@@ -21,6 +21,8 @@ void scraped_done(scraped *s)
 {
     exposition_done(&s->page);
     buf_done(&s->body);
+    scrape_target_free(s->target);
+    s->target = NULL;
 }
 
 static status no_memory(work *w)
@@ -217,7 +219,7 @@ static bool remembered(scrape_target *t, scraped *gone)
 {
     const scrape_series *s = &t->series;
     page_result ignored = { 0 };
-    *gone = (scraped){ 0 };
+    *gone = (scraped){ .target = scrape_target_ref(t) };
     buf_init(&gone->body, 0);
     if (!s->page || !buf_reserve(&gone->body, s->page_length + 1))
         return false;

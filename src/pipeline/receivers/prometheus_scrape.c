@@ -39,11 +39,12 @@ struct scraper {
 
 /* ---- samples ---- */
 
-static void send_report(scraper *s, const scrape_target *t, scrape_report *r, scraped *x,
-                        int64_t time_ns)
+static void send_report(scraper *s, scrape_target *t, scrape_report *r, scraped *x, int64_t time_ns)
 {
     if (!x->page.arena.limit)
         arena_init(&x->page.arena, MiB(1));
+    if (!x->target)
+        x->target = scrape_target_ref(t);
     r->timeout = (double)t->timeout / NS_PER_S;
     r->sample_limit = (double)t->job->limits.samples;
     r->extra = s->extra;

@@ -219,6 +219,7 @@ status scrape_target_new(scrape_target **ret, const scrape_job *job, const prom_
     *ret = NULL;
     if (!t)
         return no_memory(err);
+    atomic_init(&t->refs, 1);
     t->job = job;
     arena_init(&t->arena, target_memory);
     builder b = { job, t, { .arena = &t->arena }, err };
@@ -240,9 +241,15 @@ void scrape_series_done(scrape_series *s)
     *s = (scrape_series){ 0 };
 }
 
+scrape_target *scrape_target_ref(scrape_target *t)
+{
+    atomic_fetch_add(&t->refs, 1);
+    return t;
+}
+
 void scrape_target_free(scrape_target *t)
 {
-    if (!t)
+    if (!t || atomic_fetch_sub(&t->refs, 1) > 1)
         return;
     scrape_series_done(&t->series);
     arena_done(&t->arena);
