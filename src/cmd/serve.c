@@ -181,8 +181,8 @@ static void limit_memory(void)
 {
     struct rlimit files;
     mallopt(M_ARENA_MAX, 4);
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
-    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS) {
         files.rlim_cur = MIN((rlim_t)DESCRIPTORS, files.rlim_max);
         (void)setrlimit(RLIMIT_NOFILE, &files);
