@@ -3,7 +3,6 @@
 #include "pipeline/receivers/jaeger_agent.h"
 
 #include "base/clock.h"
-#include "codec/batch_rows.h"
 #include "codec/jaeger.h"
 #include "pipeline/receivers/span_intake.h"
 
@@ -16,8 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Packets that go into the log together, as far as they are there already. */
-enum { TOGETHER = 256, POLL_MS = 100 };
+/* Bytes of packets that go into the log together, as far as they are there already. */
+#define TOGETHER       MiB(4)
+#define DECODED_MAX    MiB(64)
+#define SOCKET_DEFAULT MiB(4)
+enum { POLL_MS = 100 };
 
 struct jaeger_agent {
     component *component;
@@ -49,7 +51,7 @@ struct jaeger_agent {
               .type = OPTION_INT, \
               .offset = offsetof(jaeger_agent_settings, socket_buffer_size), \
               .max = 1 << 30, \
-              .help = "bytes that wait in the socket; 0: the system's default" }, \
+              .help = "bytes that wait in the socket, as far as the system lets it; 0: 4 MiB" }, \
             { .name = "queue_size", \
               .type = OPTION_IGNORED, \
               .help = "packets wait in the socket's buffer, and then stand in the intake log" }, \
@@ -117,8 +119,9 @@ status jaeger_agent_new(jaeger_agent **ret, component *c, const jaeger_agent_set
         free(a);
         return st;
     }
-    int size = (int)s->socket_buffer_size, on = 1;
-    if (size)
+    /* Without the right to take as much as it wants, as much as the system lets anyone have. */
+    int size = s->socket_buffer_size ? (int)s->socket_buffer_size : (int)SOCKET_DEFAULT, on = 1;
+    if (setsockopt(a->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
         setsockopt(a->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     setsockopt(a->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
     *ret = a;
@@ -178,52 +181,51 @@ static void put(jaeger_agent *a, const batch *b)
         component_warn(a->component, "udp_spans_refused", "%s", err.message);
 }
 
-/* A packet that cannot be decoded costs itself only. */
-static bool take(jaeger_agent *a, batch *all, batch *one, str packet, bool cut)
+/* A packet that cannot be decoded costs itself only: what it added is taken back. */
+static void take(jaeger_agent *a, batch *all, str packet, bool cut)
 {
     error err;
+    const uint32_t spans = all->spans.count, scopes = all->scope_count;
+    const uint32_t resources = all->resource_count;
     status st = cut ? fail(&err, STATUS_LIMIT, "a packet of more than %lld bytes",
                            (long long)a->settings->max_packet_size)
-                    : jaeger_agent_decode(one, packet, a->protocol, &err);
+                    : jaeger_agent_decode(all, packet, a->protocol, &err);
     if (st == STATUS_OK)
-        return batch_append_view(all, one);
+        return;
+    all->spans.count = spans;
+    all->scope_count = scopes;
+    all->resource_count = resources;
     component_failed(a->component, a->transport, SIGNAL_TRACES);
     component_warn(a->component, "udp_packet_refused", "%s", err.message);
-    return true;
 }
 
-/* All packets that are there now. `bytes` and `parts` have room for TOGETHER of them. */
-static void take_all(jaeger_agent *a, char *bytes, size_t size, batch *parts)
+/* All packets that are there now, one behind the other in `bytes`, as long as one more has room. */
+static void take_all(jaeger_agent *a, char *bytes)
 {
     batch all;
-    uint32_t count = 0;
+    size_t at = 0, most = (size_t)a->settings->max_packet_size;
     str packet;
-    bool cut, more = true;
-    batch_init(&all, SIGNAL_TRACES, MiB(512));
-    while (more && count < TOGETHER && receive(a, bytes + count * size, size, &packet, &cut)) {
-        batch_init(&parts[count], SIGNAL_TRACES, span_intake_memory(packet.len));
-        more = take(a, &all, &parts[count++], packet, cut);
+    bool cut;
+    batch_init(&all, SIGNAL_TRACES, DECODED_MAX);
+    while (at + most <= TOGETHER && receive(a, bytes + at, most, &packet, &cut)) {
+        take(a, &all, packet, cut);
+        at += packet.len;
     }
     put(a, &all);
     batch_done(&all);
-    while (count > 0)
-        batch_done(&parts[--count]);
 }
 
 static void *run(void *user)
 {
     jaeger_agent *a = user;
-    size_t size = (size_t)a->settings->max_packet_size;
-    char *bytes = malloc(size * TOGETHER);
-    batch *parts = calloc(TOGETHER, sizeof(*parts));
+    char *bytes = malloc(TOGETHER);
     struct pollfd p = { .fd = a->fd, .events = POLLIN };
-    if (!bytes || !parts)
+    if (!bytes)
         component_warn(a->component, "no_memory", "no memory for packets: none will be taken");
-    while (bytes && parts && !a->ending)
+    while (bytes && !a->ending)
         if (poll(&p, 1, POLL_MS) > 0)
-            take_all(a, bytes, size, parts);
+            take_all(a, bytes);
     free(bytes);
-    free(parts);
     return NULL;
 }
 

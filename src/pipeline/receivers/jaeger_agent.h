@@ -11,7 +11,7 @@
 typedef struct {
     str endpoint;
     int64_t max_packet_size;    /* larger ones are cut by the socket, and refused */
-    int64_t socket_buffer_size; /* 0: the system's */
+    int64_t socket_buffer_size; /* 0: 4 MiB */
 } jaeger_agent_settings;
 extern const option_table jaeger_compact_options, jaeger_binary_options;
 
