@@ -72,6 +72,7 @@ struct filelog_file {
     uint32_t print_length; /* the first bytes, by which it is known again */
     uint64_t print_hash;
     uint64_t records;
+    bool copying;     /* a copy that may still be shorter than what was read of its original */
     int64_t grown_ns; /* monotonic */
     int64_t lost_ns;  /* monotonic: no pattern has matched since; 0: one does */
     uint64_t poll;    /* the newest in which it was found */

@@ -15,6 +15,7 @@
 
 #define PRINT_MAX    KiB(64)
 #define LOST_OPEN_NS (10 * NS_PER_S) /* a rotated file that stays quiet so long is closed */
+#define COPY_NS      (5 * NS_PER_S)  /* a copy has grown as far as its original within this time */
 #define LOST_KEPT    1024u           /* of closed ones that no pattern matches, remembered */
 
 /* ---- one file ---- */
@@ -187,40 +188,6 @@ static bool set_path(filelog_file *f, const char *path)
     return true;
 }
 
-static void restart(filelog_files *files, const filelog_finder *finder, filelog_file *f)
-{
-    finder->restart(finder->user, f);
-    buf_clear(&f->data);
-    f->offset = f->emitted = f->records = 0;
-    f->print_length = 0;
-    files->changed = true;
-}
-
-static int64_t mtime_ns(const struct stat *st)
-{
-    return st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec;
-}
-
-/* A file whose inode is known. */
-static void look_again(filelog_files *files, prints *p, filelog_file *f, const struct stat *st)
-{
-    uint64_t size = (uint64_t)st->st_size;
-    if (size == f->size && mtime_ns(st) == f->changed_ns)
-        return;
-    if (size < f->emitted + f->data.len)
-        restart(files, p->finder, f);
-    int fd = f->fd >= 0 ? f->fd : open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd >= 0 && read_print(p, fd, size)) {
-        if (!same_print(p, f))
-            restart(files, p->finder, f);
-        set_print(files, p, f);
-        f->size = size;
-        f->changed_ns = mtime_ns(st);
-    }
-    if (fd >= 0 && fd != f->fd)
-        close(fd);
-}
-
 static filelog_file *add_file(filelog_files *files, const char *path, const struct stat *st)
 {
     if (files->count >= FILELOG_FILES_MAX)
@@ -243,13 +210,76 @@ static filelog_file *add_file(filelog_files *files, const char *path, const stru
     return f;
 }
 
-static filelog_file *find_print(const filelog_files *files, const prints *p)
+/* Another file with the same first bytes, of which most was read. */
+static filelog_file *find_twin(const filelog_files *files, const prints *p, const filelog_file *own)
 {
     filelog_file *best = NULL;
     for (filelog_file *f = files->first; f; f = f->next)
-        if (f->print_length && same_print(p, f) && (!best || f->offset > best->offset))
+        if (f != own && f->print_length && same_print(p, f) && (!best || f->offset > best->offset))
             best = f;
     return best;
+}
+
+/* A copy goes on where its original was read to; it may still be growing up to there. */
+static void follow_twin(filelog_file *f, const filelog_file *twin)
+{
+    f->emitted = f->offset = twin->offset;
+    f->copying = true;
+}
+
+/* What the file was is remembered: a copy of it may turn up (copytruncate). */
+static void remember(filelog_files *files, const filelog_file *f)
+{
+    static const struct stat none;
+    filelog_file *past = f->print_length && f->offset ? add_file(files, f->path, &none) : NULL;
+    if (!past)
+        return;
+    past->offset = past->emitted = f->emitted;
+    past->print_length = f->print_length;
+    past->print_hash = f->print_hash;
+}
+
+static void restart(filelog_files *files, const filelog_finder *finder, filelog_file *f)
+{
+    finder->restart(finder->user, f);
+    if (!f->copying)
+        remember(files, f);
+    buf_clear(&f->data);
+    f->copying = false;
+    f->offset = f->emitted = f->records = 0;
+    f->print_length = 0;
+    files->changed = true;
+}
+
+static int64_t mtime_ns(const struct stat *st)
+{
+    return st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec;
+}
+
+/* A file whose inode is known. */
+static void look_again(filelog_files *files, prints *p, filelog_file *f, const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size;
+    if (f->copying && size < f->emitted && clock_mono_ns() - f->grown_ns > COPY_NS)
+        restart(files, p->finder, f); /* a new file that begins like an old one */
+    if (size == f->size && mtime_ns(st) == f->changed_ns)
+        return;
+    f->copying = f->copying && size >= f->size && size < f->emitted;
+    if (size < f->emitted + f->data.len && !f->copying)
+        restart(files, p->finder, f);
+    int fd = f->fd >= 0 ? f->fd : open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && read_print(p, fd, size)) {
+        if (!same_print(p, f))
+            restart(files, p->finder, f);
+        const filelog_file *twin = f->print_length ? NULL : find_twin(files, p, f);
+        if (twin && !f->emitted && !is_compressed(p)) /* it was empty when it was met */
+            follow_twin(f, twin);
+        set_print(files, p, f);
+        f->size = size;
+        f->changed_ns = mtime_ns(st);
+    }
+    if (fd >= 0 && fd != f->fd)
+        close(fd);
 }
 
 /* A file of an inode that is not known. */
@@ -265,12 +295,12 @@ static void meet(filelog_files *files, prints *p, const char *path, const struct
         return;
     }
     close(fd);
-    filelog_file *twin = find_print(files, p);
+    filelog_file *twin = find_twin(files, p, NULL);
     filelog_file *f = is_compressed(p) ? NULL : add_file(files, path, st);
     if (!f)
         return;
     if (twin)
-        f->emitted = MIN(twin->offset, size);
+        follow_twin(f, twin);
     else if (s->start_at == 0 && files->polls == 1 && !files->known)
         f->emitted = size;
     f->offset = f->emitted;

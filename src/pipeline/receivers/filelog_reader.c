@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define READ_BYTES   KiB(256)
-#define BATCH_BYTES  MiB(1)
+#define BATCH_BYTES  KiB(512)
 #define BATCH_ROWS   4096u
 #define RETRY_MIN_NS (100 * NS_PER_MS)
 #define RETRY_MAX_NS (5 * NS_PER_S)
