@@ -6,6 +6,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+pytest.register_assert_rewrite("judge")
+
 import harness  # noqa: E402
 
 
