@@ -40,6 +40,20 @@ def test_files_that_people_have_are_good(path):
     assert drawn == named
 
 
+def test_the_guide_shows_a_file_that_is_good():
+    with open(os.path.join(ROOT, "docs/collector.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"```yaml\n(.*?)```", f.read(), re.S)
+    whole = [b for b in blocks if all("\n%s:" % s in "\n" + b for s in ("receivers", "exporters", "service"))]
+    assert whole
+    for block in whole:
+        code, _, err = check_text(block)
+        assert code == 0, err
+    # The others are parts: what they name is known, whatever is missing around them.
+    for block in blocks:
+        _, _, err = check_text(block)
+        assert "unknown" not in err and "no YAML" not in err, err
+
+
 def test_there_are_files_to_check():
     assert len(FILES) >= 22
 
