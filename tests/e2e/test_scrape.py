@@ -215,6 +215,15 @@ def test_openmetrics_and_protobuf_pages(tmp_path, pages):
         assert "Content-Type" in target(server, "none")["lastError"]
 
 
+def test_a_target_with_wrong_openmetrics_is_asked_for_text(tmp_path, pages):
+    pages.paths["/metrics"] = lambda r: ((OPENMETRICS, "# TYPE a counter\na 3\n# EOF\n")
+                                         if "openmetrics" in r.headers["Accept"] else
+                                         (TEXT, "# TYPE a counter\na 3\n"))
+    with serve(tmp_path, [job("j", pages.address)]) as server:
+        wait_for("the series", lambda: value(server, "a") == "3" and value(server, "up") == "1")
+        assert series(server, "min_over_time(up[1m])") == {(("instance", pages.address), ("job", "j")): "0"}
+
+
 def test_labels_of_targets_and_pages(tmp_path, pages):
     pages.paths["/metrics"] = (TEXT, 'x{job="theirs",instance="",zone="far"} 1\ny 2\ngo_a 3\ngo_b 4\n')
     relabel = [{"source_labels": ["__address__"], "regex": r"127\.0\.0\.(\d+):.*", "target_label": "last",

@@ -24,7 +24,7 @@ typedef struct {
     scrape_limits limits;
     relabel_rules *relabel, *metric_relabel;
     http_client_options http;
-    char accept[512];
+    char accept[512], accept_text[512]; /* the second without OpenMetrics */
     exposition_options page;
     bool has_fallback;
     exposition_format fallback;
@@ -64,7 +64,8 @@ typedef struct {
     /* the scraper's */
     int64_t due_ns; /* wall clock */
     int64_t started_ns, started_mono;
-    bool asked; /* a request is under way */
+    bool text_only; /* its OpenMetrics broke the standard; its text may be good */
+    bool asked;     /* a request is under way */
     bool gone;
     scrape_series series;
     /* shown to others, under the receiver's lock */

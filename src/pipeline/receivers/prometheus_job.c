@@ -44,11 +44,12 @@ static status unknown_protocol(str name, error *err)
 }
 
 /* The Accept header, with weights as Prometheus gives them. */
-static status set_protocols(scrape_job *job, const text_list *asked, error *err)
+static status write_accept(const scrape_job *job, const text_list *asked, bool openmetrics,
+                           char *ret, size_t size, error *err)
 {
     int weight = (int)ARRAY_LEN(protocols) + 1;
     buf out;
-    buf_init(&out, sizeof(job->accept) - 1);
+    buf_init(&out, size - 1);
     buf_lit(&out, "Accept: ");
     bool defaults = asked->count == 0;
     uint32_t count = defaults ? (uint32_t)ARRAY_LEN(protocols) : asked->count;
@@ -58,7 +59,8 @@ static status set_protocols(scrape_job *job, const text_list *asked, error *err)
             buf_done(&out);
             return unknown_protocol(asked->items[i], err);
         }
-        if (defaults && p->format == EXPOSITION_PROTOBUF && !job->page.native)
+        if ((defaults && p->format == EXPOSITION_PROTOBUF && !job->page.native) ||
+            (!openmetrics && p->format == EXPOSITION_OPENMETRICS))
             continue;
         buf_fmt(&out, "%s%s;q=0.%d,", p->type, p->escaping ? ";escaping=allow-utf-8" : "",
                 weight--);
@@ -66,9 +68,17 @@ static status set_protocols(scrape_job *job, const text_list *asked, error *err)
             break;
     }
     buf_fmt(&out, "*/*;q=0.%d", MAX(weight, 0));
-    str_copy_c(job->accept, sizeof(job->accept), buf_view(&out));
+    str_copy_c(ret, size, buf_view(&out));
     buf_done(&out);
     return STATUS_OK;
+}
+
+static status set_protocols(scrape_job *job, const text_list *asked, error *err)
+{
+    status st = write_accept(job, asked, true, job->accept, sizeof(job->accept), err);
+    if (st == STATUS_OK)
+        st = write_accept(job, asked, false, job->accept_text, sizeof(job->accept_text), err);
+    return st;
 }
 
 static int64_t choose(int64_t own, int64_t global)

@@ -131,6 +131,7 @@ static void finish(scraper *s, scrape_target *t, fetch_answer *a)
         scrape_page(t, format, &x, &gone, &result);
         st = result.code;
         err = result.error;
+        t->text_only |= st == STATUS_INVALID && format == EXPOSITION_OPENMETRICS;
     }
     int64_t duration = clock_mono_ns() - t->started_mono;
     report.scraped = result.scraped;
@@ -179,7 +180,7 @@ static status ask(scraper *s, scrape_target *t, error *err)
     status st = scrape_auth_set(&auth, http, err);
     snprintf(timeout, sizeof(timeout), "X-Prometheus-Scrape-Timeout-Seconds: %g",
              (double)t->timeout / NS_PER_S);
-    headers[n++] = job->accept;
+    headers[n++] = t->text_only ? job->accept_text : job->accept;
     headers[n++] = timeout;
     if (auth.header.len)
         headers[n++] = auth.header.ptr;

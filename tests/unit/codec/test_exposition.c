@@ -356,6 +356,10 @@ static void own_pages_are_read_back(void **state)
     (void)state;
     assert_int_equal(exposition_read(&p, EXPOSITION_OPENMETRICS, str_c(whole_page), &lenient, &err),
                      STATUS_OK);
+    for (uint32_t i = 0; i < p.sample_count; i++) /* it would belong to two families */
+        if (p.samples[i].part == PART_CREATED)
+            memmove(&p.samples[i], &p.samples[i + 1],
+                    (--p.sample_count - i) * sizeof(p.samples[0]));
     batch_init(&from, SIGNAL_METRICS, MiB(1));
     assert_true(exposition_append(&p, p.samples, p.sample_count, 77, &from));
     for (size_t i = 0; i < ARRAY_LEN(choices); i++) {
