@@ -5,7 +5,8 @@
  *
  * usage: bench_pipeline load traces|logs PORT ITEMS ROWS CONNECTIONS
  *        bench_pipeline sink PORT ITEMS changed|same      prints "ready", then a line of JSON
- *        bench_pipeline floor PORT SINK_PORT FILE */
+ *        bench_pipeline floor PORT SINK_PORT FILE
+ *        bench_pipeline pages PORT SERIES                 /t/N: what target N exposes */
 #include "base/clock.h"
 #include "base/file.h"
 #include "codec/batch_rows.h"
@@ -390,16 +391,65 @@ static int run_floor(char **argv)
     return 0;
 }
 
+/* ---- pages ---- */
+
+enum { SERIES_OF_METRIC = 50 };
+static uint64_t page_series;
+
+/* Counters that rise from scrape to scrape, fifty series of a metric. */
+static void give_page(http_exchange *x, void *user)
+{
+    (void)user;
+    buf *out = http_out(x);
+    uint64_t now = (uint64_t)(clock_mono_ns() / NS_PER_MS);
+    http_set_header(x, "Content-Type", STR("text/plain; version=0.0.4"));
+    for (uint64_t i = 0; i < page_series; i++) {
+        uint64_t metric = i / SERIES_OF_METRIC;
+        if (i % SERIES_OF_METRIC == 0)
+            buf_fmt(out,
+                    "# HELP bench_requests_%llu_total Requests.\n"
+                    "# TYPE bench_requests_%llu_total counter\n",
+                    (unsigned long long)metric, (unsigned long long)metric);
+        buf_fmt(out,
+                "bench_requests_%llu_total{method=\"GET\",path=\"/api/v1/orders/%llu\"} %llu\n",
+                (unsigned long long)metric, (unsigned long long)(i % SERIES_OF_METRIC),
+                (unsigned long long)(now * (i % 7 + 1)));
+    }
+}
+
+static int run_pages(char **argv)
+{
+    static const http_route routes[] = { { "GET", "/t/*", give_page, NULL, POOL_QUERY, "" } };
+    http_route_table table = { .rows = routes, .count = ARRAY_LEN(routes) };
+    http_server *s = NULL;
+    char address[40];
+    unsigned port;
+    error err;
+    snprintf(address, sizeof(address), "127.0.0.1:%s", argv[0]);
+    page_series = number(argv[1]);
+    if (http_server_new(&s, NULL, &err) != STATUS_OK ||
+        http_server_listen(s, address, &table, 1, &port, &err) != STATUS_OK ||
+        http_server_start(s, &err) != STATUS_OK)
+        die("pages", &err);
+    puts("ready");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int arguments;
         int (*run)(char **argv);
-    } modes[] = { { "load", 5, run_load }, { "sink", 3, run_sink }, { "floor", 3, run_floor } };
+    } modes[] = { { "load", 5, run_load },
+                  { "sink", 3, run_sink },
+                  { "floor", 3, run_floor },
+                  { "pages", 2, run_pages } };
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; argc > 1 && i < ARRAY_LEN(modes); i++)
         if (str_is(str_c(argv[1]), modes[i].name) && argc == 2 + modes[i].arguments)
             return modes[i].run(argv + 2);
-    die("load, sink or floor", NULL);
+    die("load, sink, floor or pages", NULL);
 }

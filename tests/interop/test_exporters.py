@@ -250,7 +250,8 @@ def test_files_of_frames(tmp_path, compression):
                 frame, data = data[4:4 + size], data[4 + size:]
                 assert len(frame) == size
                 if compression == "zstd":
-                    frame = subprocess.run(["zstd", "-dc"], input=frame, capture_output=True, check=True).stdout
+                    frame = subprocess.run(["zstd", "-dc"], input=frame, stdout=subprocess.PIPE,
+                                           check=True).stdout
                 request = logs_pb2.ExportLogsServiceRequest.FromString(frame)
                 found += [a.value.int_value for x in request.resource_logs for s in x.scope_logs
                           for row in s.log_records for a in row.attributes]
@@ -259,7 +260,8 @@ def test_files_of_frames(tmp_path, compression):
 
 
 def test_debug_shows_what_passes():
-    exporters = {"debug": ["verbosity: detailed"], "logging": ["loglevel: warn"], "debug/n": ["verbosity: normal"]}
+    exporters = {"debug": ["verbosity: detailed"], "logging": ["loglevel: warn"],
+                 "debug/n": ["verbosity: normal"]}
     with Collector(config(exporters)) as server:
         send_all(server, 2, 2)
         for text in ("-> service.name: Str(shop)", "Name           : span 1", "Str(line 1)", "counted_total",
