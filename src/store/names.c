@@ -312,11 +312,14 @@ typedef struct {
     uint32_t count, capacity;
 } family_set;
 
+/* Called with the newest first, which stands; but what says something about the metric (remote
+ * write may come to that later than to samples) before what does not. */
 static status add_family(family_set *fs, const family *f, error *err)
 {
-    if (map_get(&fs->seen, f->name))
+    uint64_t *known = map_get(&fs->seen, f->name);
+    if (known && (fs->items[*known].help.len || !f->help.len))
         return STATUS_OK;
-    if (fs->count == fs->capacity) {
+    if (!known && fs->count == fs->capacity) {
         uint32_t capacity = fs->capacity ? fs->capacity * 2 : 64;
         metric_metadata *grown =
             arena_grow(fs->a, fs->items, fs->count * sizeof(*grown), capacity * sizeof(*grown));
@@ -328,9 +331,9 @@ static status add_family(family_set *fs, const family *f, error *err)
     metric_metadata m = { arena_str(fs->a, f->name), arena_str(fs->a, f->type),
                           arena_str(fs->a, f->help), arena_str(fs->a, f->unit) };
     if (!m.metric.ptr || !m.type.ptr || !m.help.ptr || !m.unit.ptr ||
-        !map_put(&fs->seen, m.metric, fs->count, NULL))
+        (!known && !map_put(&fs->seen, m.metric, fs->count, NULL)))
         return fail(err, STATUS_LIMIT, "metadata need more memory than the query may use");
-    fs->items[fs->count++] = m;
+    fs->items[known ? *known : fs->count++] = m;
     return STATUS_OK;
 }
 
@@ -343,7 +346,7 @@ static status families_of_mem(store *s, const mem_view *v, family_set *fs, error
 {
     status st = STATUS_OK;
     pthread_mutex_lock(&s->metrics_lock);
-    for (uint32_t i = 0; i < v->mem->metrics.family_count && st == STATUS_OK; i++)
+    for (uint32_t i = v->mem->metrics.family_count; i-- > 0 && st == STATUS_OK;)
         st = add_family(fs, &v->mem->metrics.families[i], err);
     pthread_mutex_unlock(&s->metrics_lock);
     return st;

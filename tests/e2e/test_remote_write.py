@@ -65,6 +65,11 @@ def test_metadata_of_version_1_holds_for_later_requests(server):
     t = now_ms()
     assert write(server, request1([], [("m1_total", "counter", "How many.", "")]))[0] == 204
     assert metadata(server, "m1_total") is None  # of nothing yet
+    assert write(server, request1([({"__name__": "late_total"}, [(t, 1)])]))[0] == 204
+    assert metadata(server, "late_total")[0]["type"] == "gauge"
+    assert write(server, request1([({"__name__": "late_total"}, [(t + 1, 1)])],
+                                  [("late", "counter", "Told late.", "")]))[0] == 204
+    assert metadata(server, "late_total") == [{"type": "counter", "help": "Told late.", "unit": ""}]
     assert write(server, request1([({"__name__": "m1_total", "job": "a"}, [(t, 1)])]))[0] == 204
     assert metadata(server, "m1_total") == [{"type": "counter", "help": "How many.", "unit": ""}]
 
