@@ -175,8 +175,9 @@ static void print_ready(const serve *s)
 }
 
 /* An idle server is small: few malloc arenas, and what is freed goes back to the system. But what
- * each request needs again is kept: to map, clear and unmap pages took two fifths of the time of a busy
- * server. (Once M_TRIM_THRESHOLD is set, the one of mapping would stay at 128 KiB by itself.) */
+ * each request needs again is kept: to map, clear and unmap pages took two fifths of the time of a
+ * busy server. (Once M_TRIM_THRESHOLD is set, the one of mapping would stay at 128 KiB by itself.)
+ */
 static void limit_memory(void)
 {
     struct rlimit files;
