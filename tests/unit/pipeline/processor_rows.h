@@ -268,7 +268,7 @@ static value row_events(arena *a, const span_events *events)
 }
 
 /* The text of a row; in `a`. */
-static str row_text(arena *a, const batch *b, uint32_t i)
+UNUSED static str row_text(arena *a, const batch *b, uint32_t i)
 {
     uint32_t n = 0;
     attr *list = ARENA_ARRAY(a, attr, 20);
