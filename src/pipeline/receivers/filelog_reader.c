@@ -25,7 +25,7 @@ struct filelog_reader {
     filelog_operators *operators;
     filelog_files files;
     filelog_batch batch;
-    uint64_t rows; /* handed on in this cycle, to know whether the thread should rest */
+    int64_t polled_ns; /* monotonic: when files were looked at */
     const char *dir;
     pthread_t thread;
     bool running;
@@ -103,7 +103,6 @@ static bool flush(filelog *r)
             return false;
         pause = MIN(pause * 2, RETRY_MAX_NS);
     }
-    r->rows += rows;
     filelog_batch_clear(&r->batch);
     for (filelog_file *f = r->files.first; f; f = f->next) {
         uint64_t safe = f->group.count ? f->group.start : f->emitted;
@@ -263,7 +262,8 @@ static void file_trouble(void *user, const char *path, const char *what)
 static bool is_quiet(const filelog *r, const filelog_file *f)
 {
     int64_t period = r->settings->force_flush_period;
-    return period > 0 && clock_mono_ns() - f->grown_ns >= period;
+    /* By when files were looked at: handing on may have taken long, and the file grown. */
+    return period > 0 && r->polled_ns - f->grown_ns >= period;
 }
 
 /* Reads one file once. *ret_more: there is more to read at once. */
@@ -297,6 +297,7 @@ static void delete_read(filelog *r, filelog_file *f)
 static void cycle(filelog *r)
 {
     const filelog_finder finder = { r->settings, before_restart, file_trouble, r };
+    r->polled_ns = clock_mono_ns();
     filelog_files_poll(&r->files, &finder);
     for (bool more = true; more;) {
         more = false;

@@ -81,7 +81,7 @@ size_t filelog_split(const filelog_splitter *s, str data, bool flush, str *ret_t
         taken = find_line(data, &text_end);
     if (!taken && flush)
         taken = text_end = data.len;
-    if ((!taken && data.len > s->max) || text_end > s->max)
+    if ((!taken && data.len > s->max) || (taken && text_end > s->max))
         taken = text_end = cut_at(data, s->max);
     if (!taken)
         return 0;
