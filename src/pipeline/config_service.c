@@ -282,8 +282,7 @@ static void check_stored(config_reader *r, const yaml_node *at)
     const config *c = r->c;
     for (uint32_t i = 0; i < c->component_count; i++) {
         const config_component *part = &c->components[i];
-        if (part->kind == COMPONENT_EXPORTER && part->used && part->type &&
-            str_is(str_c(part->type->type), "sonde"))
+        if (part->used && part->type && part->type->is_store)
             return;
     }
     if (r->errors == 0)

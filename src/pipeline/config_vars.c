@@ -20,8 +20,11 @@ static void expand(expansion *x, str text, buf *out, unsigned depth);
 
 static void wrong(expansion *x, const char *what, str part)
 {
+    /* Without the default, which may be a secret. */
+    size_t dash = str_find(part, STR(":-")), end = MIN(MIN(part.len, dash), (size_t)80);
     if (!x->failed)
-        config_error(x->r, x->at, "${%.*s}: %s", (int)MIN(part.len, (size_t)80), part.ptr, what);
+        config_error(x->r, x->at, "${%.*s%s}: %s", (int)end, part.ptr, end < part.len ? "…" : "",
+                     what);
     x->failed = true;
 }
 
@@ -154,8 +157,8 @@ static void expand(expansion *x, str text, buf *out, unsigned depth)
         } else if (str_starts(rest, STR("${")) && (length = expression_length(rest)) > 0) {
             expand_one(x, str_slice(rest, 0, length), out, depth);
         } else if (length == 0) {
-            config_error(x->r, x->at, "%.*s: the closing brace is missing",
-                         (int)MIN(rest.len, (size_t)80), rest.ptr);
+            config_error(x->r, x->at,
+                         "\"${\" without its closing brace; write $${ for the text itself");
             x->failed = true;
         } else {
             buf_char(out, rest.ptr[0]);

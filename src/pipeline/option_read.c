@@ -60,7 +60,8 @@ static shown show(const reading *g)
         snprintf(s.text, sizeof(s.text), "this");
         return s;
     }
-    size_t cut = utf8_valid_prefix(str_slice(text, 0, TEXT_SHOWN));
+    size_t dash = n->source.len ? str_find(text, STR(":-")) : SIZE_MAX; /* a default, too */
+    size_t cut = utf8_valid_prefix(str_slice(text, 0, MIN(dash, (size_t)TEXT_SHOWN)));
     snprintf(s.text, sizeof(s.text), "\"%.*s%s\"", (int)cut, text.ptr, cut < text.len ? "…" : "");
     return s;
 }

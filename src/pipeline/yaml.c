@@ -25,6 +25,7 @@ typedef struct {
     arena *arena;
     struct fy_parser *parser;
     struct fy_token_iter *iter;
+    str source;
     buf text; /* of the newest token */
     yaml_document *doc;
     yaml_error *err;
@@ -81,8 +82,33 @@ static yaml_node *new_node(builder *b, yaml_kind kind, struct fy_event *e)
     return n;
 }
 
-/* A copy of the token's text; .ptr is NULL without memory. Chunk by chunk, because
- * fy_token_get_text of libfyaml 0.7 leaks for texts of many chunks (many '' in one scalar). */
+/* What stands between single quotes: a doubled quote is one; a line break is a space, each further
+ * one is itself; white space around breaks is not of the text. */
+static void unquote(str raw, buf *out)
+{
+    for (size_t i = 0; i < raw.len;) {
+        if (raw.ptr[i] != '\n' && raw.ptr[i] != '\r') {
+            size_t step = str_starts(str_slice(raw, i, raw.len), STR("''")) ? 2 : 1;
+            buf_char(out, raw.ptr[i]);
+            i += step;
+            continue;
+        }
+        unsigned breaks = 0;
+        while (out->len && (out->ptr[out->len - 1] == ' ' || out->ptr[out->len - 1] == '\t'))
+            out->len--;
+        for (; i < raw.len && strchr(" \t\r\n", raw.ptr[i]); i++)
+            breaks += raw.ptr[i] == '\n' ||
+                      (raw.ptr[i] == '\r' && (i + 1 == raw.len || raw.ptr[i + 1] != '\n'));
+        if (breaks == 1)
+            buf_char(out, ' ');
+        for (; breaks > 1; breaks--)
+            buf_char(out, '\n');
+    }
+}
+
+/* A copy of the token's text; .ptr is NULL without memory. fy_token_get_text of libfyaml 0.7 leaks
+ * for texts of many chunks, so that chunks are taken one by one; its chunks of doubled quotes are
+ * wrong where several follow each other, so that such texts are read from the source. */
 static str token_text(builder *b, struct fy_token *token)
 {
     const struct fy_iter_chunk *chunk = NULL;
@@ -90,6 +116,11 @@ static str token_text(builder *b, struct fy_token *token)
     if (!token)
         return arena_str(b->arena, STR_EMPTY);
     buf_clear(&b->text);
+    if (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED) {
+        size_t from = fy_token_start_mark(token)->input_pos;
+        unquote(str_slice(b->source, from, fy_token_end_mark(token)->input_pos), &b->text);
+        return b->text.failed ? (str){ 0 } : arena_str(b->arena, buf_view(&b->text));
+    }
     fy_token_iter_start(token, b->iter);
     while ((chunk = fy_token_iter_chunk_next(b->iter, chunk, &wrong)))
         buf_add(&b->text, chunk->str, chunk->len);
@@ -117,21 +148,21 @@ static status set_anchor(builder *b, struct fy_token *token, yaml_node *n, uint3
     return STATUS_OK;
 }
 
-/* The newest of that name, as YAML wants it. */
+/* The newest of that name, as YAML wants it. The name is not told: it may be a password that
+ * begins with a star. */
 static status find_anchor(builder *b, str name, const yaml_node *at, yaml_node **ret)
 {
     for (uint32_t i = b->anchor_count; i-- > 0;) {
         if (!str_eq(b->anchors[i].name, name))
             continue;
         if (b->anchors[i].open)
-            return fail_at(b, at, STATUS_INVALID, "alias *%.*s stands inside of what it means",
-                           (int)MIN(name.len, (size_t)60), name.ptr);
+            return fail_at(b, at, STATUS_INVALID, "this alias stands inside of what it means");
         *ret = b->anchors[i].node;
         return STATUS_OK;
     }
-    return fail_at(b, at, STATUS_INVALID, "alias *%.*s: there is no anchor &%.*s before it",
-                   (int)MIN(name.len, (size_t)60), name.ptr, (int)MIN(name.len, (size_t)60),
-                   name.ptr);
+    return fail_at(b, at, STATUS_INVALID,
+                   "this alias (*) means no anchor (&) before it; text that begins with * wants "
+                   "quotes");
 }
 
 /* ---- mappings ---- */
@@ -402,6 +433,8 @@ status yaml_parse(arena *a, str text, yaml_document *ret, yaml_error *err)
     status st = check_bytes(text, err);
     if (st != STATUS_OK)
         return st;
+    if (str_starts(text, STR("\xef\xbb\xbf")))
+        text = str_slice(text, 3, text.len);
     struct fy_diag *diag =
         fy_diag_create(&(struct fy_diag_cfg){ .level = FYET_ERROR, .module_mask = ~0u });
     struct fy_parser *parser = NULL;
@@ -420,6 +453,7 @@ status yaml_parse(arena *a, str text, yaml_document *ret, yaml_error *err)
     } else {
         b->arena = a;
         b->parser = parser;
+        b->source = text;
         b->doc = ret;
         b->err = err;
         b->budget = YAML_NODES_MAX;

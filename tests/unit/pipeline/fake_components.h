@@ -159,7 +159,7 @@ static const component_type fakes[] = {
     FAKE("forward", CONNECTOR, SIGNALS_ALL),
     FAKE("count", CONNECTOR, SIGNALS_LOGS | SIGNALS_TRACES, .produce = fake_produce,
          .produces = SIGNAL_METRICS),
-    FAKE("sonde", EXPORTER, SIGNALS_ALL),
+    FAKE("sonde", EXPORTER, SIGNALS_ALL, .is_store = true),
     FAKE("otlp", EXPORTER, SIGNALS_ALL, WITH(fake_exporter_rows, fake_exporter_settings)),
     FAKE("prometheus", EXPORTER, SIGNALS_METRICS),
     FAKE("health_check", EXTENSION, 0),

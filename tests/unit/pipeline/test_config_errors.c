@@ -35,8 +35,9 @@ static const wrong_file files[] = {
       "c.yaml:4:1: \"receivers\" stands twice in this map; first on line 1\n" },
     { GOOD "---\n" GOOD, "c.yaml: more than one document; there must be no second \"---\"\n" },
     { "a: \xff\n", "c.yaml:1:4: this is no text in UTF-8\n" },
-    { "a: &a [*a]\n", "c.yaml:1:8: alias *a stands inside of what it means\n" },
-    { "a: *b\n", "c.yaml:1:4: alias *b: there is no anchor &b before it\n" },
+    { "a: &a [*a]\n", "c.yaml:1:8: this alias stands inside of what it means\n" },
+    { "a: *b\n", "c.yaml:1:4: this alias (*) means no anchor (&) before it; text that begins with "
+                 "* wants quotes\n" },
     { "a: {<<: 5}\n", "c.yaml:1:9: \"<<\" wants a map or a list of maps, not text\n" },
     { "? [a]\n: b\n", "c.yaml:1:3: a key must be text, not a list\n" },
     /* sections */
@@ -116,7 +117,13 @@ static const wrong_file files[] = {
       "c.yaml:5:7: ${vault:x}: values come from env: and file: only\n" },
     { ALL_FILE "text: '${1}'}}\n",
       "c.yaml:5:7: ${1}: wants the name of a variable; write $${…} for the text itself\n" },
-    { ALL_FILE "text: 'a${b'}}\n", "c.yaml:5:7: ${b: the closing brace is missing\n" },
+    { ALL_FILE "text: 'a${b'}}\n",
+      "c.yaml:5:7: \"${\" without its closing brace; write $${ for the text itself\n" },
+    { ALL_FILE "integer: '${CFG_UNSET:-hunter2}', text: '${1:-hunter2}', truth: *hunter2}}\n",
+      NULL },
+    { ALL_FILE "integer: '${CFG_UNSET:-hunter2}', text: '${1:-hunter2}'}}\n",
+      "c.yaml:5:10: processor all: integer: \"${CFG_UNSET…\" is no whole number\n"
+      "c.yaml:5:41: ${1…}: wants the name of a variable; write $${…} for the text itself\n" },
     { ALL_FILE "text: '${file:/nonexistent/f}'}}\n", NULL },
     { "receivers: {otlp: }\nexporters: {otlp: }\nservice: {pipelines: {logs: {receivers: [otlp], "
       "exporters: [otlp]}}}\n",
