@@ -128,6 +128,8 @@ static status quoted(reader *r, const char *what, str *ret)
             escapes = true;
             if (++r->at == r->end)
                 break;
+            if (*r->at == '\n')
+                return bad(r, "a backslash at the end of the line, in the %s", what);
         }
         if (*r->at == '\n') {
             if (r->om)
@@ -381,13 +383,10 @@ static status metadata(reader *r, meta_kind kind)
         return st;
     if (name.len == 0)
         return bad(r, "a metric's name is missing after %s", meta_names[kind]);
-    if (r->at < r->end && *r->at != '\n' && !at_blank(r))
-        return bad(r, "the metric's name \"%.*s\" is followed by a character that no name has",
-                   SHOW(name));
     if (r->om && !has(r, ' '))
         return bad(r, "a space and the text are missing after %s %.*s", meta_names[kind],
                    SHOW(name));
-    r->at += at_blank(r);
+    r->at += r->at < r->end && *r->at != '\n'; /* Prometheus takes any character there, too */
     str text = rest_of_line(r);
     if (!r->om && kind == META_TYPE)
         text = str_trim(text);
