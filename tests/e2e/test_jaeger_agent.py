@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans over UDP, which has no answers: every packet is stored, refused with a warning, or counted as dropped."""
+"""Spans over UDP, which has no answers: every packet is stored, refused with a warning, or counted as
+dropped."""
 import re
 import socket
 import struct

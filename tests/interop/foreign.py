@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Toolchains and package environments of the interop tests. What is made for them lives in .cache/ and is made
-once for each version of what it is made from; workers of the test run wait for each other. Where a
+"""Toolchains and package environments of the interop tests. What is made for them lives in .cache/ and is
+made once for each version of what it is made from; workers of the test run wait for each other. Where a
 toolchain or its registry is absent, the tests are skipped by name."""
 import fcntl
 import hashlib
@@ -78,9 +78,11 @@ def java_command():
     def make(path):
         run(["mvn", "-q", "-B", "-ntp", "-Dmaven.repo.local=%s/maven" % CACHE, "-DincludeScope=runtime",
              "dependency:copy-dependencies", "-DoutputDirectory=%s/jars" % path], "mvn", cwd=folder)
-        run(["javac", "-encoding", "UTF-8", "-d", path, "-cp", path + "/jars/*", folder + "/Send.java"], "javac")
+        run(["javac", "-encoding", "UTF-8", "-d", path, "-cp", path + "/jars/*", folder + "/Send.java"],
+            "javac")
     path = made_once("java", [folder + "/pom.xml", folder + "/Send.java"], make)
-    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "%s:%s/jars/*" % (path, path), "Send"]
+    return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "%s:%s/jars/*" % (path, path),
+            "Send"]
 
 
 def rust_program():

@@ -2,7 +2,8 @@
 """Sends one trace, logs and metrics through OpenTelemetry's SDK for Python, and prints what it sent; only
 the trace where the protocol has nothing else.
 
-Usage: send_python.py grpc|protobuf|jaeger-grpc|jaeger-thrift|zipkin-json|zipkin-proto ENDPOINT SERVICE [traces]
+Usage: send_python.py PROTOCOL ENDPOINT SERVICE [traces]
+PROTOCOL: grpc, protobuf, jaeger-grpc, jaeger-thrift, zipkin-json or zipkin-proto
 """
 import json
 import sys

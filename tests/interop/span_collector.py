@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Jaeger collector (gRPC) and a Zipkin server (HTTP), made of grpcio, Python's http.server and the message
-classes of OpenTelemetry's exporters for the two. Prints {"jaeger": PORT, "zipkin": PORT}, and then each request
-as one line of JSON: {"protocol": "jaeger"|"json"|"proto", "spans": […], "process": …}, until it is killed.
+"""A Jaeger collector (gRPC) and a Zipkin server (HTTP), made of grpcio, Python's http.server and the
+message classes of OpenTelemetry's exporters for the two. Prints {"jaeger": PORT, "zipkin": PORT}, and then
+each request as a line of JSON: {"protocol": "jaeger"|"json"|"proto", "spans": […], "process": …}.
 --refuse N: the first N requests are answered UNAVAILABLE or 503. --jaeger ADDRESS: instead of a free port.
 
 Run by the Python of interop/python/requirements.txt, whose classes need an older protobuf than OTLP's."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector file of the staging system, run as it is, with everything that it names: a Jaeger collector, a
-Loki, Debian's Prometheus that scrapes it, and a program with OpenTelemetry's SDK. Its ports are fixed and its
-hosts have names, so that all of it runs in a network and a mount namespace of its own:
+"""The collector file of the staging system, run as it is, with everything that it names: a Jaeger
+collector, a Loki, Debian's Prometheus that scrapes it, and a program with OpenTelemetry's SDK. Its ports
+are fixed and its hosts have names, so that all of it runs in a network and a mount namespace of its own:
 
     unshare -rmn python staging_world.py
 
@@ -44,6 +44,11 @@ def name_hosts(folder):
     assert socket.gethostbyname("jaeger") == "127.0.0.2", "nsswitch.conf does not ask /etc/hosts"
 
 
+def listens(port):
+    with socket.create_connection(("127.0.0.1", port)):
+        return True
+
+
 def prometheus(folder):
     config = os.path.join(folder, "prometheus.yml")
     with open(config, "w") as f:
@@ -67,8 +72,9 @@ def check_traces(jaeger, sent):
         span = spans[wanted["span_id"]]
         assert span["operationName"] == wanted["name"]
         assert base64.b64decode(span["traceId"]).hex() == wanted["trace_id"]
-        assert [base64.b64decode(r["spanId"]).hex() for r in span.get("references", [])
-                if r.get("refType", "CHILD_OF") == "CHILD_OF"] == [wanted["parent_id"]] * bool(wanted["parent_id"])
+        parents = [base64.b64decode(r["spanId"]).hex() for r in span.get("references", [])
+                   if r.get("refType", "CHILD_OF") == "CHILD_OF"]
+        assert parents == ([wanted["parent_id"]] if wanted["parent_id"] else [])
     assert {r["process"]["serviceName"] for r in jaeger.requests} == {"interop"}
 
 
@@ -100,7 +106,7 @@ def run(folder):
         scraper = prometheus(folder)
         try:
             for port in (4317, 4318, 8889):
-                wait_for("port %d" % port, lambda: socket.create_connection(("127.0.0.1", port)).close() or True)
+                wait_for("port %d" % port, lambda: listens(port))
             started = time.monotonic()
             done = subprocess.run([sys.executable, os.path.join(HERE, "send_python.py"), "grpc",
                                    "http://127.0.0.1:4317", "interop"], capture_output=True, text=True)
