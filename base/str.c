@@ -285,3 +285,15 @@ size_t utf8_valid_prefix(str s)
     }
     return i;
 }
+
+size_t utf8_put(char *ret, uint32_t code)
+{
+    if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
+        code = 0xFFFD;
+    size_t more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    static const uint8_t first[] = { 0, 0xC0, 0xE0, 0xF0 };
+    ret[0] = (char)(first[more] | code >> (6 * more));
+    for (size_t i = 1; i <= more; i++)
+        ret[i] = (char)(0x80 | (code >> (6 * (more - i)) & 0x3F));
+    return more + 1;
+}

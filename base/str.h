@@ -81,5 +81,7 @@ uint64_t hash_mix(uint64_t a, uint64_t b);
 
 /* Length in bytes of the longest prefix of s that is valid UTF-8 (RFC 3629). */
 size_t utf8_valid_prefix(str s);
+/* Writes a code point in 1 to 4 bytes and says how many. What is none becomes U+FFFD. */
+size_t utf8_put(char *ret, uint32_t code);
 
 #endif

@@ -112,26 +112,6 @@ static int hex4(const char *p)
     return str_from_hex(str_n(p, 4), two, 2) ? two[0] << 8 | two[1] : -1;
 }
 
-static char *put_utf8(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        *to++ = (char)c;
-    } else if (c < 0x800) {
-        *to++ = (char)(0xC0 | c >> 6);
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *to++ = (char)(0xE0 | c >> 12);
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *to++ = (char)(0xF0 | c >> 18);
-        *to++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    }
-    return to;
-}
-
 /* The \uXXXX at *at (behind the 'u'), with its low half when it is a surrogate pair. The scan has
  * checked the digits. */
 static uint32_t take_unicode(const char **at, const char *end)
@@ -172,7 +152,7 @@ static bool unescape(json_reader *r, str raw)
         char c = at[1];
         at += 2;
         if (c == 'u')
-            to = put_utf8(to, take_unicode(&at, end));
+            to += utf8_put(to, take_unicode(&at, end));
         else
             *to++ = c == 'n'   ? '\n'
                     : c == 't' ? '\t'

@@ -33,32 +33,6 @@ static bool take(label_parser *p, char c)
     return true;
 }
 
-static size_t put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
-        c = 0xFFFD;
-    if (c < 0x800) {
-        out[0] = (char)(0xC0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xE0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (c & 0x3F));
-    return 4;
-}
-
 static int digit_of(char c)
 {
     if (c >= '0' && c <= '9')
@@ -105,7 +79,7 @@ static bool take_escape(label_parser *p, char *out, size_t *n)
         if (c == 'x')
             out[(*n)++] = (char)v;
         else
-            *n += put_utf8(out + *n, v);
+            *n += utf8_put(out + *n, v);
         return true;
     }
     if (c >= '0' && c <= '7') {

@@ -13,30 +13,6 @@ static int hex_digit(char c)
     return -1;
 }
 
-static size_t put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xC0 | c >> 6);
-        out[1] = (char)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xE0 | c >> 12);
-        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (char)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (char)(0xF0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (char)(0x80 | (c & 0x3F));
-    return 4;
-}
-
 /* \xHH, \uHHHH, \UHHHHHHHH or \OOO; s starts behind the backslash. 0 when malformed. */
 static size_t numeric_escape(str s, char *out, size_t *out_len)
 {
@@ -58,7 +34,7 @@ static size_t numeric_escape(str s, char *out, size_t *out_len)
     if (byte)
         out[(*out_len)++] = (char)code;
     else
-        *out_len += put_utf8(out + *out_len, code);
+        *out_len += utf8_put(out + *out_len, code);
     return from + digits;
 }
 

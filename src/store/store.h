@@ -96,7 +96,7 @@ MUST_USE status log_reader_next(log_reader *r, int64_t wait_ns, log_record *ret,
 MUST_USE status log_reader_commit(log_reader *r, uint64_t sequence, error *err);
 /* The same, with bytes that must agree with the place, also after a power cut. */
 MUST_USE status log_reader_save(log_reader *r, uint64_t sequence, str state, error *err);
-str log_reader_state(const log_reader *r); /* as saved when it was opened */
+str log_reader_state(const log_reader *r);         /* as saved when it was opened */
 uint64_t log_reader_position(const log_reader *r); /* all records up to it are done with */
 /* Reads again what was not committed. */
 void log_reader_rewind(log_reader *r);
