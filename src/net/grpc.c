@@ -3,6 +3,7 @@
  * length, bytes. */
 #include "net/grpc.h"
 
+#include "base/clock.h"
 #include "net/server_impl.h"
 
 #include <openssl/evp.h>
@@ -45,6 +46,35 @@ static bool refuse(http_exchange *x, const error *err)
     return false;
 }
 
+int64_t grpc_timeout_ns(str header)
+{
+    static const struct {
+        char unit;
+        int64_t ns;
+    } units[] = { { 'H', 3600 * NS_PER_S }, { 'M', 60 * NS_PER_S }, { 'S', NS_PER_S },
+                  { 'm', NS_PER_MS },       { 'u', 1000 },          { 'n', 1 } };
+    enum { DIGITS = 8 };
+    uint64_t n;
+    if (header.len < 2 || header.len > DIGITS + 1 ||
+        !str_to_u64(str_slice(header, 0, header.len - 1), &n))
+        return INT64_MAX;
+    for (size_t i = 0; i < ARRAY_LEN(units); i++)
+        if (units[i].unit == header.ptr[header.len - 1])
+            return (int64_t)n * units[i].ns;
+    return INT64_MAX;
+}
+
+/* Work for a client that has given up helps nobody, least of all a server that is late. */
+static bool in_time(http_exchange *x)
+{
+    int64_t timeout_ns = grpc_timeout_ns(http_header(x, "grpc-timeout"));
+    if (clock_mono_ns() - x->begun_mono_ns < timeout_ns)
+        return true;
+    grpc_fail(x, GRPC_DEADLINE_EXCEEDED,
+              "the time that grpc-timeout allows was over before the call was looked at");
+    return false;
+}
+
 bool grpc_request(http_exchange *x, str *ret)
 {
     error err;
@@ -55,6 +85,8 @@ bool grpc_request(http_exchange *x, str *ret)
                   "application/grpc");
         return false;
     }
+    if (!in_time(x))
+        return false;
     const uint8_t *b = (const uint8_t *)body.ptr;
     size_t length = 0;
     if (body.len >= FRAME_HEAD)
@@ -69,10 +101,9 @@ bool grpc_request(http_exchange *x, str *ret)
     if (b[0] == 0)
         return true;
     if (encoding_is_identity(encoding)) {
-        (void)fail(&err, STATUS_INVALID,
-                   "the message is marked as compressed, but grpc-encoding "
-                   "names no compression");
-        return refuse(x, &err);
+        grpc_fail(x, GRPC_INTERNAL,
+                  "the message is marked as compressed, but grpc-encoding names no compression");
+        return false;
     }
     if (encoding_decode(encoding, *ret, x->body_limit, &x->server->bodies, &x->charged, &x->decoded,
                         &err) != STATUS_OK)

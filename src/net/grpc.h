@@ -11,12 +11,16 @@
 typedef enum {
     GRPC_OK = 0,
     GRPC_INVALID_ARGUMENT = 3,
+    GRPC_DEADLINE_EXCEEDED = 4,
     GRPC_RESOURCE_EXHAUSTED = 8,
     GRPC_UNIMPLEMENTED = 12,
     GRPC_INTERNAL = 13,
     GRPC_UNAVAILABLE = 14
 } grpc_code;
 
+/* How long the client waits, of a grpc-timeout header ("100m": 100 ms); INT64_MAX: not said, or not
+ * understood. */
+int64_t grpc_timeout_ns(str header);
 /* The request's message, decompressed as grpc-encoding says; it lives as long as the request.
  * False: it cannot be had, and the call has been answered. */
 MUST_USE bool grpc_request(http_exchange *x, str *ret);

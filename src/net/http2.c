@@ -12,7 +12,8 @@ enum {
     STREAM_WINDOW = 1 << 20,
     CONN_WINDOW = 16 << 20,
     RESETS_PER_SECOND = 33,
-    MAX_FIELDS = 64 /* of an answer */
+    DISCARD = 256 << 10, /* bytes of a refused body that are thrown away before the answer */
+    MAX_FIELDS = 64      /* of an answer */
 };
 
 typedef struct stream stream;
@@ -33,11 +34,13 @@ struct stream {
     str method, target;
     int64_t deadline_ns; /* of the step at hand; INT64_MAX while a handler has its time */
     size_t progress;     /* bytes since it was set */
+    size_t discarded;    /* of a body whose answer is known */
     size_t withheld;
     out_queue pieces; /* of the answer, not framed yet */
     bool head_read;
     bool complete; /* the request */
     bool answered; /* nothing more that comes in matters */
+    bool finished; /* the answer was handed over, or the request to a handler */
     bool ended;    /* `pieces` has the answer's end */
     status head;   /* whether it can be taken; why not stands in `problem` */
     error problem;
@@ -107,9 +110,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+/* Before the request's end. */
 static void answer_early(stream *s)
 {
-    s->answered = true;
+    s->answered = s->finished = true;
     exchange_finish(s->x);
 }
 
@@ -132,7 +136,10 @@ static void on_head(stream *s)
             length = (size_t)number;
         exchange_route(x, length);
     }
-    if (x->refused)
+    /* A refusal waits for the request's end when that may be near: some clients forget an answer
+     * that comes before it. */
+    s->answered = x->refused;
+    if (x->refused && length != SIZE_MAX && length > x->body_limit)
         answer_early(s);
 }
 
@@ -140,9 +147,9 @@ static void on_complete(stream *s)
 {
     s->complete = true;
     s->deadline_ns = INT64_MAX;
-    if (!s->answered)
+    if (!s->finished)
         exchange_dispatch(s->x);
-    s->answered = true;
+    s->answered = s->finished = true;
 }
 
 /* CVE-2023-44487: streams that are opened and reset cost us more than the client. */
@@ -194,6 +201,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     }
     if (s && (s->progress += n) >= PROGRESS && !s->answered)
         stream_deadline(s, c->server->options.stall_ms);
+    if (s && s->answered && (s->discarded += n) > DISCARD && !s->finished)
+        answer_early(s);
     if (!s || s->answered)
         return 0;
     if (!str_to_u64(http_header(s->x, "content-length"), &length))
@@ -446,9 +455,10 @@ static void http2_end(conn *c, uint32_t code)
 static void expire(http2 *h, stream *s)
 {
     s->deadline_ns = INT64_MAX;
-    if (!s->complete && !s->answered) {
+    if (!s->finished) {
+        if (!s->x->refused)
+            http_fail(s->x, 408, "the request did not arrive in time");
         s->x->refused = true;
-        http_fail(s->x, 408, "the request did not arrive in time");
         answer_early(s);
     } else {
         (void)nghttp2_submit_rst_stream(h->session, 0, s->x->stream, NGHTTP2_CANCEL);
