@@ -119,6 +119,8 @@ static const struct {
       "Items that the far side took." },
     { COUNT_RETRIES, "sonde_exporter_retries_total", "component", NULL,
       "Requests that will be sent again." },
+    { COUNT_SAMPLED_TRACES, "sonde_tail_sampling_sampled_traces_total", "component", "policy",
+      "Traces that a policy of tail_sampling chose." },
 };
 
 typedef struct {

@@ -15,6 +15,7 @@ typedef enum {
     COUNT_DROPPED, /* processors, connectors and exporters; detail: reason */
     COUNT_SENT,    /* exporters */
     COUNT_RETRIES,
+    COUNT_SAMPLED_TRACES, /* tail_sampling; detail: the policy that chose them */
     COUNT_KINDS
 } count_kind;
 

@@ -276,6 +276,7 @@ def test_traces_are_decided_once_across_kill_9(far):
         dropped = {t for x in tracers for t in x.rest}
         wait_for("the others are left out", lambda: b"not sampled" in get(c.server.http + "/metrics"), 30)
         assert not {t for t, _ in arrived()} & dropped
+        assert c.metric("sonde_tail_sampling_sampled_traces_total", policy="errors") > 0
         print("%d spans of %d sampled traces, %d traces left out" % (
             len(wanted), len({t for t, _ in wanted}), len(dropped)))
     finally:

@@ -5,11 +5,13 @@
  * places in them. The log holds them too: after a restart it is read again from the oldest record
  * that is held, and what was decided before is known by the decisions that are saved. */
 #include "pipeline/processors/tail_sampling.h"
+#include "pipeline/counts.h"
 
 #include "base/clock.h"
 #include "codec/batch_rows.h"
 #include "codec/otlp.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Spans that wait may take so much memory; beyond, the oldest trace is decided before its time. */
@@ -214,18 +216,22 @@ static status emit_group(tail *t, const group *g, error *err)
     return st;
 }
 
-/* A drop's reason is as long as a count's name may be. */
+/* "not sampled by POLICY"; names stand in label values, so nothing odd may be in them. */
 static void count_trace(tail *t, const trace *x)
 {
-    char reason[48] = "not sampled";
-    *(x->sampled ? &t->counts.sampled : &t->counts.not_sampled) += 1;
-    if (x->sampled)
-        return;
-    if (*x->policy)
-        str_copy_c(reason + 11, sizeof(reason) - 11, STR(" by "));
-    if (*x->policy)
-        str_copy_c(reason + 15, sizeof(reason) - 15, str_c(x->policy));
-    component_drop(t->component, SIGNAL_TRACES, reason, x->count);
+    char policy[32], reason[48];
+    snprintf(policy, sizeof(policy), "%s", x->policy);
+    for (char *c = policy; *c; c++)
+        if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ')
+            *c = '_';
+    snprintf(reason, sizeof(reason), "not sampled%s%s", *policy ? " by " : "", policy);
+    if (x->sampled) {
+        t->counts.sampled++;
+        counts_add(t->component->counts, COUNT_SAMPLED_TRACES, SIGNAL_TRACES, policy, 1);
+    } else {
+        t->counts.not_sampled++;
+        component_drop(t->component, SIGNAL_TRACES, reason, x->count);
+    }
 }
 
 /* Emits and forgets the group; when it cannot be emitted, its traces stay as they are, decided. */

@@ -348,6 +348,22 @@ static void damaged_decisions_are_refused(void **state)
     buf_done(&saved);
 }
 
+static void policies_are_counted_by_name(void **state)
+{
+    (void)state;
+    rig r;
+    tail_start(&r, "  decision_wait: 0s\n  policies: [{name: all, type: always_sample}, {name: "
+                   "'no \"x', type: drop, drop: {drop_sub_policy: [{name: d, type: status_code, "
+                   "status_code: {status_codes: [OK]}}]}}]\n");
+    assert_int_equal(tick(&r, 1), STATUS_OK);
+    assert_int_equal(take(&r, 1, "[{\"trace\":1,\"status\":1},{\"trace\":2},{\"trace\":3}]"),
+                     STATUS_OK);
+    assert_int_equal(tick(&r, 2), STATUS_OK);
+    assert_drops(&r, "1 not sampled by no _x");
+    assert_int_equal(counts_sum(r.component.counts, COUNT_SAMPLED_TRACES, SIGNAL_TRACES), 2);
+    rig_close(&r);
+}
+
 static void the_oldest_decisions_are_forgotten(void **state)
 {
     (void)state;
@@ -424,6 +440,7 @@ int main(void)
         cmocka_unit_test(refused_output_is_tried_again),
         cmocka_unit_test(what_was_decided_stays_so_after_a_restart),
         cmocka_unit_test(damaged_decisions_are_refused),
+        cmocka_unit_test(policies_are_counted_by_name),
         cmocka_unit_test(the_oldest_decisions_are_forgotten),
         cmocka_unit_test(the_log_sees_many_traces_go_by),
     };
