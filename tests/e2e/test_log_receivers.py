@@ -212,7 +212,8 @@ def test_the_conversation_of_filebeat(server):
     assert [fields["job_id"] for _, fields in rows] == ["job-%d" % n for n in range(20)]
     assert {line for line, _ in rows} == {"command_received"}
     assert rows[3][1]["data_user_id"] == "3" and rows[3][1]["level"] == "info"
-    assert [f["job_id"] for _, f in lines(server, '{service="sixseven"} | duration_seconds > 9')] == ["job-19"]
+    slow = lines(server, '{service="sixseven"} | duration_seconds > 9')
+    assert [fields["job_id"] for _, fields in slow] == ["job-19"]
 
 
 def test_items_are_answered_one_by_one(server):
@@ -255,6 +256,8 @@ def test_what_elasticsearch_does_not_know_has_its_shape(server):
 
 
 # ---- files ----
+
+CHECKPOINTS = "/pipeline/receiver-filelog/checkpoints.json"
 
 FILES = """
 receivers:
@@ -320,7 +323,7 @@ def test_files_are_found_and_followed(folder):
 def test_at_the_end_only_new_lines_count(folder):
     append(folder + "/a.log", "before")
     with Collector(config(folder, "end")) as server:
-        wait_for("the first look", lambda: os.path.exists(server.data + "/pipeline/receiver-filelog/checkpoints.json"))
+        wait_for("the first look", lambda: os.path.exists(server.data + CHECKPOINTS))
         append(folder + "/a.log", "after")
         append(folder + "/b.log", "a new file")
         expect(server, ["after", "a new file"])
@@ -469,7 +472,7 @@ def test_gzip_is_passed_over(folder):
     with Collector(config(folder)) as server:
         expect(server, ["plain"])
         wait_for("the checkpoint", lambda: json.loads(
-            open(server.data + "/pipeline/receiver-filelog/checkpoints.json").read())["files"])
+            open(server.data + CHECKPOINTS).read())["files"])
         assert file_lines(server) == ["plain"]
 
 

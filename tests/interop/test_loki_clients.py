@@ -35,7 +35,8 @@ def test_pythons_logging_handler_for_loki():
         done = subprocess.run([python, os.path.join(HERE, "loki/send.py"), url, "20"],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 and not done.stderr, done.stderr
-        rows = wait_for("the lines", lambda: len(found := server.logs('{application="checkout"}')) == 20 and found)
+        query = '{application="checkout"}'
+        rows = wait_for("the lines", lambda: len(found := server.logs(query)) == 20 and found)
         assert [line for _, line, _ in reversed(rows)] == ["line %d \"quoted\" \u00fc" % n for n in range(20)]
         fields = rows[0][2]
         assert fields["level"] == "warn" and fields["service_name"] == "checkout"

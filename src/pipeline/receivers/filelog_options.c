@@ -14,7 +14,7 @@ static const char *const on_errors[] = { "send", "drop", "send_quiet", "drop_qui
         .name = (name_), .type = OPTION_IGNORED, .help = (help_) \
     }
 
-#define HELP_LAYOUT   "how the time is written: strptime's letters, Go's reference time, or s, ms, …"
+#define HELP_LAYOUT   "how it is written: strptime's letters, Go's reference time, or s, ms, us, ns"
 #define HELP_LOCATION "zone of times that name none: Local (default) or UTC"
 #define HELP_LEVELS   "level -> texts, numbers, {min, max} or \"5xx\" that mean it"
 
