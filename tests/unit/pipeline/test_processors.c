@@ -2,6 +2,7 @@
 /* Processors and the connector count: every case of tests/pipeline/processors.test, several threads
  * at once, and the hashes by which collectors agree. */
 #include "unit/pipeline/processor_rows.h"
+#include "unit/pipeline/sampler_hashes.h"
 
 #include "base/file.h"
 #include "pipeline/processors/sampler_hash.h"
@@ -174,22 +175,17 @@ static void processors_do_what_the_script_says(void **state)
 static void the_hash_is_the_collectors(void **state)
 {
     (void)state;
-    static const struct {
-        const char *id;
-        uint32_t seed, hash;
-    } rows[] = {
-#include "unit/pipeline/sampler_hashes.h"
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(sampler_hashes); i++) {
         uint8_t id[16];
-        assert_true(str_from_hex(str_c(rows[i].id), id, 16));
+        assert_true(str_from_hex(str_c(sampler_hashes[i].id), id, 16));
         str bytes = str_n(id, 16);
-        assert_int_equal(sampler_fnv32(bytes, rows[i].seed), rows[i].hash);
+        assert_int_equal(sampler_fnv32(bytes, sampler_hashes[i].seed), sampler_hashes[i].hash);
         /* "hash mod 2^14 < rate" and "threshold <= randomness" are one decision. */
         for (unsigned percent = 1; percent < 100; percent += 7) {
             uint32_t rate = (uint32_t)((float)percent * (float)(16384 / 100.0));
-            assert_int_equal((rows[i].hash & 0x3fff) < rate,
-                             sampler_hash_threshold(percent) <= sampler_hash(bytes, rows[i].seed));
+            assert_int_equal((sampler_hashes[i].hash & 0x3fff) < rate,
+                             sampler_hash_threshold(percent) <=
+                                 sampler_hash(bytes, sampler_hashes[i].seed));
         }
     }
     assert_true(sampler_fnv64(STR(""), STR("a")) == UINT64_C(0xaf63dc4c8601ec8c));
