@@ -185,8 +185,9 @@ status grpc_call_judge(const grpc_call *call, const char *target, grpc_answer *r
         ret->retry_after_ns = retry_in_details(buf_view(&call->details));
     else if (unframe(call, &ret->body, &unread) != STATUS_OK) {
         ret->code = CODE_INTERNAL;
-        snprintf(ret->message, sizeof(ret->message), "the answer cannot be read: %.200s",
-                 unread.message);
+        char text[256]; /* may have bytes of the server's in it */
+        snprintf(text, sizeof(text), "the answer cannot be read: %.200s", unread.message);
+        put_message(ret->message, sizeof(ret->message), str_c(text));
     }
     return STATUS_OK;
 }
