@@ -3,6 +3,7 @@
 before it, and files that are followed through rotation, truncation, restarts and kill -9."""
 import base64
 import gzip
+import http.server
 import json
 import os
 import random
@@ -487,11 +488,60 @@ def test_a_file_that_begins_like_an_old_one_is_read(folder):
         wait_for("the new file", lambda: "new 0" in file_lines(server), 30)
 
 
+FORWARD = """
+receivers:
+  filelog:
+    include: ['%(dir)s/*.log']
+    start_at: beginning
+    poll_interval: 20ms
+exporters:
+  otlphttp:
+    endpoint: http://127.0.0.1:@far@
+    encoding: json
+    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
+processors:
+  batch: { timeout: 20ms }
+service:
+  pipelines:
+    logs: { receivers: [filelog], processors: [batch], exporters: [otlphttp] }
+"""
+
+
+class FarSide(http.server.BaseHTTPRequestHandler):
+    """Takes OTLP/JSON; what came stands in server.lines."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.server.lines += [r["body"]["stringValue"] for resource in json.loads(body)["resourceLogs"]
+                              for scope in resource["scopeLogs"] for r in scope["logRecords"]]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
 def test_a_full_intake_log_makes_files_wait(folder):
-    """More than the intake log takes at once: lines stay in the file and come when there is room."""
+    """The far side is away: the intake log fills up, and what it cannot take stays in the file."""
     line = base64.b64encode(os.urandom(600)).decode()
-    with Collector(config(folder), args=["--intake-limit", "3MiB"]) as server:
-        append(folder + "/a.log", *("%d %s" % (n, line) for n in range(9000)))
-        wait_for("all lines", lambda: len(set(file_lines(server))) == 9000, 40)
-        append(folder + "/a.log", "still going")
-        wait_for("the last line", lambda: "still going" in file_lines(server), 40)
+    wanted = ["%d %s" % (n, line) for n in range(9000)]
+    append(folder + "/a.log", *wanted)
+    with Collector(FORWARD % {"dir": folder}, args=["--intake-limit", "2MiB"]) as server:
+        wait_for("the files to wait", lambda: "no line is read for now" in server.output())
+        checkpoint = json.loads(open(server.data + CHECKPOINTS).read())
+        assert checkpoint["files"][0]["offset"] < 3 << 20
+        far = http.server.ThreadingHTTPServer(("127.0.0.1", server.port["far"]), FarSide)
+        far.lines = []
+        threading.Thread(target=far.serve_forever, daemon=True).start()
+        try:
+            wait_for("all lines", lambda: len(far.lines) >= len(wanted), 40)
+            assert far.lines == wanted
+        finally:
+            far.shutdown()
+            far.server_close()
