@@ -339,6 +339,20 @@ static void refuse_plain(conn *c)
         conn_end(c);
 }
 
+/* The alert that says why is on its way: it would be lost if the connection were closed while some
+ * of what the client sent is unread. */
+static void refuse_handshake(conn *c)
+{
+    atomic_fetch_add(&c->server->tls_failed, 1);
+    c->handshaking = false;
+    c->wants_write = false;
+    c->transport->done(c);
+    c->transport = &plain_transport;
+    c->end_after_out = true;
+    conn_linger(c);
+    conn_update(c);
+}
+
 /* True: the connection is open and may be read. */
 static bool conn_handshake(conn *c)
 {
@@ -355,9 +369,9 @@ static bool conn_handshake(conn *c)
         refuse_plain(c);
         return false;
     case HANDSHAKE_FAILED:
-        break;
+        refuse_handshake(c);
+        return false;
     }
-    conn_close(c);
     return false;
 }
 
