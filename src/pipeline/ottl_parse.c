@@ -171,12 +171,13 @@ static status sequence(parser *p, const char *close, uint32_t limit, const char 
         if (count == limit)
             return ottl_fail(p->err, p->token.at, "more than %u values %s", limit, what);
         if (count == capacity) {
-            uint32_t wanted = MAX(capacity * 2, 4u);
-            items =
-                arena_grow(&p->o->arena, items, count * sizeof(*items), wanted * sizeof(*items));
-            if (!items)
+            capacity = MAX(capacity * 2, 4u);
+            ottl_node **grown = ARENA_ARRAY(&p->o->arena, ottl_node *, capacity);
+            if (!grown)
                 return no_memory(p);
-            capacity = wanted;
+            for (uint32_t i = 0; i < count; i++)
+                grown[i] = items[i];
+            items = grown;
         }
         status st = parse(p, 0, &items[count]);
         if (st != STATUS_OK)
@@ -216,7 +217,8 @@ static status indexes(parser *p, ottl_node *base, bool allowed, ottl_node **ret)
     status st = node_new(p, NODE_INDEX, base->at, count, &n);
     if (st != STATUS_OK)
         return st;
-    memcpy(n->items, items, count * sizeof(*items));
+    for (uint32_t i = 0; i < count; i++)
+        n->items[i] = items[i];
     *ret = n;
     return STATUS_OK;
 }
