@@ -231,7 +231,7 @@ static bool sort_items(encoder *e, out_series *s)
     uint32_t n = 0;
     for (item *i = s->first; i; i = i->next)
         list[n++] = i;
-    qsort(list, n, sizeof(list[0]), by_time);
+    qsort(list, n, sizeof(void *), by_time);
     s->first = s->last = NULL;
     s->count = 0;
     for (uint32_t i = 0; i < n; i++) {

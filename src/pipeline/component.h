@@ -41,7 +41,8 @@ enum {
 
 /* What became of a batch that an exporter sent. */
 typedef struct {
-    uint32_t rejected;      /* items that the far side refused for good, of those sent */
+    uint32_t rejected; /* items that the far side refused for good, of those sent */
+    uint32_t left_out; /* items that were not sent; the exporter counted them (component_drop) */
     int64_t retry_after_ns; /* it asked for this pause; 0: none */
     char reason[256];
 } send_result;

@@ -123,8 +123,9 @@ static status send(delivery *d, const batch *b, error *err)
         send_result result = { 0 };
         status st = d->sink->type->send(d->sink->self, b, &result, err);
         if (st == STATUS_OK) {
-            uint32_t rejected = MIN(rows, result.rejected);
-            counts_add(d->sink->counts, COUNT_SENT, b->signal, "", rows - rejected);
+            uint32_t left_out = MIN(rows, result.left_out);
+            uint32_t rejected = MIN(rows - left_out, result.rejected);
+            counts_add(d->sink->counts, COUNT_SENT, b->signal, "", rows - left_out - rejected);
             if (rejected)
                 lose(d, b, rejected, "rejected by the receiver", result.reason);
             return STATUS_OK;

@@ -141,6 +141,7 @@ static status prometheus_send(void *self, const batch *b, send_result *ret, erro
     }
     if (refused.unusable)
         component_drop(p->component, SIGNAL_METRICS, "no series", refused.unusable);
+    ret->left_out = refused.over_limit + refused.unusable;
     return STATUS_OK;
 }
 
@@ -153,5 +154,6 @@ const component_type prometheus_exporter = {
     .open = prometheus_open,
     .close = prometheus_close,
     .send = prometheus_send,
+    .sending = OPTION_PRESENT(prometheus_settings, exporter),
     .ephemeral = true,
 };

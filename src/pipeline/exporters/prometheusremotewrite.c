@@ -174,11 +174,15 @@ static status send_one(void *user, str body, uint32_t samples, error *err)
     remote_write_version v = s->sender->options.version;
     char version[64];
     send_result one;
+    http_answer answer;
     snprintf(version, sizeof(version), "X-Prometheus-Remote-Write-Version: %s",
              remote_write_version_text(v));
     const char *headers[] = { version, NULL };
     status st = client_post(s->sender->client, "", remote_write_content_type(v), body, headers,
-                            NULL, &one, err);
+                            &answer, &one, err);
+    if (st == STATUS_INVALID && answer.code / 100 == 5)
+        st = err->code = STATUS_BUSY; /* remote write asks for another try after each 5xx */
+    http_answer_done(&answer);
     s->requests++;
     s->ret->retry_after_ns = one.retry_after_ns;
     if (!is_for_good(st))
@@ -189,12 +193,13 @@ static status send_one(void *user, str body, uint32_t samples, error *err)
     return STATUS_OK; /* the other requests may be taken */
 }
 
-static void count(write_sender *e, const remote_write_counts *c)
+static void count(write_sender *e, const remote_write_counts *c, send_result *ret)
 {
     if (c->deltas)
         component_drop(e->component, SIGNAL_METRICS, "delta temporality", c->deltas);
     if (c->refused)
         component_drop(e->component, SIGNAL_METRICS, "no series", c->refused);
+    ret->left_out = c->deltas + c->refused;
 }
 
 static status write_send(void *self, const batch *b, send_result *ret, error *err)
@@ -207,17 +212,18 @@ static status write_send(void *self, const batch *b, send_result *ret, error *er
     o.received_ns = clock_now_ns();
     status st = remote_write_encode(b, &o, send_one, &s, &counts, err);
     if (st == STATUS_LIMIT)
-        st = err->code = STATUS_INVALID; /* the same batch would never fit */
-    if (st == STATUS_OK)
-        count(e, &counts);
-    if (st != STATUS_OK || s.refused == 0)
+        return err->code = STATUS_INVALID; /* the same batch would never fit */
+    if (st != STATUS_OK)
         return st;
-    if (s.refused == s.requests) {
+    if (s.refused && s.refused == s.requests) {
         *err = s.first;
         return err->code;
     }
-    ret->rejected = MIN(s.refused_samples, counts.points);
-    str_copy_c(ret->reason, sizeof(ret->reason), str_c(s.first.message));
+    count(e, &counts, ret);
+    if (s.refused) {
+        ret->rejected = MIN(s.refused_samples, counts.points);
+        str_copy_c(ret->reason, sizeof(ret->reason), str_c(s.first.message));
+    }
     return STATUS_OK;
 }
 
@@ -232,4 +238,5 @@ const component_type prometheusremotewrite_exporter = {
     .open = write_open,
     .close = write_close,
     .send = write_send,
+    .sending = OPTION_PRESENT(write_settings, exporter),
 };
