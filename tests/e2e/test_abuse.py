@@ -132,7 +132,8 @@ def post_head(fields, path="/v1/logs", host="a"):
 BODY = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 SMUGGLED = {
-    "content length and chunked": b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % len(BODY),
+    "content length and chunked":
+        b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % len(BODY),
     "chunked and content length": b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
     "two content lengths": b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(BODY),
     "two equal content lengths in one": b"Content-Length: 5, 5\r\n\r\nhello",
@@ -207,7 +208,8 @@ ABSURD = {
     "a long method": (b"G" * MIB + b" / HTTP/1.1\r\nHost: a\r\n\r\n", (400,)),
     "a version of the future": (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", (400, 505)),
     "a path with zero bytes": (b"GET /\0\0 HTTP/1.1\r\nHost: a\r\n\r\n", (400,)),
-    "a path of escapes": (b"GET /" + b"%2e%2e/" * 1000 + b"etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", (404, 400)),
+    "a path of escapes":
+        (b"GET /" + b"%2e%2e/" * 1000 + b"etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", (404, 400)),
     "bytes of nobody": (bytes(range(256)) * 16, (400,)),
 }
 
@@ -332,19 +334,23 @@ BROKEN = {
     "continuation of nothing": (frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL_ERROR),
     "another frame within a head": (frame(HEADERS, 0, 1, call_head()) + frame(PING, 0, 0, b"x" * 8),
                                     PROTOCOL_ERROR),
-    "padding longer than the frame": (frame(HEADERS, END_HEADERS | 8, 1, b"\xff" + call_head()), PROTOCOL_ERROR),
+    "padding longer than the frame":
+        (frame(HEADERS, END_HEADERS | 8, 1, b"\xff" + call_head()), PROTOCOL_ERROR),
     "a frame larger than allowed": (frame(DATA, 0, 1, b"", 0xffffff), FRAME_SIZE_ERROR),
     "settings of 5 bytes": (frame(SETTINGS, 0, 0, b"12345"), FRAME_SIZE_ERROR),
     "a window beyond its limit": (frame(WINDOW, 0, 0, b"\x7f\xff\xff\xff") * 2, FLOW_CONTROL_ERROR),
     "a window of 0": (frame(WINDOW, 0, 0, b"\0\0\0\0"), PROTOCOL_ERROR),
     "a ping of 7 bytes": (frame(PING, 0, 0, b"1234567"), FRAME_SIZE_ERROR),
     "index 0": (frame(HEADERS, END_HEADERS, 1, b"\x80"), COMPRESSION_ERROR),
-    "an index that is not there": (frame(HEADERS, END_HEADERS, 1, b"\xff\x80\x80\x80\x01"), COMPRESSION_ERROR),
+    "an index that is not there":
+        (frame(HEADERS, END_HEADERS, 1, b"\xff\x80\x80\x80\x01"), COMPRESSION_ERROR),
     "an index without end": (frame(HEADERS, END_HEADERS, 1, b"\xff" + b"\xff" * 100), COMPRESSION_ERROR),
-    "Huffman of all ones": (frame(HEADERS, END_HEADERS, 1, b"\x00\x84\xff\xff\xff\xff\x00"), COMPRESSION_ERROR),
+    "Huffman of all ones":
+        (frame(HEADERS, END_HEADERS, 1, b"\x00\x84\xff\xff\xff\xff\x00"), COMPRESSION_ERROR),
     "a text longer than the block": (frame(HEADERS, END_HEADERS, 1, b"\x00\x7f\xff\xff\xff\x7f"),
                                      COMPRESSION_ERROR),
-    "a table larger than allowed": (frame(HEADERS, END_HEADERS, 1, b"\x3f\xe1\xff\xff\x07"), COMPRESSION_ERROR),
+    "a table larger than allowed":
+        (frame(HEADERS, END_HEADERS, 1, b"\x3f\xe1\xff\xff\x07"), COMPRESSION_ERROR),
 }
 
 
@@ -416,7 +422,8 @@ def test_streams_reset_rapidly_end_the_connection(server):
     h2_open(s)
     for i in range(5000):
         number = 2 * i + 1
-        if not send(s, frame(HEADERS, END_HEADERS, number, call_head()) + frame(RST, 0, number, b"\0\0\0\x08")):
+        if not send(s, frame(HEADERS, END_HEADERS, number, call_head())
+                    + frame(RST, 0, number, b"\0\0\0\x08")):
             break
     s.settimeout(10)
     answer = read_all(s)
@@ -509,8 +516,9 @@ def test_bombs_are_refused_at_the_limit(server, encoding):
 
     def one():
         s = connect(server.otlp, 60)
-        send(s, post_head(b"Content-Type: application/x-protobuf\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n"
-                          b"Connection: close\r\n\r\n" % (encoding.encode(), len(bomb))) + bomb)
+        send(s, post_head(b"Content-Type: application/x-protobuf\r\nContent-Encoding: %s\r\n"
+                          b"Content-Length: %d\r\nConnection: close\r\n\r\n"
+                          % (encoding.encode(), len(bomb))) + bomb)
         answers.append(codes(read_all(s)))
         s.close()
 
@@ -537,8 +545,8 @@ def logs_json(body):
     return text.replace(b'"@"', body)
 
 
-@pytest.mark.parametrize("what", ["deep arrays", "deep objects", "deep values", "invalid UTF-8", "half a surrogate",
-                                  "a number without end"])
+@pytest.mark.parametrize("what", ["deep arrays", "deep objects", "deep values", "invalid UTF-8",
+                                  "half a surrogate", "a number without end"])
 def test_json_of_no_sender_is_refused_with_the_place(server, what):
     deep = 2000000
     body = {
@@ -583,10 +591,11 @@ def test_deep_and_wide_protobuf_is_refused(server):
     attribute = field(1, b"k") + field(2, field(1, b"v"))
     wide = b"".join(field(6, field(1, b"k%d" % i) + field(2, field(1, b"v"))) for i in range(200000))
     name = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"refused"))))
-    for record, expected in ((field(5, deep), [400]), (wide, [400, 413]), (field(6, attribute) * 300000, [400, 413])):
+    for record, expected in ((field(5, deep), [400]), (wide, [400, 413]),
+                             (field(6, attribute) * 300000, [400, 413])):
         body = field(1, name + field(2, field(2, b"\x09" + struct.pack("<Q", time.time_ns()) + record)))
-        got, answer = ask(server, post_head(b"Content-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n"
-                                            % len(body)) + body)
+        got, answer = ask(server, post_head(b"Content-Type: application/x-protobuf\r\n"
+                                            b"Content-Length: %d\r\n\r\n" % len(body)) + body)
         if got == [200]:  # accepted as a request, its only item refused
             assert b"refused" in answer or b"limit" in answer or b"attributes" in answer, answer[-300:]
         else:

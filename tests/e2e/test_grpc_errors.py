@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC calls that go wrong: each has the status that gRPC's documents name, with a message; by curl, which can say
-what a gRPC library would not, and by grpcio."""
+"""gRPC calls that go wrong: each has the status that gRPC's documents name, with a message; by curl, which
+can say what a gRPC library would not, and by grpcio."""
 import gzip
 import os
 import re
@@ -40,13 +40,15 @@ def request(line):
     return r.SerializeToString()
 
 
-def call(server, body, headers=(), path=METHOD, content_type="application/grpc", te="trailers", method="POST"):
+def call(server, body, headers=(), path=METHOD, content_type="application/grpc", te="trailers",
+         method="POST"):
     """(HTTP status, gRPC status or None, all headers and trailers as text)."""
-    command = ["curl", "-sS", "--http2-prior-knowledge", "-X", method, "-D", "-", "-o", "/dev/null", "-m", "30",
-               "--data-binary", "@-", "-H", "Expect:", "-H", "content-type: " + content_type]
+    command = ["curl", "-sS", "--http2-prior-knowledge", "-X", method, "-D", "-", "-o", "/dev/null", "-m",
+               "30", "--data-binary", "@-", "-H", "Expect:", "-H", "content-type: " + content_type]
     for header in list(headers) + (["te: " + te] if te else []):
         command += ["-H", header]
-    done = subprocess.run(command + ["http://" + server.grpc + path], input=body, capture_output=True, timeout=60)
+    done = subprocess.run(command + ["http://" + server.grpc + path], input=body, capture_output=True,
+                          timeout=60)
     text = done.stdout.decode()
     assert done.returncode == 0, done.stderr
     status = re.search(r"^grpc-status: (\d+)", text, re.M)
@@ -58,22 +60,27 @@ CASES = {
     "without te": (dict(body=message(request("no te")), te=None), OK, ""),
     "with a subtype": (dict(body=message(request("subtype")), content_type="application/grpc+proto"), OK, ""),
     "gzip": (dict(body=message(gzip.compress(request("gzip")), 1), headers=["grpc-encoding: gzip"]), OK, ""),
-    "deflate": (dict(body=message(zlib.compress(request("deflate")), 1), headers=["grpc-encoding: deflate"]), OK, ""),
-    "an encoding that is not used": (dict(body=message(request("unused")), headers=["grpc-encoding: gzip"]), OK, ""),
+    "deflate":
+        (dict(body=message(zlib.compress(request("deflate")), 1), headers=["grpc-encoding: deflate"]),
+         OK, ""),
+    "an encoding that is not used":
+        (dict(body=message(request("unused")), headers=["grpc-encoding: gzip"]), OK, ""),
     "compressed without encoding": (dict(body=message(b"x", 1)), INTERNAL, "grpc-encoding"),
     "compressed as identity": (dict(body=message(b"x", 1), headers=["grpc-encoding: identity"]), INTERNAL,
                                "grpc-encoding"),
     "an unknown encoding": (dict(body=message(b"x", 1), headers=["grpc-encoding: br"]), UNIMPLEMENTED,
                             "grpc-accept-encoding: identity,gzip,deflate,zstd,snappy"),
-    "damaged gzip": (dict(body=message(b"\x1f\x8bnothing", 1), headers=["grpc-encoding: gzip"]), INVALID, "damaged"),
+    "damaged gzip":
+        (dict(body=message(b"\x1f\x8bnothing", 1), headers=["grpc-encoding: gzip"]), INVALID, "damaged"),
     "a flag of 2": (dict(body=message(request("flag"), 2)), INVALID, ""),
     "no message": (dict(body=b""), INVALID, "one message"),
     "half a frame's head": (dict(body=b"\0\0\0"), INVALID, "one message"),
     "a message cut short": (dict(body=message(request("cut"))[:-3]), INVALID, "one message"),
     "two messages": (dict(body=message(request("one")) + message(request("two"))), INVALID, "one message"),
     "a message that is none": (dict(body=message(b"\xff\xff\xff\xff")), INVALID, ""),
-    "an unknown method": (dict(body=message(), path="/opentelemetry.proto.collector.logs.v1.LogsService/Import"),
-                          UNIMPLEMENTED, ""),
+    "an unknown method":
+        (dict(body=message(), path="/opentelemetry.proto.collector.logs.v1.LogsService/Import"),
+         UNIMPLEMENTED, ""),
     "an unknown service": (dict(body=message(), path="/none.Such/Export"), UNIMPLEMENTED, ""),
     "a deadline that is over": (dict(body=message(request("late")), headers=["grpc-timeout: 1n"]), DEADLINE,
                                 "grpc-timeout"),
@@ -106,7 +113,8 @@ def test_what_grpcio_is_told(server):
             stub.Export(large, timeout=60)
         assert told.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "67108864" in told.value.details()
-        unknown = channel.unary_unary("/none.Such/Export", request_serializer=bytes, response_deserializer=bytes)
+        unknown = channel.unary_unary("/none.Such/Export", request_serializer=bytes,
+                                      response_deserializer=bytes)
         with pytest.raises(grpc.RpcError) as told:
             unknown(b"", timeout=20)
         assert told.value.code() == grpc.StatusCode.UNIMPLEMENTED

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS of receivers as a collector file says it: curl, Python's http.client and grpcio send over it; who has no
-certificate where one is asked for is refused; renewed certificates are used without a restart; CORS."""
+"""TLS of receivers as a collector file says it: curl, Python's http.client and grpcio send over it; who has
+no certificate where one is asked for is refused; renewed certificates are used without a restart; CORS."""
 import http.client
 import json
 import os
@@ -50,20 +50,21 @@ class Certificates:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="sonde-tls-")
         for ca in ("ca", "strangers"):
-            self.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=%s "
-                         "-keyout %s.key -out %s.pem" % (ca, ca, ca))
+            self.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 "
+                         "-subj /CN=%s -keyout %s.key -out %s.pem" % (ca, ca, ca))
         for name, ca, days in (("server", "ca", 30), ("renewed", "ca", 30), ("sender", "ca", 30),
                                ("expired", "ca", -1), ("stranger", "strangers", 30)):
             self.make(name, ca, days)
 
     def openssl(self, arguments):
-        subprocess.run(["openssl"] + arguments.split(), cwd=self.dir, check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl"] + arguments.split(), cwd=self.dir, check=True, capture_output=True,
+                       timeout=60)
 
     def make(self, name, ca, days):
         with open(self.path("names"), "w") as f:
             f.write("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-        self.openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=%s -keyout %s.key "
-                     "-out %s.csr" % (name, name, name))
+        self.openssl("req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=%s "
+                     "-keyout %s.key -out %s.csr" % (name, name, name))
         self.openssl("x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days %d -extfile names "
                      "-out %s.pem" % (name, ca, ca, days, name))
 
@@ -99,13 +100,14 @@ def server(certificates):
 def body(line, service="tls"):
     return json.dumps({"resourceLogs": [{
         "resource": {"attributes": attributes({"service.name": service})},
-        "scopeLogs": [{"logRecords": [{"timeUnixNano": str(time.time_ns()), "body": {"stringValue": line}}]}]}]})
+        "scopeLogs": [{"logRecords": [
+            {"timeUnixNano": str(time.time_ns()), "body": {"stringValue": line}}]}]}]})
 
 
 def curl(server, certificates, line, *more, port="http"):
     return subprocess.run(
-        ["curl", "-sS", "-m", "20", "--cacert", certificates.path("ca.pem"), "-H", "Content-Type: application/json",
-         "-d", body(line), "-w", "\n%{http_code} %{http_version}", *more,
+        ["curl", "-sS", "-m", "20", "--cacert", certificates.path("ca.pem"), "-H",
+         "Content-Type: application/json", "-d", body(line), "-w", "\n%{http_code} %{http_version}", *more,
          "https://127.0.0.1:%d/v1/logs" % server.port[port]], capture_output=True, text=True, timeout=60)
 
 
@@ -116,7 +118,8 @@ def export(server, certificates, line, sender=None, service="tls"):
     of = request.resource_logs.add()
     of.resource.attributes.add(key="service.name").value.string_value = service
     of.scope_logs.add().log_records.add(time_unix_nano=time.time_ns()).body.string_value = line
-    with grpc.secure_channel("127.0.0.1:%d" % server.port["grpc"], grpc.ssl_channel_credentials(*files)) as channel:
+    with grpc.secure_channel("127.0.0.1:%d" % server.port["grpc"],
+                             grpc.ssl_channel_credentials(*files)) as channel:
         return logs_service_pb2_grpc.LogsServiceStub(channel).Export(request, timeout=20)
 
 
@@ -140,7 +143,9 @@ def test_senders_without_the_right_certificate_are_refused(server, certificates,
     with pytest.raises(grpc.RpcError) as told:
         export(server, certificates, "no", sender, "refused")
     assert told.value.code() == grpc.StatusCode.UNAVAILABLE
-    more = ["--cert", certificates.path(sender + ".pem"), "--key", certificates.path(sender + ".key")] if sender else []
+    more = []
+    if sender:
+        more = ["--cert", certificates.path(sender + ".pem"), "--key", certificates.path(sender + ".key")]
     done = curl(server, certificates, "no", *more, port="grpc")
     assert done.returncode != 0 and "alert" in done.stderr.lower(), done.stderr
 
@@ -159,7 +164,8 @@ def test_pages_of_allowed_origins_only(server, certificates):
         done = subprocess.run(
             ["curl", "-sS", "-m", "20", "-i", "--cacert", certificates.path("ca.pem"), "-X", "OPTIONS", "-H",
              "Origin: " + origin, "-H", "Access-Control-Request-Method: POST", "-H",
-             "Access-Control-Request-Headers: content-type", "https://127.0.0.1:%d/v1/logs" % server.port["http"]],
+             "Access-Control-Request-Headers: content-type",
+             "https://127.0.0.1:%d/v1/logs" % server.port["http"]],
             capture_output=True, text=True, timeout=60)
         assert "204" in done.stdout.splitlines()[0]
         assert ("access-control-allow-origin: " + origin in done.stdout.lower()) == allowed, done.stdout

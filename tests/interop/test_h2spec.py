@@ -12,11 +12,11 @@ from harness import Server  # noqa: E402
 
 EXPECTED = {
     "Sends invalid connection preface":
-        "The port speaks HTTP/1.1 as well: what is no preface is an HTTP/1.1 request, and answered 400 before the "
-        "connection is closed, where h2spec wants it closed without a word.",
+        "The port speaks HTTP/1.1 as well: what is no preface is an HTTP/1.1 request, and answered 400 "
+        "before the connection is closed, where h2spec wants it closed without a word.",
     "Sends stream identifier that is numerically smaller than previous":
-        "libnghttp2 ignores HEADERS of streams that are closed, since trailers may still come for a stream that was "
-        "reset; it cannot tell those from identifiers that were left out.",
+        "libnghttp2 ignores HEADERS of streams that are closed, since trailers may still come for a stream "
+        "that was reset; it cannot tell those from identifiers that were left out.",
 }
 
 
