@@ -200,6 +200,19 @@ static void write_server(page *p, http_server *s)
     single(p, "sonde_http_requests_refused_total", "counter",
            "Requests answered 503: a queue or the memory was full.", (double)t.refused_busy);
     single(p, "sonde_http_websockets", "gauge", "WebSockets open now.", (double)t.websockets);
+    single(p, "sonde_http_connections_held", "gauge",
+           "Connections that are not read now, because memory for bodies is short.", (double)t.held);
+    single(p, "sonde_http_unauthenticated_total", "counter", "Requests answered 401.",
+           (double)t.refused_auth);
+    single(p, "sonde_http_rate_limited_total", "counter",
+           "Requests answered 429: their client sent faster than it may.", (double)t.refused_rate);
+    single(p, "sonde_tls_handshakes_total", "counter", "TLS handshakes that succeeded.",
+           (double)t.tls_handshakes);
+    single(p, "sonde_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.",
+           (double)t.tls_failed);
+    single(p, "sonde_tls_reloads_failed_total", "counter",
+           "Changed certificate files that could not be used; the old ones stayed.",
+           (double)t.tls_reload_failed);
 }
 
 static const char *wanted_format(void *user, const char *name)
