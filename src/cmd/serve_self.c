@@ -201,7 +201,8 @@ static void write_server(page *p, http_server *s)
            "Requests answered 503: a queue or the memory was full.", (double)t.refused_busy);
     single(p, "sonde_http_websockets", "gauge", "WebSockets open now.", (double)t.websockets);
     single(p, "sonde_http_connections_held", "gauge",
-           "Connections that are not read now, because memory for bodies is short.", (double)t.held);
+           "Connections that are not read now, because memory for bodies is short.",
+           (double)t.held);
     single(p, "sonde_http_unauthenticated_total", "counter", "Requests answered 401.",
            (double)t.refused_auth);
     single(p, "sonde_http_rate_limited_total", "counter",
