@@ -78,7 +78,6 @@ typedef struct {
     status (*send)(void *self, const batch *b, send_result *ret, error *err);
     bool ephemeral; /* shows what passes by and keeps no place in the log (prometheus, debug) */
     bool is_store; /* the store itself: no `send`, rows are visible before the sender is answered */
-    size_t sending; /* 1 + offset of exporter_settings in its settings; 0: the defaults */
 
     /* Processor that is a wish to the exporters' readers (batch): 1 + offset of batch_settings. */
     size_t batching;

@@ -374,11 +374,12 @@ static void read_settings(delivery *d)
                                                            .max_interval = 30 * NS_PER_S,
                                                            .multiplier = 1.5,
                                                            .randomization_factor = 0.5 } };
-    const component *c = d->sink;
-    const char *settings = c->settings;
+    const option_table *table = &d->sink->type->options;
+    const char *settings = d->sink->settings;
     d->settings = defaults;
-    if (c->type->sending)
-        memcpy(&d->settings, settings + c->type->sending - 1, sizeof(d->settings));
+    for (size_t i = 0; i < table->count; i++)
+        if (table->rows[i].type == OPTION_INLINE && table->rows[i].table == &exporter_options)
+            memcpy(&d->settings, settings + table->rows[i].offset, sizeof(d->settings));
     const batch_settings *wish = d->settings.has_batch ? &d->settings.batch : NULL;
     for (uint32_t i = 0; i < d->way_count && !wish; i++)
         wish = d->ways[i].way->has_batching ? &d->ways[i].way->batching : NULL;

@@ -139,18 +139,28 @@ const store_router *collector_router(collector *c)
 
 /* ---- receivers ---- */
 
-/* Whether a pipeline takes this, and whether its processors let anything in now. */
+static bool taken_by(const pipelines *all, const component *c, signal_kind signal)
+{
+    for (uint32_t i = 0; i < all->path_count; i++)
+        if (path_takes(&all->paths[i], c->origin, signal))
+            return true;
+    return false;
+}
+
+/* Whether a pipeline takes this, and whether its processors let anything in now. While one
+ * configuration follows another, what only one of them takes has to come again: the other one would
+ * pass it over. */
 static status admitted(const component *c, signal_kind signal, error *err)
 {
     const pipelines *all = c->owner;
-    bool taken = false;
-    for (uint32_t i = 0; i < all->path_count; i++) {
-        const path *p = &all->paths[i];
-        taken = taken || path_takes(p, c->origin, signal);
-    }
-    if (!taken)
+    if (!taken_by(all, c, signal))
         return fail(err, STATUS_NOT_FOUND, "no pipeline takes %s from the receiver %s",
                     signal_name(signal), c->id);
+    pthread_rwlock_rdlock(&all->owner->lock);
+    bool now = all->owner->current == all || taken_by(all->owner->current, c, signal);
+    pthread_rwlock_unlock(&all->owner->lock);
+    if (!now)
+        return fail(err, STATUS_BUSY, "the configuration is being changed; try again");
     status st = STATUS_OK;
     for (uint32_t i = 0; i < all->count && st == STATUS_OK; i++)
         if (all->components[i].type->admit)

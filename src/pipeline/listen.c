@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TABLES_MAX = 64, PORTS_MAX = 64, SETTLE_MS = 10000 };
+enum { TABLES_MAX = 64, PORTS_MAX = 64, SETTLE_MS = 2000 };
 
 /* ---- what components want ---- */
 
@@ -57,7 +57,7 @@ typedef struct {
     http_cors cors[TABLES_MAX];
     unsigned count;
     const tls_server_settings *tls;
-    const component *tls_owner;
+    const component *tls_owner, *first;
     buf components;
     const char *last; /* that was added to it */
 } wanted_port;
@@ -91,7 +91,7 @@ static status add_table(wanted_port *w, const mount *m, error *err)
                     owner_name(w->tls_owner), owner_name(m->owner), STR_ARG(w->endpoint));
     if (w->count == 0) {
         w->tls = s->has_tls ? &s->tls : NULL;
-        w->tls_owner = m->owner;
+        w->tls_owner = w->first = m->owner;
     }
     http_route_table *t = &w->tables[w->count];
     http_cors *cors = &w->cors[w->count++];
@@ -154,6 +154,14 @@ static status want_web(wanted_ports *all, const collector *c, const pipelines *p
 
 /* ---- opening, changing, closing ---- */
 
+static status of_owner(const component *c, status st, error *err)
+{
+    error why = *err;
+    if (!c)
+        return fail(err, st, "the query and UI port: %s", why.message);
+    return fail(err, st, "%s %s: %s", component_kind_name(c->type->kind), c->id, why.message);
+}
+
 static void port_free(open_port *p)
 {
     free(p->endpoint);
@@ -178,7 +186,22 @@ static http_tls tls_of(const tls_server_settings *s)
                        .min_version = s->min_version };
 }
 
-static status open_one(collector *c, const wanted_port *w, error *err)
+static void routes_released(void *user)
+{
+    pipelines *p = user;
+    atomic_fetch_sub(&p->routes_in_use, 1);
+}
+
+/* The set holds p until routes_released, unless it could not be used. */
+static http_routes routes_of(const wanted_port *w, pipelines *p)
+{
+    atomic_fetch_add(&p->routes_in_use, 1);
+    return (http_routes){
+        .tables = w->tables, .table_count = w->count, .done = routes_released, .done_user = p
+    };
+}
+
+static status open_one(collector *c, pipelines *p, const wanted_port *w, error *err)
 {
     open_port *grown = realloc(c->ports, (c->port_count + 1) * sizeof(open_port));
     if (grown)
@@ -191,39 +214,46 @@ static status open_one(collector *c, const wanted_port *w, error *err)
         return fail(err, STATUS_NO_MEMORY, "no memory for the ports");
     }
     http_tls tls = w->tls ? tls_of(w->tls) : (http_tls){ 0 };
-    http_routes routes = { .tables = w->tables, .table_count = w->count };
+    http_routes routes = routes_of(w, p);
     status st = http_server_open(c->server, &fresh.listener, fresh.endpoint, &routes,
                                  w->tls ? &tls : NULL, &fresh.port, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
         c->ports[c->port_count++] = fresh;
-    else
+    } else {
+        routes_released(p);
         port_free(&fresh);
+    }
     return st;
 }
 
-static status change_one(collector *c, open_port *p, const wanted_port *w, error *err)
+static status change_one(collector *c, pipelines *p, open_port *port, const wanted_port *w,
+                         error *err)
 {
+    char *components = strndup(w->components.ptr, w->components.len);
     http_tls tls = w->tls ? tls_of(w->tls) : (http_tls){ 0 };
-    http_routes routes = { .tables = w->tables, .table_count = w->count };
-    status st = http_server_set_tls(c->server, p->listener, w->tls ? &tls : NULL, err);
-    return st == STATUS_OK ? http_server_set_routes(c->server, p->listener, &routes, err) : st;
-}
-
-static void close_from(collector *c, uint32_t first)
-{
-    while (c->port_count > first) {
-        open_port *p = &c->ports[--c->port_count];
-        http_server_unlisten(c->server, p->listener);
-        port_free(p);
+    http_routes routes = routes_of(w, p);
+    status st = components
+                    ? http_server_set_tls(c->server, port->listener, w->tls ? &tls : NULL, err)
+                    : fail(err, STATUS_NO_MEMORY, "no memory for the ports");
+    if (st == STATUS_OK)
+        st = http_server_set_routes(c->server, port->listener, &routes, err);
+    if (st != STATUS_OK) {
+        routes_released(p);
+        free(components);
+        return st;
     }
+    free(port->components);
+    port->components = components;
+    return STATUS_OK;
 }
 
-static void close_unwanted(collector *c)
+/* The ports that are not wanted: all of them, or those of one number. */
+static void close_unwanted(collector *c, unsigned number)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < c->port_count; i++) {
         open_port *p = &c->ports[i];
-        if (p->wanted) {
+        if (p->wanted || (number && p->port != number)) {
             c->ports[kept++] = *p;
             continue;
         }
@@ -233,49 +263,137 @@ static void close_unwanted(collector *c)
     c->port_count = kept;
 }
 
-static status switch_ports(collector *c, const wanted_ports *all, error *err)
+static void mark_wanted(collector *c, const wanted_ports *all)
 {
-    uint32_t before = c->port_count;
-    status st = STATUS_OK;
-    for (uint32_t i = 0; i < before; i++)
+    for (uint32_t i = 0; i < c->port_count; i++)
         c->ports[i].wanted = false;
-    for (unsigned i = 0; i < all->count && st == STATUS_OK; i++)
-        if (!port_find(c, all->ports[i].endpoint))
-            st = open_one(c, &all->ports[i], err);
-    if (st != STATUS_OK) {
-        close_from(c, before);
-        return st;
-    }
-    for (unsigned i = 0; i < all->count && st == STATUS_OK; i++) {
+    for (unsigned i = 0; i < all->count; i++) {
         open_port *p = port_find(c, all->ports[i].endpoint);
-        if (p < c->ports + before)
-            st = change_one(c, p, &all->ports[i], err);
-        p->wanted = true;
+        if (p)
+            p->wanted = true;
     }
-    if (st == STATUS_OK)
-        close_unwanted(c);
+}
+
+static unsigned port_number(str endpoint)
+{
+    uint64_t number;
+    size_t colon = endpoint.len;
+    while (colon > 0 && endpoint.ptr[colon - 1] != ':')
+        colon--;
+    return str_to_u64(str_slice(endpoint, colon, endpoint.len), &number) ? (unsigned)number : 0;
+}
+
+/* 0.0.0.0:4317 cannot be opened before 127.0.0.1:4317 is closed. */
+static status open_or_replace(collector *c, pipelines *p, const wanted_port *w, error *err)
+{
+    unsigned number = port_number(w->endpoint);
+    status st = open_one(c, p, w, err);
+    for (uint32_t i = 0; st != STATUS_OK && number && i < c->port_count; i++) {
+        if (!c->ports[i].wanted && c->ports[i].port == number) {
+            close_unwanted(c, number);
+            return open_one(c, p, w, err);
+        }
+    }
     return st;
 }
 
-status listen_switch(collector *c, const pipelines *p, error *err)
+/* What can fail comes first, so that ports hardly ever have to be given back. */
+static status switch_ports(collector *c, pipelines *p, const wanted_ports *all, error *err)
+{
+    status st = STATUS_OK;
+    for (unsigned i = 0; i < all->count && st == STATUS_OK; i++) {
+        if (all->ports[i].tls) {
+            http_tls tls = tls_of(all->ports[i].tls);
+            st = http_tls_check(&tls, err);
+        }
+        if (st != STATUS_OK)
+            return of_owner(all->ports[i].tls_owner, st, err);
+    }
+    mark_wanted(c, all);
+    uint32_t fresh = 0;
+    for (unsigned i = 0; i < all->count && st == STATUS_OK; i++) {
+        if (port_find(c, all->ports[i].endpoint))
+            continue;
+        st = open_or_replace(c, p, &all->ports[i], err);
+        if (st != STATUS_OK)
+            return of_owner(all->ports[i].first, st, err);
+        fresh++;
+    }
+    uint32_t before = c->port_count - fresh;
+    for (unsigned i = 0; i < all->count && st == STATUS_OK; i++) {
+        open_port *port = port_find(c, all->ports[i].endpoint);
+        if (port < c->ports + before)
+            st = change_one(c, p, port, &all->ports[i], err);
+    }
+    if (st == STATUS_OK)
+        close_unwanted(c, 0);
+    return st;
+}
+
+static void restore_port(collector *c, pipelines *p, const wanted_port *w)
+{
+    error err;
+    open_port *port = port_find(c, w->endpoint);
+    status st = port ? change_one(c, p, port, w, &err) : open_one(c, p, w, &err);
+    if (st == STATUS_OK)
+        return;
+    if (port) {
+        port->wanted = false;
+        close_unwanted(c, 0);
+    }
+    if (c->options.say)
+        c->options.say(true, w->last, "port_not_restored", err.message);
+}
+
+static status gather_ports(wanted_ports *all, const collector *c, const pipelines *p, error *err)
+{
+    arena_init(&all->memory, MiB(16));
+    all->ports = arena_calloc(&all->memory, PORTS_MAX, sizeof(wanted_port));
+    status st = all->ports ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory for the ports");
+    for (uint32_t i = 0; i < p->mount_count && st == STATUS_OK; i++)
+        st = want(all, &p->mounts[i], err);
+    if (st == STATUS_OK && c->web.settings)
+        st = want_web(all, c, p, err);
+    return st;
+}
+
+static void forget_wanted(wanted_ports *all)
+{
+    for (unsigned i = 0; i < all->count; i++)
+        buf_done(&all->ports[i].components);
+    arena_done(&all->memory);
+}
+
+status listen_switch(collector *c, pipelines *p, error *err)
 {
     wanted_ports all = { 0 };
-    arena_init(&all.memory, MiB(16));
-    all.ports = arena_calloc(&all.memory, PORTS_MAX, sizeof(wanted_port));
-    status st = all.ports ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory for the ports");
-    for (uint32_t i = 0; i < p->mount_count && st == STATUS_OK; i++)
-        st = want(&all, &p->mounts[i], err);
-    if (st == STATUS_OK && c->web.settings)
-        st = want_web(&all, c, p, err);
+    status st = gather_ports(&all, c, p, err);
     if (st == STATUS_OK)
-        st = switch_ports(c, &all, err);
-    for (unsigned i = 0; i < all.count; i++)
-        buf_done(&all.ports[i].components);
-    arena_done(&all.memory);
-    if (st == STATUS_OK && !http_server_settle(c->server, SETTLE_MS))
-        st = fail(err, STATUS_BUSY, "requests of the former configuration still ran after %d s",
-                  SETTLE_MS / 1000);
+        st = switch_ports(c, p, &all, err);
+    forget_wanted(&all);
     return st;
+}
+
+void listen_restore(collector *c, pipelines *p)
+{
+    error err;
+    wanted_ports all = { 0 };
+    if (gather_ports(&all, c, p, &err) == STATUS_OK) {
+        mark_wanted(c, &all);
+        close_unwanted(c, 0);
+        for (unsigned i = 0; i < all.count; i++)
+            restore_port(c, p, &all.ports[i]);
+    } else if (c->options.say) {
+        c->options.say(true, "ports", "port_not_restored", err.message);
+    }
+    forget_wanted(&all);
+}
+
+void listen_settle(collector *c)
+{
+    if (!http_server_settle(c->server, SETTLE_MS) && c->options.say)
+        c->options.say(false, "ports", "requests_go_on",
+                       "some that began before the change still run; they end as they began");
 }
 
 void listen_forget(collector *c)

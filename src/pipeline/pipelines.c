@@ -133,10 +133,15 @@ static void stop_deliveries(pipelines *p)
     while (!all_done(p) && clock_mono_ns() < until)
         nanosleep(&step, NULL);
     atomic_store(&p->canceled, 1);
-    while (p->delivery_count > 0)
-        delivery_stop(p->deliveries[--p->delivery_count]);
-    free(p->deliveries);
+    pthread_rwlock_wrlock(&p->owner->lock); /* collector_behind looks at them */
+    delivery **list = p->deliveries;
+    uint32_t count = p->delivery_count;
     p->deliveries = NULL;
+    p->delivery_count = 0;
+    pthread_rwlock_unlock(&p->owner->lock);
+    while (count > 0)
+        delivery_stop(list[--count]);
+    free(list);
 }
 
 /* ---- one configuration ---- */
@@ -185,14 +190,34 @@ static void pipelines_free(pipelines *p)
     graph_free(p);
 }
 
-static void pipelines_stop(pipelines *p)
+static void stop_behind_receivers(pipelines *p)
 {
-    stop_components(p, COMPONENT_RECEIVER);
-    stop_deliveries(p);
     for (int k = 0; k < COMPONENT_KINDS; k++)
         if (k != COMPONENT_RECEIVER)
             stop_components(p, (component_kind)k);
     p->started = 0;
+}
+
+/* Frees what no request is on its way to any more. */
+static void sweep_retired(collector *c, bool all)
+{
+    pipelines **at = &c->retired;
+    while (*at) {
+        pipelines *p = *at;
+        if (!all && atomic_load(&p->routes_in_use)) {
+            at = &p->next_retired;
+            continue;
+        }
+        *at = p->next_retired;
+        pipelines_free(p);
+    }
+}
+
+static void retire(collector *c, pipelines *p)
+{
+    p->next_retired = c->retired;
+    c->retired = p;
+    sweep_retired(c, false);
 }
 
 static void make_current(collector *c, pipelines *p)
@@ -225,6 +250,7 @@ void collector_free(collector *c)
 {
     if (!c)
         return;
+    sweep_retired(c, true);
     pipelines_free(c->current);
     while (c->counts) {
         component_counts *next = *counts_next(c->counts);
@@ -275,28 +301,42 @@ status collector_start(collector *c, store *s, http_server *server, const collec
     return st == STATUS_OK ? start_components(p, err) : st;
 }
 
-/* The ports lead to the new components before the old ones stop, so that no sender is turned away;
- * what comes meanwhile waits in the log. */
-status collector_reload(collector *c, config *file, const collector_web *web, error *err)
+static status switch_to(collector *c, pipelines *fresh, const collector_web *web, error *err)
 {
-    pipelines *fresh, *old = c->current;
     collector_web before = c->web;
-    status st = pipelines_new(&fresh, c, file, err);
-    if (st != STATUS_OK)
-        return st;
     c->web = *web;
-    st = origins_save(c, err);
+    status st = origins_save(c, err);
     if (st == STATUS_OK)
         st = listen_switch(c, fresh, err);
     if (st != STATUS_OK) {
         c->web = before;
-        pipelines_free(fresh);
+        listen_restore(c, c->current);
+    }
+    listen_settle(c);
+    return st;
+}
+
+/* The ports lead to the new components before the old ones stop, so that no sender is turned away;
+ * what comes meanwhile waits in the log. Exporters of the old ones end before what only the new
+ * ones take is let in, since they would pass it over. A request that takes its time keeps the
+ * components that it is on its way to. */
+status collector_reload(collector *c, config *file, const collector_web *web, error *err)
+{
+    pipelines *fresh, *old = c->current;
+    sweep_retired(c, false);
+    status st = pipelines_new(&fresh, c, file, err);
+    if (st != STATUS_OK)
+        return st;
+    st = switch_to(c, fresh, web, err);
+    if (st != STATUS_OK) {
+        retire(c, fresh);
         return st;
     }
     stop_components(old, COMPONENT_RECEIVER);
+    stop_deliveries(old);
     make_current(c, fresh);
-    pipelines_stop(old);
-    pipelines_free(old);
+    stop_behind_receivers(old);
+    retire(c, old);
     st = start_deliveries(fresh, err);
     if (st == STATUS_OK)
         st = forget_others(c, err);
@@ -307,7 +347,9 @@ void collector_stop(collector *c)
 {
     if (!c || !c->current || !c->store)
         return;
-    pipelines_stop(c->current);
+    stop_components(c->current, COMPONENT_RECEIVER);
+    stop_deliveries(c->current);
+    stop_behind_receivers(c->current);
 }
 
 void collector_behind(collector *c, collector_behind_sink *sink, void *user)

@@ -47,6 +47,8 @@ struct pipelines {
     uint32_t delivery_count;
     uint32_t started; /* components */
     atomic_int canceled;
+    atomic_uint routes_in_use; /* route sets of listeners that lead to its components */
+    pipelines *next_retired;
 };
 
 typedef struct {
@@ -64,6 +66,7 @@ struct collector {
     collector_web web;
     store_router router;
     pipelines *current;
+    pipelines *retired;    /* replaced, with requests still on their way to them */
     pthread_rwlock_t lock; /* current: read by senders and readers, written by a reload */
     char **origins;        /* by number - 1 */
     uint32_t origin_count;
@@ -114,9 +117,13 @@ bool delivery_keeps_place(const component *sink);
 /* ---- listen.c ---- */
 
 /* Makes the open ports those of p: new ones are opened, the routes of others are replaced, those
- * that p does not name are closed, and requests on replaced routes are waited for. On failure the
- * ports stay as they were. */
-MUST_USE status listen_switch(collector *c, const pipelines *p, error *err);
+ * that p does not name are closed. p->routes_in_use tells when no listener and no request needs its
+ * components any more. On failure some ports may be p's already: listen_restore. */
+MUST_USE status listen_switch(collector *c, pipelines *p, error *err);
+/* The same for what ran before; a port that cannot be had again is closed, and that is said. */
+void listen_restore(collector *c, pipelines *p);
+/* Waits a while for requests on replaced routes. */
+void listen_settle(collector *c);
 void listen_forget(collector *c); /* frees the list; the listeners are the server's */
 
 #endif

@@ -99,6 +99,8 @@ typedef struct {
     bool has_batch;
     batch_settings batch; /* sending_queue.batch */
 } exporter_settings;
-extern const option_table exporter_options; /* for OPTION_INLINE */
+/* A row of OPTION_INLINE in an exporter's own table: by it the exporter's reader of the log finds
+ * them. */
+extern const option_table exporter_options;
 
 #endif

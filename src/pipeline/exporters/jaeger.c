@@ -121,7 +121,6 @@ const component_type jaeger_exporter = {
     .signals = SIGNALS_TRACES,
     .help = "Sends spans to Jaeger's collector over gRPC.",
     .options = OPTION_TABLE(jaeger_rows, jaeger_settings),
-    .sending = OPTION_PRESENT(jaeger_settings, exporter),
     .open = jaeger_open,
     .close = jaeger_close,
     .send = jaeger_send,

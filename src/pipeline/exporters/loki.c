@@ -165,7 +165,6 @@ const component_type loki_exporter = {
     .signals = SIGNALS_LOGS,
     .help = "Sends log records to Loki's push API.",
     .options = OPTION_TABLE(loki_rows, loki_settings),
-    .sending = OPTION_PRESENT(loki_settings, exporter),
     .check = loki_check,
     .open = loki_open,
     .close = loki_close,

@@ -144,7 +144,6 @@ const component_type otlp_exporter = {
     .signals = SIGNALS_ALL,
     .help = "Sends OTLP over gRPC.",
     .options = OPTION_TABLE(otlp_rows, otlp_settings),
-    .sending = OPTION_PRESENT(otlp_settings, exporter),
     .open = otlp_open,
     .close = otlp_close,
     .send = otlp_send,

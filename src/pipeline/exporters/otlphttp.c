@@ -155,7 +155,6 @@ const component_type otlphttp_exporter = {
     .signals = SIGNALS_ALL,
     .help = "Sends OTLP over HTTP, as protobuf or JSON.",
     .options = OPTION_TABLE(otlphttp_rows, otlphttp_settings),
-    .sending = OPTION_PRESENT(otlphttp_settings, exporter),
     .check = otlphttp_check,
     .open = otlphttp_open,
     .close = otlphttp_close,

@@ -154,6 +154,5 @@ const component_type prometheus_exporter = {
     .open = prometheus_open,
     .close = prometheus_close,
     .send = prometheus_send,
-    .sending = OPTION_PRESENT(prometheus_settings, exporter),
     .ephemeral = true,
 };

@@ -238,5 +238,4 @@ const component_type prometheusremotewrite_exporter = {
     .open = write_open,
     .close = write_close,
     .send = write_send,
-    .sending = OPTION_PRESENT(write_settings, exporter),
 };

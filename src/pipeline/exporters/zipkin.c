@@ -114,7 +114,6 @@ const component_type zipkin_exporter = {
     .signals = SIGNALS_TRACES,
     .help = "Sends spans to Zipkin's v2 API, as JSON or protobuf.",
     .options = OPTION_TABLE(zipkin_rows, zipkin_settings),
-    .sending = OPTION_PRESENT(zipkin_settings, exporter),
     .check = zipkin_check,
     .open = zipkin_open,
     .close = zipkin_close,
