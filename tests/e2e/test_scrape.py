@@ -89,7 +89,8 @@ COLLECTOR = {"exporters": {"sonde": {}},
 
 def configure(path, scrapes, receiver=None, interval="300ms", **more_global):
     """A collector file whose receiver has these scrape_configs."""
-    prometheus = {"config": {"global": {"scrape_interval": interval, **more_global}, "scrape_configs": scrapes}}
+    prometheus = {"config": {"global": {"scrape_interval": interval, **more_global},
+                             "scrape_configs": scrapes}}
     prometheus.update(receiver or {})
     text = json.dumps({"receivers": {"prometheus": prometheus}, **COLLECTOR}).replace("$", "$$")
     temporary = str(path) + ".new"
@@ -169,7 +170,8 @@ def test_text_pages_become_the_series_that_prometheus_makes(tmp_path, pages):
         wait_for("no new series", lambda: value(server, "scrape_series_added") == "0")
         assert not server.promql("target_info")
         _, headers = pages.seen("/metrics")[0]
-        assert headers["Accept"].startswith("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,")
+        assert headers["Accept"].startswith(
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,")
         assert headers["Accept"].endswith("*/*;q=0.2")
         assert headers["X-Prometheus-Scrape-Timeout-Seconds"] == "0.3"
         assert headers["Accept-Encoding"] == "gzip"
@@ -189,7 +191,8 @@ def field(number, body):
 
 def test_openmetrics_and_protobuf_pages(tmp_path, pages):
     import struct
-    pages.paths["/om"] = (OPENMETRICS, '# TYPE a counter\na_total{x="y"} 3 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 1 %d\n'
+    pages.paths["/om"] = (OPENMETRICS, '# TYPE a counter\na_total{x="y"} 3 '
+                          '# {trace_id="0af7651916cd43dd8448eb211c80319c"} 1 %d\n'
                           '# TYPE i info\ni_info{version="1"} 1\n# EOF\n' % time.time())
     metric = field(1, field(1, b"x") + field(2, b"y")) + field(3, b"\x09" + struct.pack("<d", 42))
     family = field(1, b"p_total") + b"\x18\x00" + field(4, metric)
@@ -221,7 +224,8 @@ def test_a_target_with_wrong_openmetrics_is_asked_for_text(tmp_path, pages):
                                          (TEXT, "# TYPE a counter\na 3\n"))
     with serve(tmp_path, [job("j", pages.address)]) as server:
         wait_for("the series", lambda: value(server, "a") == "3" and value(server, "up") == "1")
-        assert series(server, "min_over_time(up[1m])") == {(("instance", pages.address), ("job", "j")): "0"}
+        both = (("instance", pages.address), ("job", "j"))
+        assert series(server, "min_over_time(up[1m])") == {both: "0"}
 
 
 def test_labels_of_targets_and_pages(tmp_path, pages):
@@ -242,11 +246,13 @@ def test_labels_of_targets_and_pages(tmp_path, pages):
         wait_for("both jobs", lambda: len(server.promql("x")) == 2 and len(server.promql("go_b")) == 2)
         common = {"cluster": "c1", "instance": pages.address, "zone": "near"}
         found = {tuple(sorted(r["metric"].items())) for r in server.promql('{__name__=~"x|y|go_.*"}')}
-        expected = [{"__name__": "x", "job": "mine", "exported_job": "theirs", "exported_zone": "far", **common},
+        expected = [{"__name__": "x", "job": "mine", "exported_job": "theirs",
+                     "exported_zone": "far", **common},
                     {"__name__": "y", "job": "mine", **common},
                     {"__name__": "go_b", "job": "mine", "from": "go-mine", **common},
                     {"__name__": "x", "job": "theirs", "zone": "far", "cluster": "c1"},
-                    {"__name__": "y", "job": "honor", **common}, {"__name__": "go_a", "job": "honor", **common},
+                    {"__name__": "y", "job": "honor", **common},
+                    {"__name__": "go_a", "job": "honor", **common},
                     {"__name__": "go_b", "job": "honor", **common}]
         assert found == {tuple(sorted(e.items())) for e in expected}
         assert value(server, 'scrape_samples_scraped{job="mine"}') == "4"
@@ -261,8 +267,8 @@ def at_once(server, query):
 
 
 def test_series_that_vanish_end_at_once(tmp_path, pages):
-    pages.paths["/metrics"] = (TEXT, 'a{k="1"} 1\na{k="2"} 2\n# TYPE h histogram\nh_bucket{le="+Inf"} 1\nh_sum 1\n'
-                               'h_count 1\n')
+    pages.paths["/metrics"] = (TEXT, 'a{k="1"} 1\na{k="2"} 2\n# TYPE h histogram\n'
+                               'h_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n')
     with serve(tmp_path, [job("j", pages.address)]) as server:
         wait_for("two series", lambda: at_once(server, "a") == {"1", "2"} and server.promql("h_bucket"))
         pages.paths["/metrics"] = (TEXT, 'a{k="2"} 2\na{k="3"} 3\n')
@@ -280,7 +286,8 @@ def test_series_that_vanish_end_at_once(tmp_path, pages):
 def test_timestamps_of_the_page(tmp_path, pages):
     then = int(time.time()) - 100
     pages.paths["/metrics"] = (TEXT, "old 1 %d\n" % (then * 1000))
-    with serve(tmp_path, [job("theirs", pages.address), job("ours", pages.address, honor_timestamps=False)]) as server:
+    with serve(tmp_path, [job("theirs", pages.address),
+                          job("ours", pages.address, honor_timestamps=False)]) as server:
         wait_for("both", lambda: len(server.promql("up")) == 2 and len(server.promql("old")) == 2)
         stamps = {r["metric"]["job"]: float(r["value"][1]) for r in server.promql("timestamp(old)")}
         assert stamps["theirs"] == then and abs(stamps["ours"] - time.time()) < 30
@@ -321,14 +328,16 @@ def test_limits_fail_the_scrape_and_say_why(tmp_path, pages):
 # ---- service discovery ----
 
 def targets_of(server, name):
-    return {t["labels"]["instance"] for t in get_json(server.http + "/api/v1/targets")["data"]["activeTargets"]
+    active = get_json(server.http + "/api/v1/targets")["data"]["activeTargets"]
+    return {t["labels"]["instance"] for t in active
             if t["scrapePool"] == name}
 
 
 def test_targets_from_files_and_urls_come_and_go(tmp_path, pages):
     pages.paths["/metrics"] = (TEXT, "a 1\n")
     listed = tmp_path / "one.json"
-    listed.write_text(json.dumps([{"targets": [pages.address], "labels": {"team": "x", "__meta_secret": "s"}}]))
+    listed.write_text(json.dumps([{"targets": [pages.address],
+                                   "labels": {"team": "x", "__meta_secret": "s"}}]))
     (tmp_path / "two.yml").write_text("- targets: ['127.0.0.1:2']\n")
     url_list = [{"targets": [pages.address], "labels": {"__metrics_path__": "/metrics", "via": "url"}}]
     pages.paths["/sd"] = lambda _: ("application/json", json.dumps(url_list))
@@ -346,7 +355,8 @@ def test_targets_from_files_and_urls_come_and_go(tmp_path, pages):
         wait_for("a warning", lambda: "its targets stay as they were" in server.output())
         assert targets_of(server, "files") == {pages.address, "127.0.0.1:2"}
         listed.write_text(json.dumps([{"targets": [pages.address], "labels": {"team": "y"}}]))
-        wait_for("the other team", lambda: [r["metric"].get("team") for r in server.promql('a{job="files"}')] == ["y"])
+        wait_for("the other team", lambda: [r["metric"].get("team")
+                                            for r in server.promql('a{job="files"}')] == ["y"])
         (tmp_path / "two.yml").unlink()
         url_list.clear()
         wait_for("one target", lambda: len(server.promql("up")) == 1)
@@ -384,7 +394,8 @@ def test_credentials_tls_params_and_redirects(tmp_path, pages, certificate):
                 job("stays", pages.address, metrics_path="/moved", follow_redirects=False),
                 job("tls", secure.address, scheme="https", tls_config=tls),
                 job("wrong", secure.address, scheme="https", tls_config={"ca_file": str(cert)}),
-                job("params", pages.address, params={"module": ["a b", "c"]}, enable_compression=False)]) as server:
+                job("params", pages.address, params={"module": ["a b", "c"]},
+                    enable_compression=False)]) as server:
             wait_for("all jobs", lambda: len(server.promql("up")) == 7)
             ups = {dict(k)["job"]: v for k, v in series(server, "up").items()}
             assert ups == {"basic": "1", "bearer": "1", "moved": "1", "stays": "0", "tls": "1", "wrong": "0",
@@ -446,7 +457,8 @@ def test_mistakes_are_named_before_anything_starts(tmp_path, scrape, reason):
 def test_a_reload_keeps_the_series_of_targets_that_stay(tmp_path, pages):
     pages.paths["/metrics"] = (TEXT, 'a{k="1"} 1\n')
     pages.paths["/other"] = (TEXT, "b 1\n")
-    with serve(tmp_path, [job("stays", pages.address), job("goes", pages.address, metrics_path="/other")]) as server:
+    with serve(tmp_path, [job("stays", pages.address),
+                          job("goes", pages.address, metrics_path="/other")]) as server:
         wait_for("both", lambda: len(server.promql("up")) == 2 and server.promql("a") and server.promql("b"))
         configure(tmp_path / "collector.yaml", [job("stays", pages.address), job("new", pages.address)])
         wait_for("the new job", lambda: value(server, 'up{job="new"}') == "1", 30)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages that sonde and Prometheus's own parsers must read alike: generated ones, and ones with bytes changed."""
+"""Pages that sonde and Prometheus's own parsers must read alike: generated ones, and ones with bytes
+changed."""
 import os
 import random
 import re
@@ -21,15 +22,18 @@ def programs(tmp_path_factory):
         pytest.skip("go is not installed")
     folder = tmp_path_factory.mktemp("exposition")
     ours, theirs = str(folder / "ours"), str(folder / "theirs")
-    built = subprocess.run(["go", "build", "-o", theirs, "."], cwd=os.path.join(ROOT, "tests/interop/go_exposition"),
-                           env={**os.environ, "GOFLAGS": "-mod=mod"}, capture_output=True, text=True, timeout=300)
+    built = subprocess.run(["go", "build", "-o", theirs, "."],
+                           cwd=os.path.join(ROOT, "tests/interop/go_exposition"),
+                           env={**os.environ, "GOFLAGS": "-mod=mod"}, capture_output=True, text=True,
+                           timeout=300)
     if built.returncode:
         pytest.skip("Prometheus's parser cannot be built: " + built.stderr[-300:])
     used = sanitizers()
     flags = ["-fsanitize=" + used, "-fno-sanitize-recover=all"] if used else []
     subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", *flags, "-I", ROOT,
-                    os.path.join(ROOT, "tests/interop/exposition_dump.c"), os.path.join(BUILD, "libsonde_codec.a"),
-                    os.path.join(BUILD, "libsonde_base.a"), "-lm", "-lpthread", "-o", ours], check=True, timeout=120)
+                    os.path.join(ROOT, "tests/interop/exposition_dump.c"),
+                    os.path.join(BUILD, "libsonde_codec.a"), os.path.join(BUILD, "libsonde_base.a"),
+                    "-lm", "-lpthread", "-o", ours], check=True, timeout=120)
     return theirs, ours
 
 
@@ -39,13 +43,15 @@ NAMES = ["a", "http_requests", "x:y", "_z", "up", "histogram_seconds", "A1"]
 LABELS = ["a", "b", "path", "le_", "Z", "_u"]
 VALUES = ["", "x", "/a b", "é☃", "a\\\\b", 'q\\"q', "line\\nend", "\\x", "200", "{}", "# ", ","]
 NUMBERS = ["0", "1", "-1", "+1", "1.5", ".5", "5.", "1e3", "1E-7", "NaN", "nan", "+Inf", "-Inf", "Inf", "inf",
-           "1.7976931348623157e308", "5e-324", "123456789012345678901234567890", "0.1", "00012", "9007199254740993",
+           "1.7976931348623157e308", "5e-324", "123456789012345678901234567890", "0.1", "00012",
+           "9007199254740993",
            "4.35", "0.000001", "1e22", "1e23", "3.14159265358979323846", "infinity"]
 BOUNDS = ["0.005", "0.1", "1", "1.0", "2.5e-3", "1e6", "10", "+Inf", "0", "1e-7", "123456", "1234567"]
 
 
 def labels(r, *more):
-    chosen = ['%s="%s"' % (n, r.choice(VALUES)) for n in r.sample(LABELS, r.choice((0, 0, 1, 2, 3)))] + list(more)
+    chosen = ['%s="%s"' % (n, r.choice(VALUES)) for n in r.sample(LABELS, r.choice((0, 0, 1, 2, 3)))]
+    chosen += more
     r.shuffle(chosen)
     return "{%s}" % ",".join(chosen) if chosen or r.random() < 0.1 else ""
 
@@ -105,7 +111,8 @@ def mutate(r, page):
         if what == 0 and page:
             del page[at:at + r.randint(1, 5)]
         elif what == 1:
-            page[at:at] = r.choice([b'"', b"{", b"}", b" ", b"\n", b"\\", b"#", b",", b"=", b"\xff", b"1", b"a", b"\t"])
+            page[at:at] = r.choice([b'"', b"{", b"}", b" ", b"\n", b"\\", b"#", b",", b"=", b"\xff",
+                                    b"1", b"a", b"\t"])
         elif what == 2 and page:
             page[at] = r.choice(b'"{} \n\\#,=1a.-+e\t')
         elif page:

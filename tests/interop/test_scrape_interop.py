@@ -41,7 +41,8 @@ scrape_configs:
   - job_name: page
     static_configs: [{{targets: ['127.0.0.1:{page}'], labels: {{zone: z1}}}}]
     relabel_configs:
-      - {{source_labels: [__address__, zone], regex: '(.*):(.*);(.*)', target_label: where, replacement: '$3/$1'}}
+      - {{source_labels: [__address__, zone], regex: '(.*):(.*);(.*)', target_label: where,
+          replacement: '$3/$1'}}
       - {{source_labels: [__address__], modulus: 97, target_label: shard, action: hashmod}}
     metric_relabel_configs:
       - {{source_labels: [__name__], regex: 'go_.*', action: drop}}
@@ -114,7 +115,8 @@ def world(tmp_path_factory):
     commands.append(["prometheus", "--config.file=%s" % config, "--storage.tsdb.path=%s" % (folder / "data"),
                      "--web.listen-address=127.0.0.1:%d" % prometheus])
     own = folder / "collector.yaml"
-    own.write_text("receivers: {prometheus: {config_file: '%s'}}\nexporters: {sonde: {}}\nservice: {pipelines: "
+    own.write_text("receivers: {prometheus: {config_file: '%s'}}\nexporters: {sonde: {}}\n"
+                   "service: {pipelines: "
                    "{metrics: {receivers: [prometheus], exporters: [sonde]}}}\n" % config)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", page), Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -141,7 +143,8 @@ def vector(url, query):
 
 
 # Series that come and go by themselves, or that tell of the scrape as such.
-ITS_OWN = re.compile("^(scrape_.*|up|go_.*|prometheus_(sd|http|tsdb|engine|notifications|rule|target|web)_.*|process_.*|"
+ITS_OWN = re.compile("^(scrape_.*|up|go_.*|prometheus_(sd|http|tsdb|engine|notifications|rule|target|web)_.*|"
+                     "process_.*|"
                      "net_conntrack_.*|promhttp_.*)$")
 
 
@@ -169,7 +172,8 @@ def test_both_have_the_same_series(world, job):
 
 def test_honored_labels_and_absent_targets(world):
     url, sonde, _ = world
-    wait_for("the same", lambda: vector(url, 'kept{job="theirs"}') == vector(sonde.http, 'kept{job="theirs"}') != {})
+    kept = 'kept{job="theirs"}'
+    wait_for("the same", lambda: vector(url, kept) == vector(sonde.http, kept) != {})
     wait_for("up 0", lambda: vector(url, 'up{job="away"}') == vector(sonde.http, 'up{job="away"}') != {})
     assert set(vector(sonde.http, 'up{job="away"}').values()) == {"0"}
 
@@ -178,7 +182,8 @@ def test_the_targets_page_is_the_same(world):
     url, sonde, _ = world
 
     def targets(base):
-        return sorted((t["scrapePool"], t["scrapeUrl"], t["health"], sorted(t["labels"].items()), t["scrapeInterval"],
+        return sorted((t["scrapePool"], t["scrapeUrl"], t["health"], sorted(t["labels"].items()),
+                       t["scrapeInterval"],
                        t["scrapeTimeout"], sorted(t["discoveredLabels"].items()))
                       for t in get_json(base + "/api/v1/targets")["data"]["activeTargets"])
     wait_for("the same targets", lambda: targets(url) == targets(sonde.http) and len(targets(url)) >= 4)
