@@ -244,10 +244,11 @@ static int wait_for_signal(serve *s, const sigset_t *signals)
     bool was_ready = true;
     for (;;) {
         int number = sigtimedwait(signals, NULL, &pause);
-        if (number == SIGHUP || serve_config_changed(&s->options, &s->mark))
-            reload(s);
-        else if (number > 0)
+        if (number > 0 && number != SIGHUP)
             return number;
+        bool changed = serve_config_changed(&s->options, &s->mark);
+        if (changed || number == SIGHUP)
+            reload(s);
         watch_ready(s, &was_ready);
     }
 }

@@ -214,6 +214,15 @@ status http_server_set_tls(http_server *s, http_listener *l, const http_tls *tls
     return STATUS_OK;
 }
 
+status http_tls_check(const http_tls *tls, error *err)
+{
+    tls_context *t;
+    status st = tls_context_new(&t, tls, err);
+    if (st == STATUS_OK)
+        tls_context_free(t);
+    return st;
+}
+
 static void remove_listener(void *arg)
 {
     change *ch = arg;

@@ -104,6 +104,8 @@ MUST_USE status http_server_set_routes(http_server *s, http_listener *l, const h
 /* Other certificates or rules for connections that are made from now on; NULL: no TLS any more. */
 MUST_USE status http_server_set_tls(http_server *s, http_listener *l, const http_tls *tls,
                                     error *err);
+/* Whether its files can be read and used now. */
+MUST_USE status http_tls_check(const http_tls *tls, error *err);
 /* Closes the listening sockets at once (the address is free on return) and each of the listener's
  * connections when its requests in flight are answered. */
 void http_server_unlisten(http_server *s, http_listener *l);
