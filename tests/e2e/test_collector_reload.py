@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A configuration that changes while senders go on: ports that move, certificates that cannot be used,
+requests that take longer than the change. What is wrong leaves what runs as it was."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from harness import Server, attributes, free_ports, post, wait_for
+
+FILE = """
+receivers:
+  otlp: {protocols: {http: {endpoint: '%s'}}}
+  zipkin: {endpoint: '127.0.0.1:%d', tls: {cert_file: '%s', key_file: '%s'}}
+exporters: {sonde: }
+service:
+  pipelines:
+    logs: {receivers: [otlp], exporters: [sonde]}
+    traces: {receivers: [zipkin], exporters: [sonde]}
+"""
+
+
+def own_ports(count):
+    """The first three are the server's own."""
+    return free_ports(count + 3)[3:]
+
+
+class Collector(Server):
+    """A server whose file can be changed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.file = self.data + ".yaml"
+        self.write(text)
+
+    def command(self):
+        return [self.binary, "serve", "--data", self.data, "--http", self.http[7:], "--config", self.file]
+
+    def write(self, text):
+        with open(self.file + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(self.file + ".new", self.file)
+
+    def change(self, text, event="configuration_reloaded"):
+        before = self.output().count(event)
+        self.write(text)
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(event, lambda: self.output().count(event) > before)
+        return [line for line in self.output().splitlines() if event in line][-1]
+
+    def __exit__(self, kind, *rest):
+        super().__exit__(kind, *rest)
+        os.remove(self.file)
+
+
+@pytest.fixture(name="certificate")
+def make_certificate(tmp_path):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", "-days", "2",
+                    "-subj", "/CN=localhost"], check=True, capture_output=True, timeout=60)
+    return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+
+
+def logs(count, service="s"):
+    return json.dumps({"resourceLogs": [{
+        "resource": {"attributes": attributes({"service.name": service})},
+        "scopeLogs": [{"logRecords": [{"timeUnixNano": str(time.time_ns() + i), "body": {"stringValue": "line"}}
+                                      for i in range(count)]}]}]}).encode()
+
+
+def send(port, count=1):
+    return post("http://127.0.0.1:%d/v1/logs" % port, logs(count))[0]
+
+
+def test_a_wrong_certificate_for_one_port_leaves_all_ports_as_they_were(certificate, tmp_path):
+    cert, key = certificate
+    otlp, zipkin, fresh = own_ports(3)
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    with Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
+        assert send(otlp) == 200
+        line = server.change(FILE % ("127.0.0.1:%d" % otlp, zipkin, wrong, key), "configuration_refused")
+        assert "receiver zipkin: TLS certificate" in line and str(wrong) in line
+        assert send(otlp) == 200
+        # Also when the other port would be a new one.
+        server.change(FILE % ("127.0.0.1:%d" % fresh, zipkin, wrong, key), "configuration_refused")
+        assert send(otlp) == 200
+        with pytest.raises(OSError):
+            send(fresh)
+        assert len(server.logs('{service_name="s"}')) == 3
+
+
+def test_a_port_that_is_taken_leaves_all_ports_as_they_were(certificate):
+    cert, key = certificate
+    otlp, zipkin, taken = own_ports(3)
+    with socket.create_server(("127.0.0.1", taken)), \
+            Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
+        line = server.change(FILE % ("0.0.0.0:%d" % otlp, taken, cert, key), "configuration_refused")
+        assert "receiver zipkin: cannot listen on 127.0.0.1:%d" % taken in line
+        assert send(otlp) == 200
+        with socket.create_connection(("127.0.0.1", zipkin)):
+            pass
+
+
+def test_the_address_of_a_port_may_change(certificate):
+    cert, key = certificate
+    otlp, zipkin = own_ports(2)
+    with Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
+        server.change(FILE % ("0.0.0.0:%d" % otlp, zipkin, cert, key))
+        assert send(otlp) == 200
+        server.change(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key))
+        assert send(otlp) == 200
+
+
+def test_a_request_may_take_longer_than_the_change(certificate):
+    cert, key = certificate
+    otlp, zipkin = own_ports(2)
+    text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
+    body = logs(2)
+    with Collector(text) as server, socket.create_connection(("127.0.0.1", otlp), timeout=30) as slow:
+        slow.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                     b"Content-Length: %d\r\n\r\n" % len(body) + body[:40])
+        assert send(otlp) == 200  # so that the server has seen the other one
+        for i in range(2):
+            server.change(text + "# %d\n" % i)
+            assert send(otlp) == 200
+        slow.sendall(body[40:])
+        assert b" 200 OK" in slow.recv(1000)
+        assert send(otlp) == 200
+        assert len(server.logs('{service_name="s"}')) == 6
+
+
+def test_the_end_is_not_missed_when_the_file_changed_just_before(certificate):
+    cert, key = certificate
+    otlp, zipkin = own_ports(2)
+    text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
+    with Collector(text) as server:
+        server.write(text + "# new\n")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
