@@ -219,6 +219,9 @@ static void reload(serve *s)
     if (st == STATUS_OK) {
         sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
         collector_ports(s->collector, say_port, s);
+        if (collector_complete(s->collector, &err) != STATUS_OK)
+            sonde_error("configuration_incomplete", sonde_kv("path", s->options.config),
+                        sonde_kv("detail", (const char *)err.message));
     } else {
         s->web_at = before;
         sonde_error("configuration_refused", sonde_kv("path", s->options.config),
@@ -240,10 +243,14 @@ static void watch_ready(const serve *s, bool *was_ready)
 
 static int wait_for_signal(serve *s, const sigset_t *signals)
 {
-    const struct timespec pause = { .tv_sec = LOOK_S };
+    const struct timespec pause = { .tv_sec = LOOK_S }, none = { 0 };
     bool was_ready = true;
+    sigset_t ends = *signals;
+    sigdelset(&ends, SIGHUP);
     for (;;) {
-        int number = sigtimedwait(signals, NULL, &pause);
+        int number = sigtimedwait(&ends, NULL, &none); /* the lower number would come first */
+        if (number < 0)
+            number = sigtimedwait(signals, NULL, &pause);
         if (number > 0 && number != SIGHUP)
             return number;
         bool changed = serve_config_changed(&s->options, &s->mark);

@@ -27,7 +27,8 @@ static void handle_ready(http_exchange *x, void *user)
         http_fail(x, 503, "the server is stopping");
         return;
     }
-    if (store_ready(self->store, &err) != STATUS_OK) {
+    if (collector_complete(self->collector, &err) != STATUS_OK ||
+        store_ready(self->store, &err) != STATUS_OK) {
         http_fail(x, 503, "%s", err.message);
         http_set_header(x, "Retry-After", STR("5"));
         return;

@@ -109,6 +109,7 @@ struct component {
     struct component_counts *counts;
     uint16_t origin; /* of a receiver, and of a processor that waits: its number in the log */
     char *dir;       /* component_dir */
+    bool running;    /* started, and not stopped */
 };
 
 /* ---- for receivers ---- */

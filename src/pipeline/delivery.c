@@ -396,12 +396,27 @@ bool delivery_keeps_place(const component *sink)
     return !sink->type->ephemeral;
 }
 
-/* "exporter otlp/backup": the name of its place in the log. */
+void delivery_name(const component *sink, char *ret, size_t size)
+{
+    snprintf(ret, size, "%s %s", component_kind_name(sink->type->kind), sink->id);
+}
+
+status delivery_begin(const component *sink, error *err)
+{
+    char name[DELIVERY_NAME];
+    log_reader *r = NULL;
+    delivery_name(sink, name, sizeof(name));
+    status st = log_reader_open(&r, sink->owner->owner->store, name, false, err);
+    if (st == STATUS_OK)
+        log_reader_close(r);
+    return st == STATUS_BUSY ? STATUS_OK : st;
+}
+
 static status open_reader(delivery *d, error *err)
 {
-    char name[256];
+    char name[DELIVERY_NAME];
     const component *c = d->sink;
-    snprintf(name, sizeof(name), "%s %s", component_kind_name(c->type->kind), c->id);
+    delivery_name(c, name, sizeof(name));
     status st =
         log_reader_open(&d->reader, c->owner->owner->store, name, !delivery_keeps_place(c), err);
     if (st == STATUS_OK && c->type->load && log_reader_state(d->reader).len)

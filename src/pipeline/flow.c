@@ -104,12 +104,10 @@ static status run_kept(const path *p, const batch *received, kept *k, store_rout
 static status route(void *user, uint16_t origin, const batch *received, store_routed *ret,
                     error *err)
 {
-    collector *c = user;
+    const pipelines *all = user;
     status st = STATUS_OK;
     *ret = (store_routed){ 0 };
-    pthread_rwlock_rdlock(&c->lock);
-    const pipelines *all = c->current;
-    for (uint32_t i = 0; all && i < all->path_count && st == STATUS_OK; i++) {
+    for (uint32_t i = 0; i < all->path_count && st == STATUS_OK; i++) {
         const path *p = &all->paths[i];
         kept *k = ret->own;
         if (!p->sink->type->is_store || !path_takes(p, origin, received->signal))
@@ -125,15 +123,33 @@ static status route(void *user, uint16_t origin, const batch *received, store_ro
         else
             st = run_kept(p, received, k, ret, err);
     }
-    pthread_rwlock_unlock(&c->lock);
     if (st != STATUS_OK)
         release(user, ret);
     return st;
 }
 
+/* What comes goes the ways of its own sender's configuration, which lives as long as the sender:
+ * rows may hold texts of its processors until they are stored. */
+static store_sender sender_of(const component *c, bool inner)
+{
+    return (store_sender){ .origin = c->origin, .inner = inner, .router = &c->owner->router };
+}
+
+void flow_init(pipelines *p)
+{
+    p->router = (store_router){ .route = route, .release = release, .user = p };
+}
+
+static status route_replayed(void *user, uint16_t origin, const batch *received, store_routed *ret,
+                             error *err)
+{
+    collector *c = user;
+    return route(c->current, origin, received, ret, err);
+}
+
 const store_router *collector_router(collector *c)
 {
-    c->router = (store_router){ .route = route, .release = release, .user = c };
+    c->router = (store_router){ .route = route_replayed, .release = release, .user = c };
     return &c->router;
 }
 
@@ -172,12 +188,12 @@ status component_ingest(component *c, const char *transport, const batch *b, str
                         ingest_result *ret, error *err)
 {
     collector *owner = c->owner->owner;
+    store_sender from = sender_of(c, false);
     uint32_t rows = batch_row_count(b);
     *ret = (ingest_result){ 0 };
     status st = admitted(c, b->signal, err);
     if (st == STATUS_OK && rows)
-        st = store_ingest_from(owner->store, &(store_sender){ .origin = c->origin }, b, encoded,
-                               ret, err);
+        st = store_ingest_from(owner->store, &from, b, encoded, ret, err);
     if (st != STATUS_OK) {
         component_failed(c, transport, b->signal);
         return st;
@@ -191,10 +207,10 @@ status component_emit(component *c, const batch *b, error *err)
 {
     ingest_result result;
     collector *owner = c->owner->owner;
+    store_sender from = sender_of(c, true);
     if (batch_row_count(b) == 0)
         return STATUS_OK;
-    return store_ingest_from(owner->store, &(store_sender){ .origin = c->origin, .inner = true }, b,
-                             STR_EMPTY, &result, err);
+    return store_ingest_from(owner->store, &from, b, STR_EMPTY, &result, err);
 }
 
 void component_failed(component *c, const char *transport, signal_kind signal)

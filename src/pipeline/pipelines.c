@@ -40,23 +40,32 @@ static void close_components(pipelines *p)
     }
 }
 
-/* In the order of opening, so that receivers come last. */
+/* In the order of opening, so that receivers come last. What cannot be started keeps nothing else
+ * from running; the first failure is returned. */
 static status start_components(pipelines *p, error *err)
 {
-    for (; p->started < p->count; p->started++) {
-        component *c = &p->components[p->started];
-        status st = c->type->start ? c->type->start(c->self, err) : STATUS_OK;
-        if (st != STATUS_OK)
-            return in_component(c, st, err);
+    status result = STATUS_OK;
+    for (uint32_t i = 0; i < p->count; i++) {
+        error why;
+        component *c = &p->components[i];
+        status st = c->type->start ? c->type->start(c->self, &why) : STATUS_OK;
+        c->running = st == STATUS_OK;
+        if (st != STATUS_OK && result == STATUS_OK) {
+            *err = why;
+            result = in_component(c, st, err);
+        }
     }
-    return STATUS_OK;
+    return result;
 }
 
 static void stop_components(pipelines *p, component_kind kind)
 {
-    for (uint32_t i = p->started; i > 0; i--) {
+    for (uint32_t i = p->count; i > 0; i--) {
         component *c = &p->components[i - 1];
-        if (c->type->kind == kind && c->type->stop)
+        if (c->type->kind != kind || !c->running)
+            continue;
+        c->running = false;
+        if (c->type->stop)
             c->type->stop(c->self);
     }
 }
@@ -83,19 +92,17 @@ status component_dir(component *c, const char **ret, error *err)
 
 /* ---- deliveries ---- */
 
-static status start_delivery(pipelines *p, component *sink, error *err)
+static status start_delivery(pipelines *p, component *sink, delivery **ret, error *err)
 {
     const path **ways = calloc(p->path_count + 1, sizeof(*ways));
     uint32_t count = 0;
     for (uint32_t i = 0; ways && i < p->path_count; i++)
         if (p->paths[i].sink == sink)
             ways[count++] = &p->paths[i];
-    status st = ways ? delivery_start(&p->deliveries[p->delivery_count], sink, ways, count, err)
+    status st = ways ? delivery_start(ret, sink, ways, count, err)
                      : fail(err, STATUS_NO_MEMORY, "no memory for the ways of rows");
     free(ways);
-    if (st == STATUS_OK)
-        p->delivery_count++;
-    return st;
+    return st == STATUS_OK ? st : in_component(sink, st, err);
 }
 
 static bool wants_delivery(const component *c)
@@ -103,16 +110,41 @@ static bool wants_delivery(const component *c)
     return c->type->send || c->type->take;
 }
 
-static status start_deliveries(pipelines *p, error *err)
+/* The places of new exporters, before anything comes that is theirs. */
+static status begin_deliveries(pipelines *p, error *err)
 {
     status st = STATUS_OK;
-    p->deliveries = calloc(p->count + 1, sizeof(*p->deliveries));
-    if (!p->deliveries)
-        return fail(err, STATUS_NO_MEMORY, "no memory for the exporters' threads");
-    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++)
-        if (wants_delivery(&p->components[i]))
-            st = start_delivery(p, &p->components[i], err);
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++) {
+        const component *c = &p->components[i];
+        if (wants_delivery(c) && delivery_keeps_place(c) &&
+            (st = delivery_begin(c, err)) != STATUS_OK)
+            st = in_component(c, st, err);
+    }
     return st;
+}
+
+/* All that can be started; the first failure is returned. */
+static status start_deliveries(pipelines *p, error *err)
+{
+    delivery **list = calloc(p->count + 1, sizeof(*list));
+    uint32_t count = 0;
+    status result = STATUS_OK;
+    if (!list)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the exporters' threads");
+    for (uint32_t i = 0; i < p->count; i++) {
+        error why;
+        component *c = &p->components[i];
+        status st = wants_delivery(c) ? start_delivery(p, c, &list[count], &why) : STATUS_OK;
+        count += wants_delivery(c) && st == STATUS_OK;
+        if (st != STATUS_OK && result == STATUS_OK)
+            *err = why;
+        result = result == STATUS_OK ? st : result;
+    }
+    pthread_rwlock_wrlock(&p->owner->lock); /* collector_behind looks at them */
+    p->deliveries = list;
+    p->delivery_count = count;
+    pthread_rwlock_unlock(&p->owner->lock);
+    return result;
 }
 
 static bool all_done(const pipelines *p)
@@ -156,9 +188,25 @@ static void forgot(void *user, const char *name, uint64_t records)
         c->options.say(true, name, "exporter_forgotten", text);
 }
 
-static status forget_others(collector *c, error *err)
+/* Places of what p does not have hold the log no more; `tell`: they had a configuration. */
+static status forget_others(collector *c, const pipelines *p, bool tell, error *err)
 {
-    return log_readers_keep(c->store, NULL, 0, forgot, c, err);
+    char(*names)[DELIVERY_NAME] = calloc(p->count + 1, sizeof(*names));
+    const char **list = calloc(p->count + 1, sizeof(*list));
+    uint32_t count = 0;
+    for (uint32_t i = 0; names && list && i < p->count; i++) {
+        if (!wants_delivery(&p->components[i]))
+            continue;
+        delivery_name(&p->components[i], names[count], sizeof(*names));
+        list[count] = names[count];
+        count++;
+    }
+    status st = names && list
+                    ? log_readers_keep(c->store, list, count, tell ? forgot : NULL, c, err)
+                    : fail(err, STATUS_NO_MEMORY, "no memory for the names of exporters");
+    free(names);
+    free(list);
+    return st;
 }
 
 static status pipelines_new(pipelines **ret, collector *c, config *file, error *err)
@@ -170,6 +218,7 @@ static status pipelines_new(pipelines **ret, collector *c, config *file, error *
     }
     p->owner = c;
     p->file = *file;
+    flow_init(p);
     status st = graph_build(p, err);
     if (st == STATUS_OK)
         st = open_components(p, err);
@@ -195,7 +244,6 @@ static void stop_behind_receivers(pipelines *p)
     for (int k = 0; k < COMPONENT_KINDS; k++)
         if (k != COMPONENT_RECEIVER)
             stop_components(p, (component_kind)k);
-    p->started = 0;
 }
 
 /* Frees what no request is on its way to any more. */
@@ -295,7 +343,7 @@ status collector_start(collector *c, store *s, http_server *server, const collec
     if (st == STATUS_OK)
         st = start_deliveries(p, err);
     if (st == STATUS_OK)
-        st = forget_others(c, err);
+        st = forget_others(c, p, true, err);
     if (st == STATUS_OK)
         st = listen_switch(c, p, err);
     return st == STATUS_OK ? start_components(p, err) : st;
@@ -307,13 +355,46 @@ static status switch_to(collector *c, pipelines *fresh, const collector_web *web
     c->web = *web;
     status st = origins_save(c, err);
     if (st == STATUS_OK)
+        st = begin_deliveries(fresh, err);
+    if (st == STATUS_OK)
         st = listen_switch(c, fresh, err);
     if (st != STATUS_OK) {
+        error ignored;
         c->web = before;
         listen_restore(c, c->current);
+        (void)forget_others(c, c->current, false, &ignored);
     }
     listen_settle(c);
     return st;
+}
+
+/* The log is replayed through the configuration of the day: what came under another one is in parts
+ * before that. */
+static void seal_kept(collector *c)
+{
+    error err;
+    if (store_seal(c->store, &err) != STATUS_OK && c->options.say)
+        c->options.say(true, "store", "rows_not_sealed", err.message);
+}
+
+static void note_trouble(collector *c, const error *err)
+{
+    pthread_rwlock_wrlock(&c->lock);
+    c->trouble = *err;
+    pthread_rwlock_unlock(&c->lock);
+}
+
+/* What fails here leaves the rest running, and the server not ready. */
+static void start_fresh(collector *c, pipelines *fresh)
+{
+    error first = { 0 }, err;
+    status st = start_deliveries(fresh, &first);
+    if (forget_others(c, fresh, true, &err) != STATUS_OK && st == STATUS_OK)
+        st = (first = err).code;
+    if (start_components(fresh, &err) != STATUS_OK && st == STATUS_OK)
+        st = (first = err).code;
+    first.code = st;
+    note_trouble(c, &first);
 }
 
 /* The ports lead to the new components before the old ones stop, so that no sender is turned away;
@@ -337,10 +418,17 @@ status collector_reload(collector *c, config *file, const collector_web *web, er
     make_current(c, fresh);
     stop_behind_receivers(old);
     retire(c, old);
-    st = start_deliveries(fresh, err);
-    if (st == STATUS_OK)
-        st = forget_others(c, err);
-    return st == STATUS_OK ? start_components(fresh, err) : st;
+    start_fresh(c, fresh);
+    seal_kept(c);
+    return STATUS_OK;
+}
+
+status collector_complete(collector *c, error *err)
+{
+    pthread_rwlock_rdlock(&c->lock);
+    error trouble = c->trouble;
+    pthread_rwlock_unlock(&c->lock);
+    return trouble.code == STATUS_OK ? STATUS_OK : fail(err, trouble.code, "%s", trouble.message);
 }
 
 void collector_stop(collector *c)
@@ -350,6 +438,7 @@ void collector_stop(collector *c)
     stop_components(c->current, COMPONENT_RECEIVER);
     stop_deliveries(c->current);
     stop_behind_receivers(c->current);
+    seal_kept(c);
 }
 
 void collector_behind(collector *c, collector_behind_sink *sink, void *user)

@@ -41,11 +41,16 @@ typedef struct {
  * collector_stop. */
 MUST_USE status collector_start(collector *c, store *s, http_server *server,
                                 const collector_web *web, error *err);
-/* Another configuration in place of the running one. After a failure the old one runs on. */
+/* Another configuration in place of the running one. After a failure the old one runs on. What
+ * cannot be started once the old one is gone fails nothing here: the rest runs, and
+ * collector_complete says what is missing. */
 MUST_USE status collector_reload(collector *c, config *file, const collector_web *web, error *err);
 /* Receivers first; what exporters hold is sent if that takes less than two seconds, and is in the
  * log otherwise. */
 void collector_stop(collector *c);
+
+/* Whether all of the configuration runs; what does not, otherwise. Any thread. */
+MUST_USE status collector_complete(collector *c, error *err);
 
 /* Ports that were opened: "127.0.0.1:4317" and what the system chose. */
 typedef void collector_port_sink(void *user, const char *endpoint, unsigned port,

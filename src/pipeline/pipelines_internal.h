@@ -36,6 +36,7 @@ typedef struct delivery delivery;
 
 struct pipelines {
     collector *owner;
+    store_router router; /* of what its components send */
     config file;
     component *components; /* one per used component, more for processors that wait */
     uint32_t count, opened;
@@ -45,7 +46,6 @@ struct pipelines {
     uint32_t mount_count, mount_capacity;
     delivery **deliveries;
     uint32_t delivery_count;
-    uint32_t started; /* components */
     atomic_int canceled;
     atomic_uint routes_in_use; /* route sets of listeners that lead to its components */
     pipelines *next_retired;
@@ -64,10 +64,11 @@ struct collector {
     store *store;
     http_server *server;
     collector_web web;
-    store_router router;
+    store_router router; /* while the log is replayed */
     pipelines *current;
     pipelines *retired;    /* replaced, with requests still on their way to them */
-    pthread_rwlock_t lock; /* current: read by senders and readers, written by a reload */
+    error trouble;         /* of the current one, which runs without what could not be started */
+    pthread_rwlock_t lock; /* current and its deliveries, written by a reload */
     char **origins;        /* by number - 1 */
     uint32_t origin_count;
     bool origins_changed;
@@ -89,6 +90,8 @@ MUST_USE status origins_load(collector *c, error *err);
 MUST_USE status origins_save(collector *c, error *err);
 
 /* ---- flow.c ---- */
+
+void flow_init(pipelines *p);
 
 /* What came out of the stages; `own` must be done by path_done. */
 typedef struct {
@@ -113,6 +116,11 @@ void delivery_stop(delivery *d); /* waits, frees; NULL is fine */
 log_behind delivery_behind(const delivery *d);
 const component *delivery_sink(const delivery *d);
 bool delivery_keeps_place(const component *sink);
+/* "exporter otlp/backup": the name of its place in the log. */
+enum { DELIVERY_NAME = 256 };
+void delivery_name(const component *sink, char *ret, size_t size);
+/* Gives a sink that is new a place in the log: from here on it misses nothing. */
+MUST_USE status delivery_begin(const component *sink, error *err);
 
 /* ---- listen.c ---- */
 

@@ -185,20 +185,29 @@ static void applied(store *s, mem_part *m)
 
 /* ---- what the store keeps ---- */
 
-status store_route(store *s, uint16_t origin, const batch *b, store_routed *ret, error *err)
+static const store_router *router_of(const store *s, const store_sender *from)
 {
-    *ret = (store_routed){ .batches = { b }, .count = 1 };
-    const store_router *r = s->options.router;
-    if (origin == 0 || !r)
-        return STATUS_OK;
-    *ret = (store_routed){ 0 };
-    return r->route(r->user, origin, b, ret, err);
+    if (from->origin == 0)
+        return NULL;
+    return from->router ? from->router : s->options.router;
 }
 
-void store_release(store *s, uint16_t origin, store_routed *r)
+status store_route(store *s, const store_sender *from, const batch *b, store_routed *ret,
+                   error *err)
 {
-    if (origin && s->options.router)
-        s->options.router->release(s->options.router->user, r);
+    *ret = (store_routed){ .batches = { b }, .count = 1 };
+    const store_router *r = router_of(s, from);
+    if (!r)
+        return STATUS_OK;
+    *ret = (store_routed){ 0 };
+    return r->route(r->user, from->origin, b, ret, err);
+}
+
+void store_release(store *s, const store_sender *from, store_routed *r)
+{
+    const store_router *router = router_of(s, from);
+    if (router)
+        router->release(router->user, r);
 }
 
 typedef struct {
@@ -268,11 +277,11 @@ static status make_rest_durable(store *s, const store_sender *from, const batch 
     store_routed kept;
     batch_init(&accepted, b->signal, 0); /* no larger than b */
     status st = batch_append_rows(&accepted, b, refused->skip)
-                    ? store_route(s, from->origin, &accepted, &kept, err)
+                    ? store_route(s, from, &accepted, &kept, err)
                     : fail(err, STATUS_NO_MEMORY, "no memory for the rows that are not refused");
     if (st == STATUS_OK) {
         st = make_durable(s, from, &accepted, &kept, STR_EMPTY, ret, err);
-        store_release(s, from->origin, &kept);
+        store_release(s, from, &kept);
     }
     batch_done(&accepted);
     return st;
@@ -304,8 +313,10 @@ static status ingest_kept(store *s, const store_sender *from, const batch *b,
     free(refused.skip);
     if (st != STATUS_OK)
         return st;
+    /* Rows that a connector made of these, or two ways to the store, may be refused as well. */
+    result.rejected = MIN(result.rejected, count);
     count_rejected(s, b->signal, result.rejected);
-    result.accepted = count - MIN(count, result.rejected);
+    result.accepted = count - result.rejected;
     *ret = result;
     return STATUS_OK;
 }
@@ -314,11 +325,11 @@ status store_ingest_from(store *s, const store_sender *from, const batch *b, str
                          ingest_result *ret, error *err)
 {
     store_routed kept;
-    status st = store_route(s, from->origin, b, &kept, err);
+    status st = store_route(s, from, b, &kept, err);
     if (st != STATUS_OK)
         return st;
     st = ingest_kept(s, from, b, &kept, encoded, ret, err);
-    store_release(s, from->origin, &kept);
+    store_release(s, from, &kept);
     return st;
 }
 

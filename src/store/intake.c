@@ -174,6 +174,7 @@ static status write_group(intake *in, intake_entry *first, size_t bytes, error *
     in->stats.fsyncs++;
     in->stats.fsync_ns += (uint64_t)took;
     in->stats.bytes += bytes;
+    in->queue_bytes -= bytes;
     in->segments[in->segment_count - 1].bytes += bytes;
     in->end += bytes;
     pthread_mutex_unlock(&in->lock);
@@ -209,6 +210,8 @@ static void commit(intake *in, intake_entry *first, size_t bytes)
         in->hook(in->user, first);
     pthread_mutex_lock(&in->lock);
     in->writing = false;
+    if (st != STATUS_OK)
+        in->queue_bytes -= bytes;
     in->trouble = st;
     in->trouble_mono_ns = clock_mono_ns();
     str_copy_c(in->trouble_text, sizeof(in->trouble_text), str_c(err.message));
@@ -240,7 +243,6 @@ static intake_entry *take_group(intake *in, size_t *ret_bytes)
     *end = NULL;
     if (!in->queue_first)
         in->queue_end = &in->queue_first;
-    in->queue_bytes -= bytes;
     in->writing = true;
     *ret_bytes = bytes;
     return first;

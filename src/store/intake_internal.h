@@ -33,7 +33,7 @@ struct intake {
     pthread_cond_t work;
     intake_entry *queue_first;
     intake_entry **queue_end;
-    size_t queue_bytes;
+    size_t queue_bytes; /* queued, or being written */
     bool stop;
     bool writing; /* the committer uses fd and the newest segment */
     int fd;       /* newest segment, -1: none open */

@@ -102,7 +102,7 @@ static status make_room(store *s, error *err)
 {
     status st = STATUS_OK;
     mem_part *m = s->mems[s->mem_count - 1];
-    if (mem_part_bytes(m) < s->options.memory_limit)
+    if (mem_part_bytes(m) < s->options.memory_limit && m->log_bytes < s->options.intake_limit / 4)
         return STATUS_OK;
     pthread_mutex_lock(&s->lock);
     bool rotated = mem_rotate(s);
@@ -134,14 +134,15 @@ static status replay_record(void *user, const intake_record *r, error *err)
     batch_init(&b, r->signal, GiB(4));
     error why;
     store_routed kept;
+    store_sender from = { .origin = r->origin };
     mem_part *m = s->mems[s->mem_count - 1];
     st = otlp_decode(&b, r->payload, NULL, NULL, &why);
     if (st == STATUS_OK)
-        st = store_route(s, r->origin, &b, &kept, &why);
+        st = store_route(s, &from, &b, &kept, &why);
     if (st == STATUS_OK) {
         for (uint32_t i = 0; i < kept.count && st == STATUS_OK; i++)
             st = replay_rows(s, m, kept.batches[i], r->received_ns, &why);
-        store_release(s, r->origin, &kept);
+        store_release(s, &from, &kept);
     }
     batch_done(&b);
     if (m->first_sequence == 0) {
@@ -149,6 +150,7 @@ static status replay_record(void *user, const intake_record *r, error *err)
         m->began_mono_ns = clock_mono_ns();
     }
     m->last_sequence = r->sequence;
+    m->log_bytes += sizeof(((intake_entry *)0)->header) + r->payload.len;
     if (st == STATUS_OK)
         return STATUS_OK;
     return fail(err, st, "replaying record %llu of the intake log: %s",
@@ -172,7 +174,7 @@ static void on_commit(void *user, intake_entry *entries)
             m->began_mono_ns = clock_mono_ns();
         }
         m->last_sequence = e->sequence;
-        m->log_bytes += e->payload.len;
+        m->log_bytes += sizeof(e->header) + e->payload.len;
         m->pending++;
         e->target = m;
     }

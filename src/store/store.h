@@ -29,7 +29,8 @@ typedef struct {
 
 typedef struct {
     const char *dir;
-    const store_router *router; /* NULL: every batch is kept as it came */
+    const store_router *router; /* while the log is replayed, and of senders without one; NULL:
+                                 * every batch is kept as it came */
     int64_t retention_ns;  /* rows older than now - retention are refused; 0: keep everything */
     size_t intake_limit;   /* bytes of intake log at which ingest answers BUSY; 0: 1 GiB */
     size_t memory_limit;   /* bytes of unsealed rows at which a seal is forced; 0: 64 MiB */
@@ -60,6 +61,7 @@ typedef struct {
     uint16_t origin; /* 0: as for store_ingest, batches are kept as they are */
     bool inner;      /* rows that the log holds already, in other records: its limit is a quarter
                       * more for them, so that what reads the log can go on when it is full */
+    const store_router *router; /* of its configuration; NULL: the store's */
 } store_sender;
 
 /* As store_ingest, for a sender that the router knows. */

@@ -135,8 +135,8 @@ MUST_USE status store_apply(store *s, mem_part *m, const batch *b, const uint8_t
                             error *err);
 int64_t day_of_ns(int64_t time_ns);
 /* What is kept of a record from `origin`; store_release follows. */
-MUST_USE status store_route(store *s, uint16_t origin, const batch *b, store_routed *ret,
+MUST_USE status store_route(store *s, const store_sender *from, const batch *b, store_routed *ret,
                             error *err);
-void store_release(store *s, uint16_t origin, store_routed *r);
+void store_release(store *s, const store_sender *from, store_routed *r);
 
 #endif
