@@ -4,16 +4,11 @@
  * (schemas -4 to 8) one sample with OpenTelemetry's buckets, whose index is one less. */
 #include "codec/exposition_internal.h"
 
-#include "codec/protobuf.h"
+#include "codec/native_histogram.h"
 
 #include <math.h>
 
-enum {
-    SCHEMA_MIN = -4,
-    SCHEMA_MAX = 8,
-    BUCKETS_MAX = 100000, /* that the spans of one sign may cover */
-    NATIVE_EXEMPLARS = 256
-};
+enum { NATIVE_EXEMPLARS = 256 };
 
 typedef struct {
     exposition_page *p;
@@ -271,11 +266,7 @@ static status summary_metric(reader *r, const metric *m, sample_part part)
 
 /* ---- histograms ---- */
 
-typedef struct {
-    uint32_t spans, deltas, counts; /* numbers of their fields */
-} sign_fields;
-
-static const sign_fields negative_fields = { 9, 10, 11 }, positive_fields = { 12, 13, 14 };
+static const native_fields negative_fields = { 9, 10, 11 }, positive_fields = { 12, 13, 14 };
 
 typedef struct {
     double count, sum, zero_threshold, zero_count;
@@ -383,141 +374,27 @@ static status classic_histogram(reader *r, const metric *m, const histogram_head
     return add_totals(r, m, h->count, h->sum, h->created);
 }
 
-/* The next span of a sign: where it begins and how long it is. */
-static bool next_span(pb_reader *in, uint32_t number, int64_t *inout_index, uint64_t *ret_length)
-{
-    for (pb_field f; pb_next(in, &f);) {
-        pb_reader span;
-        uint64_t offset = 0;
-        if (!is_field(f, number, PB_LEN)) {
-            (void)pb_skip(in, f);
-            continue;
-        }
-        *ret_length = 0;
-        if (!pb_message(in, &span))
-            return false;
-        for (pb_field g; pb_next(&span, &g);)
-            if (is_field(g, 1, PB_VARINT))
-                (void)pb_varint(&span, &offset);
-            else if (is_field(g, 2, PB_VARINT))
-                (void)pb_varint(&span, ret_length);
-            else
-                (void)pb_skip(&span, g);
-        if (span.problem)
-            return pb_fail(in, span.problem);
-        int64_t step = pb_zigzag(offset);
-        if (step > INT32_MAX || step < INT32_MIN || *ret_length > BUCKETS_MAX)
-            return pb_fail(in, "a span of buckets is out of bounds");
-        *inout_index += step;
-        return true;
-    }
-    return false;
-}
-
-/* The n-th number of a sign's deltas or counts, packed or not, one after the other. */
-typedef struct {
-    pb_reader in, packed;
-    const sign_fields *fields;
-    int64_t last;
-    bool in_packed, floats;
-} count_walk;
-
-static bool next_count(count_walk *w, uint64_t *ret)
-{
-    for (;;) {
-        if (w->in_packed && w->packed.at < w->packed.end) {
-            double v;
-            uint64_t raw;
-            if (w->floats ? !pb_double(&w->packed, &v) : !pb_varint(&w->packed, &raw))
-                return false;
-            if (w->floats) {
-                *ret = v >= 0 && v < 9e18 ? (uint64_t)llround(v) : 0;
-                return v >= 0;
-            }
-            w->last = (int64_t)((uint64_t)w->last + (uint64_t)pb_zigzag(raw));
-            *ret = (uint64_t)w->last;
-            return w->last >= 0;
-        }
-        w->in_packed = false;
-        pb_field f;
-        if (!pb_next(&w->in, &f))
-            return false;
-        bool deltas = f.number == w->fields->deltas, counts = f.number == w->fields->counts;
-        const uint8_t *from = w->in.at;
-        if (!deltas && !counts) {
-            if (!pb_skip(&w->in, f))
-                return false;
-            continue;
-        }
-        w->floats = counts;
-        if (f.wire == PB_LEN) {
-            if (!pb_message(&w->in, &w->packed))
-                return false;
-        } else {
-            if (!pb_skip(&w->in, f))
-                return false;
-            w->packed = (pb_reader){ from, w->in.at, w->in.base, NULL };
-        }
-        w->in_packed = true;
-    }
-}
-
-/* How many indexes the spans of one sign cover, gaps included; the first one's index. */
-static bool measure(pb_reader in, const sign_fields *fields, int64_t *ret_first, uint64_t *ret_size)
-{
-    int64_t index = 0;
-    uint64_t length;
-    bool any = false;
-    *ret_size = 0;
-    *ret_first = 0;
-    while (next_span(&in, fields->spans, &index, &length)) {
-        if (!any && length > 0)
-            *ret_first = index;
-        if (any && index < *ret_first)
-            return false;
-        any |= length > 0;
-        index += (int64_t)length;
-        if (any && (uint64_t)(index - *ret_first) > BUCKETS_MAX)
-            return false;
-        if (length > 0)
-            *ret_size = (uint64_t)(index - *ret_first);
-    }
-    return !in.problem && *ret_first > INT32_MIN / 2 && *ret_first < INT32_MAX / 2;
-}
-
-static bool fill(pb_reader in, const sign_fields *fields, int64_t first, exp_buckets *to)
-{
-    int64_t index = 0, end = first;
-    uint64_t length;
-    count_walk counts = { .in = in, .fields = fields };
-    while (next_span(&in, fields->spans, &index, &length)) {
-        if (length > 0 && index < end)
-            return false; /* spans run over each other */
-        for (uint64_t i = 0; i < length; i++, index++)
-            if (!next_count(&counts, &to->counts[index - first]))
-                return false;
-        end = index;
-    }
-    return !in.problem;
-}
-
-static status read_sign(reader *r, const metric *m, const sign_fields *fields, exp_buckets *to)
+static status native_buckets(reader *r, const metric *m, exp_histogram_value *v)
 {
     pb_reader in = pb_read(m->value);
-    int64_t first;
-    uint64_t size;
-    if (!measure(in, fields, &first, &size))
-        return bad(r, &in, "a native histogram's spans are out of bounds");
-    if (size == 0)
-        return STATUS_OK;
-    to->counts = ARENA_ARRAY(&r->p->arena, uint64_t, size);
-    if (!to->counts)
+    native_side negative = { 0 }, positive = { 0 };
+    const char *problem;
+    bool ok = true;
+    for (pb_field f; ok && pb_next(&in, &f);)
+        if (native_is_field(&negative_fields, f.number))
+            ok = native_field_read(&r->p->arena, &in, f, &negative_fields, &negative);
+        else if (native_is_field(&positive_fields, f.number))
+            ok = native_field_read(&r->p->arena, &in, f, &positive_fields, &positive);
+        else
+            ok = pb_skip(&in, f);
+    if (in.problem)
+        return problem_of(r, &in);
+    if (!ok)
         return no_memory(r);
-    to->offset = (int32_t)(first - 1);
-    to->count = (uint32_t)size;
-    if (!fill(in, fields, first, to))
-        return bad(r, &in, "a native histogram's buckets and spans do not fit each other");
-    return STATUS_OK;
+    if (native_buckets_get(&r->p->arena, &positive, &negative, &v->scale, &v->positive,
+                           &v->negative, &problem))
+        return STATUS_OK;
+    return problem ? bad(r, &in, problem) : no_memory(r);
 }
 
 static status native_exemplars(reader *r, const metric *m, exposition_sample *s)
@@ -558,9 +435,7 @@ static status native_histogram(reader *r, const metric *m, const histogram_head 
     v->has_sum = true;
     v->sum = h->sum;
     v->scale = (int32_t)h->schema;
-    status st = read_sign(r, m, &negative_fields, &v->negative);
-    if (st == STATUS_OK)
-        st = read_sign(r, m, &positive_fields, &v->positive);
+    status st = native_buckets(r, m, v);
     return st == STATUS_OK ? native_exemplars(r, m, s) : st;
 }
 
@@ -570,7 +445,7 @@ static status histogram_metric(reader *r, const metric *m, sample_part part)
     pb_reader in = pb_read(m->value);
     (void)part;
     read_head(in, &h);
-    bool known = h.schema >= SCHEMA_MIN && h.schema <= SCHEMA_MAX;
+    bool known = h.schema >= NATIVE_SCHEMA_MIN && h.schema <= NATIVE_SCHEMA_MAX;
     if (!known && !h.has_buckets)
         return bad(r, &in, "a native histogram has a schema that is not from -4 to 8");
     bool native = h.native && known && (r->options->native || !h.has_buckets);

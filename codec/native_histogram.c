@@ -3,7 +3,6 @@
 #include "codec/native_histogram.h"
 
 #include "codec/exp_histogram.h"
-#include "codec/protobuf.h"
 
 /* A gap of more empty buckets than that begins another span. */
 #define GAP_MAX 2
@@ -79,7 +78,116 @@ void native_buckets_put(buf *out, int64_t start, const uint64_t *counts, uint32_
         pb_end(out, mark);
 }
 
-/* ---- reading ---- */
+/* ---- from the wire ---- */
+
+/* Room for one more in a list whose capacity is the next power of two. */
+static void *room(arena *a, void *list, uint32_t count, size_t size)
+{
+    if (count && (count & (count - 1)) != 0)
+        return list;
+    return arena_grow(a, list, count * size, (count ? 2 * (size_t)count : 1) * size);
+}
+
+static bool read_span(arena *a, pb_reader *r, native_side *side)
+{
+    pb_reader m;
+    pb_field f;
+    uint64_t v;
+    native_span span = { 0 };
+    if (!pb_message(r, &m))
+        return false;
+    while (pb_next(&m, &f)) {
+        if (f.wire != PB_VARINT || f.number > 2) {
+            if (!pb_skip(&m, f))
+                break;
+        } else if (pb_varint(&m, &v) && f.number == 1) {
+            span.offset = (int32_t)pb_zigzag(v);
+        } else {
+            span.length = (uint32_t)v;
+        }
+    }
+    if (m.problem) {
+        r->at = m.at;
+        return pb_fail(r, m.problem);
+    }
+    native_span *grown = room(a, side->spans, side->span_count, sizeof(span));
+    if (!grown)
+        return false;
+    side->spans = grown;
+    side->spans[side->span_count++] = span;
+    return true;
+}
+
+static bool add_delta(arena *a, uint64_t v, native_side *side)
+{
+    int64_t *grown = room(a, side->deltas, side->delta_count, sizeof(int64_t));
+    if (!grown)
+        return false;
+    side->deltas = grown;
+    side->deltas[side->delta_count++] = pb_zigzag(v);
+    return true;
+}
+
+/* A repeated sint64, packed or not. */
+static bool read_deltas(arena *a, pb_reader *r, pb_wire wire, native_side *side)
+{
+    uint64_t v;
+    pb_reader m;
+    if (wire == PB_VARINT)
+        return pb_varint(r, &v) && add_delta(a, v, side);
+    if (wire != PB_LEN)
+        return pb_fail(r, "a list of bucket counts has the wrong wire type");
+    if (!pb_message(r, &m))
+        return false;
+    while (m.at < m.end) {
+        if (!pb_varint(&m, &v)) {
+            r->at = m.at;
+            return pb_fail(r, m.problem);
+        }
+        if (!add_delta(a, v, side))
+            return false;
+    }
+    return true;
+}
+
+bool native_doubles_read(arena *a, pb_reader *r, pb_wire wire, double **list, uint32_t *count)
+{
+    double v;
+    pb_reader m = *r;
+    if (wire == PB_FIXED64) {
+        if (!pb_double(r, &v))
+            return false;
+        m = (pb_reader){ .at = r->at - 8, .end = r->at, .base = r->base };
+    } else if (wire != PB_LEN) {
+        return pb_fail(r, "a list of numbers has the wrong wire type");
+    } else if (!pb_message(r, &m)) {
+        return false;
+    }
+    if ((m.end - m.at) % 8 != 0)
+        return pb_fail(r, "a list of numbers is cut short");
+    for (; m.at < m.end; (*count)++) {
+        double *grown = room(a, *list, *count, sizeof(double));
+        if (!grown || !pb_double(&m, &v))
+            return false;
+        *list = grown;
+        grown[*count] = v;
+    }
+    return true;
+}
+
+bool native_field_read(arena *a, pb_reader *r, pb_field f, const native_fields *fields,
+                       native_side *side)
+{
+    if (f.number == fields->deltas)
+        return read_deltas(a, r, f.wire, side);
+    if (f.number == fields->counts)
+        return native_doubles_read(a, r, f.wire, &side->counts, &side->count_count);
+    if (f.wire != PB_LEN)
+        return pb_fail(r, "a span has the wrong wire type");
+    return read_span(a, r, side);
+}
+
+/* ---- to buckets ---- */
 
 /* One bucket after the other, by Prometheus's index. */
 typedef struct {

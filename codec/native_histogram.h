@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "codec/batch.h"
+#include "codec/protobuf.h"
 
 #define NATIVE_SCHEMA_MAX    8
 #define NATIVE_SCHEMA_MIN    (-4)
@@ -39,6 +40,24 @@ typedef struct {
     double *counts;
     uint32_t span_count, delta_count, count_count;
 } native_side;
+
+/* Numbers of one sign's fields in the message that they stand in. */
+typedef struct {
+    uint32_t spans, deltas, counts;
+} native_fields;
+
+static inline bool native_is_field(const native_fields *fields, uint32_t number)
+{
+    return number == fields->spans || number == fields->deltas || number == fields->counts;
+}
+
+/* Adds field f, one of `fields`, whose content is next in r. False without memory, or with
+ * r->problem. */
+MUST_USE bool native_field_read(arena *a, pb_reader *r, pb_field f, const native_fields *fields,
+                                native_side *side);
+/* Adds a repeated double, packed or not, to a list that only this function has filled. */
+MUST_USE bool native_doubles_read(arena *a, pb_reader *r, pb_wire wire, double **list,
+                                  uint32_t *count);
 
 /* Both signs as OpenTelemetry's buckets, at *inout_scale or, when they are too wide, a lower one.
  * The reason in *ret_problem when they contradict themselves; NULL there: no memory. */

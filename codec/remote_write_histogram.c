@@ -6,102 +6,6 @@
 
 /* ---- from the wire ---- */
 
-/* Room for one more in a list whose capacity is the next power of two. */
-static void *room(arena *a, void *list, uint32_t count, size_t size)
-{
-    if (count && (count & (count - 1)) != 0)
-        return list;
-    return arena_grow(a, list, count * size, (count ? 2 * (size_t)count : 1) * size);
-}
-
-static bool read_span(arena *a, pb_reader *r, native_side *side)
-{
-    pb_reader m;
-    pb_field f;
-    uint64_t v;
-    native_span span = { 0 };
-    if (!pb_message(r, &m))
-        return false;
-    while (pb_next(&m, &f)) {
-        if (f.wire != PB_VARINT || f.number > 2) {
-            if (!pb_skip(&m, f))
-                break;
-        } else if (pb_varint(&m, &v) && f.number == 1) {
-            span.offset = (int32_t)pb_zigzag(v);
-        } else {
-            span.length = (uint32_t)v;
-        }
-    }
-    if (m.problem) {
-        r->at = m.at;
-        return pb_fail(r, m.problem);
-    }
-    native_span *grown = room(a, side->spans, side->span_count, sizeof(span));
-    if (!grown)
-        return false;
-    side->spans = grown;
-    side->spans[side->span_count++] = span;
-    return true;
-}
-
-static bool add_delta(arena *a, uint64_t v, native_side *side)
-{
-    int64_t *grown = room(a, side->deltas, side->delta_count, sizeof(int64_t));
-    if (!grown)
-        return false;
-    side->deltas = grown;
-    side->deltas[side->delta_count++] = pb_zigzag(v);
-    return true;
-}
-
-/* A repeated sint64, packed or not. */
-static bool read_deltas(arena *a, pb_reader *r, pb_wire wire, native_side *side)
-{
-    uint64_t v;
-    pb_reader m;
-    if (wire == PB_VARINT)
-        return pb_varint(r, &v) && add_delta(a, v, side);
-    if (wire != PB_LEN)
-        return pb_fail(r, "a list of bucket counts has the wrong wire type");
-    if (!pb_message(r, &m))
-        return false;
-    while (m.at < m.end) {
-        if (!pb_varint(&m, &v)) {
-            r->at = m.at;
-            return pb_fail(r, m.problem);
-        }
-        if (!add_delta(a, v, side))
-            return false;
-    }
-    return true;
-}
-
-/* A repeated double, packed or not. */
-static bool read_doubles(arena *a, pb_reader *r, pb_wire wire, double **list, uint32_t *count)
-{
-    double v;
-    pb_reader m = *r;
-    if (wire == PB_FIXED64) {
-        if (!pb_double(r, &v))
-            return false;
-        m = (pb_reader){ .at = r->at - 8, .end = r->at, .base = r->base };
-    } else if (wire != PB_LEN) {
-        return pb_fail(r, "a list of numbers has the wrong wire type");
-    } else if (!pb_message(r, &m)) {
-        return false;
-    }
-    if ((m.end - m.at) % 8 != 0)
-        return pb_fail(r, "a list of numbers is cut short");
-    for (; m.at < m.end; (*count)++) {
-        double *grown = room(a, *list, *count, sizeof(double));
-        if (!grown || !pb_double(&m, &v))
-            return false;
-        *list = grown;
-        grown[*count] = v;
-    }
-    return true;
-}
-
 /* A count that was sent as a double. NaN and what is out of range are made to fail later. */
 static uint64_t rounded(double v)
 {
@@ -159,29 +63,22 @@ static bool read_double_field(pb_reader *r, uint32_t number, write_histogram *h)
     return true;
 }
 
+static const native_fields negative_fields = { HISTOGRAM_NEGATIVE_SPANS, HISTOGRAM_NEGATIVE_DELTAS,
+                                               HISTOGRAM_NEGATIVE_COUNTS };
+static const native_fields positive_fields = { HISTOGRAM_POSITIVE_SPANS, HISTOGRAM_POSITIVE_DELTAS,
+                                               HISTOGRAM_POSITIVE_COUNTS };
+
 static bool read_field(arena *a, pb_reader *r, pb_field f, write_histogram *h)
 {
-    switch (f.number) {
-    case HISTOGRAM_NEGATIVE_SPANS:
-    case HISTOGRAM_POSITIVE_SPANS:
-        if (f.wire != PB_LEN)
-            return pb_fail(r, "a span has the wrong wire type");
-        return read_span(a, r, f.number == HISTOGRAM_POSITIVE_SPANS ? &h->positive : &h->negative);
-    case HISTOGRAM_NEGATIVE_DELTAS:
-        return read_deltas(a, r, f.wire, &h->negative);
-    case HISTOGRAM_POSITIVE_DELTAS:
-        return read_deltas(a, r, f.wire, &h->positive);
-    case HISTOGRAM_NEGATIVE_COUNTS:
-        return read_doubles(a, r, f.wire, &h->negative.counts, &h->negative.count_count);
-    case HISTOGRAM_POSITIVE_COUNTS:
-        return read_doubles(a, r, f.wire, &h->positive.counts, &h->positive.count_count);
-    case HISTOGRAM_CUSTOM:
-        return read_doubles(a, r, f.wire, &h->custom, &h->custom_count);
-    default:
-        if (f.wire == PB_VARINT)
-            return read_varint_field(r, f.number, h);
-        return f.wire == PB_FIXED64 ? read_double_field(r, f.number, h) : pb_skip(r, f);
-    }
+    if (native_is_field(&negative_fields, f.number))
+        return native_field_read(a, r, f, &negative_fields, &h->negative);
+    if (native_is_field(&positive_fields, f.number))
+        return native_field_read(a, r, f, &positive_fields, &h->positive);
+    if (f.number == HISTOGRAM_CUSTOM)
+        return native_doubles_read(a, r, f.wire, &h->custom, &h->custom_count);
+    if (f.wire == PB_VARINT)
+        return read_varint_field(r, f.number, h);
+    return f.wire == PB_FIXED64 ? read_double_field(r, f.number, h) : pb_skip(r, f);
 }
 
 bool write_histogram_read(arena *a, pb_reader *r, write_histogram *ret)

@@ -290,17 +290,39 @@ static const option dns_sd_rows[] = {
 static const option_table dns_sd_options = OPTION_TABLE(dns_sd_rows, dns_sd_settings);
 
 /* Prometheus's other ways: known, so that the message can say what there is instead. */
-static const char *const other_sd[] = {
-    "azure_sd_configs",     "consul_sd_configs",      "digitalocean_sd_configs",
-    "docker_sd_configs",    "dockerswarm_sd_configs", "ec2_sd_configs",
-    "eureka_sd_configs",    "gce_sd_configs",         "hetzner_sd_configs",
-    "ionos_sd_configs",     "kubernetes_sd_configs",  "kuma_sd_configs",
-    "lightsail_sd_configs", "linode_sd_configs",      "marathon_sd_configs",
-    "nerve_sd_configs",     "nomad_sd_configs",       "openstack_sd_configs",
-    "ovhcloud_sd_configs",  "puppetdb_sd_configs",    "scaleway_sd_configs",
-    "serverset_sd_configs", "stackit_sd_configs",     "triton_sd_configs",
-    "uyuni_sd_configs",     "vultr_sd_configs",
-};
+#define OTHER_SD(X) \
+    X(azure) \
+    X(consul) \
+    X(digitalocean) \
+    X(docker) \
+    X(dockerswarm) \
+    X(ec2) \
+    X(eureka) \
+    X(gce) \
+    X(hetzner) \
+    X(ionos) \
+    X(kubernetes) \
+    X(kuma) \
+    X(lightsail) \
+    X(linode) \
+    X(marathon) \
+    X(nerve) \
+    X(nomad) \
+    X(openstack) \
+    X(ovhcloud) \
+    X(puppetdb) \
+    X(scaleway) \
+    X(serverset) \
+    X(stackit) \
+    X(triton) \
+    X(uyuni) \
+    X(vultr)
+#define X(way_) OTHER_##way_,
+enum { OTHER_SD(X) };
+#undef X
+#define X(way_) #way_ "_sd_configs",
+static const char *const other_sd[] = { OTHER_SD(X) };
+#undef X
 _Static_assert(ARRAY_LEN(other_sd) <= OTHER_SD_MAX, "a place for each");
 
 const char *prometheus_other_sd(const scrape_settings *s)
@@ -312,6 +334,33 @@ const char *prometheus_other_sd(const scrape_settings *s)
 }
 
 /* ---- what is scraped ---- */
+
+/* What a scrape configuration and global have alike, but for the fallback of the limits. */
+#define LIMIT(name_, member_, max_, fallback_, help_) \
+    { \
+        .name = (name_), .type = OPTION_INT, .offset = AT(limits.member_), \
+        .fallback = (fallback_), .min = -1, .max = (max_), .help = (help_) \
+    }
+#define SHARED_ROWS(fallback_) \
+    LIMIT("body_size_limit", body_size, 9e15, fallback_, \
+          "bytes of a page, decompressed; 0: no limit"), \
+        LIMIT("sample_limit", samples, 4e9, fallback_, \
+              "samples of a page after relabeling; 0: no limit"), \
+        LIMIT("label_limit", labels, 4e9, fallback_, "labels of a sample; 0: no limit"), \
+        LIMIT("label_name_length_limit", label_name_length, 4e9, fallback_, \
+              "bytes of a label's name; 0: no limit"), \
+        LIMIT("label_value_length_limit", label_value_length, 4e9, fallback_, \
+              "bytes of a label's value; 0: no limit"), \
+        LIMIT("target_limit", targets, 4e9, fallback_, \
+              "targets of a job, beyond which none is scraped; 0: no limit"), \
+        IGNORED("keep_dropped_targets", "targets that relabeling dropped are not kept"), \
+        IGNORED("metric_name_validation_scheme", WHY_UTF8), \
+        IGNORED("metric_name_escaping_scheme", WHY_UTF8), \
+        IGNORED("convert_classic_histograms_to_nhcb", \
+                "classic histograms are kept with their bounds"), \
+        IGNORED("extra_scrape_metrics", "report_extra_scrape_metrics says it for all jobs"), \
+        IGNORED("scrape_failure_log_file", \
+                "failures are in the server's log and on the targets page")
 
 #define AT(member) offsetof(scrape_settings, member)
 static const option scrape_rows[] = {
@@ -383,54 +432,7 @@ static const option scrape_rows[] = {
       .offset = AT(fallback_scrape_protocol),
       .help = "format of pages whose Content-Type says none that is known; absent: such a page is "
               "refused" },
-    { .name = "body_size_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.body_size),
-      .fallback = "-1",
-      .min = -1,
-      .max = 9e15,
-      .help = "bytes of a page, decompressed; 0: no limit" },
-    { .name = "sample_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.samples),
-      .fallback = "-1",
-      .min = -1,
-      .max = 4e9,
-      .help = "samples of a page after relabeling; 0: no limit" },
-    { .name = "label_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.labels),
-      .fallback = "-1",
-      .min = -1,
-      .max = 4e9,
-      .help = "labels of a sample; 0: no limit" },
-    { .name = "label_name_length_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.label_name_length),
-      .fallback = "-1",
-      .min = -1,
-      .max = 4e9,
-      .help = "bytes of a label's name; 0: no limit" },
-    { .name = "label_value_length_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.label_value_length),
-      .fallback = "-1",
-      .min = -1,
-      .max = 4e9,
-      .help = "bytes of a label's value; 0: no limit" },
-    { .name = "target_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.targets),
-      .fallback = "-1",
-      .min = -1,
-      .max = 4e9,
-      .help = "targets of a job, beyond which none is scraped; 0: no limit" },
-    IGNORED("keep_dropped_targets", "targets that relabeling dropped are not kept"),
-    IGNORED("metric_name_validation_scheme", WHY_UTF8),
-    IGNORED("metric_name_escaping_scheme", WHY_UTF8),
-    IGNORED("convert_classic_histograms_to_nhcb", "classic histograms are kept with their bounds"),
-    IGNORED("extra_scrape_metrics", "report_extra_scrape_metrics says it for all jobs"),
-    IGNORED("scrape_failure_log_file", "failures are in the server's log and on the targets page"),
+    SHARED_ROWS("-1"),
     { .type = OPTION_INLINE, .offset = AT(http), .table = &http_options },
     { .name = "static_configs",
       .type = OPTION_SECTIONS,
@@ -462,110 +464,13 @@ static const option scrape_rows[] = {
       .offset = AT(metric_relabel_configs),
       .table = &relabel_options,
       .help = "changes labels of samples" },
-    { .name = "azure_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[0]),
+#define X(way_) \
+    { .name = #way_ "_sd_configs", \
+      .type = OPTION_VALUE, \
+      .offset = AT(other_sd[OTHER_##way_]), \
       .help = "not supported: refused" },
-    { .name = "consul_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[1]),
-      .help = "not supported: refused" },
-    { .name = "digitalocean_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[2]),
-      .help = "not supported: refused" },
-    { .name = "docker_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[3]),
-      .help = "not supported: refused" },
-    { .name = "dockerswarm_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[4]),
-      .help = "not supported: refused" },
-    { .name = "ec2_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[5]),
-      .help = "not supported: refused" },
-    { .name = "eureka_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[6]),
-      .help = "not supported: refused" },
-    { .name = "gce_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[7]),
-      .help = "not supported: refused" },
-    { .name = "hetzner_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[8]),
-      .help = "not supported: refused" },
-    { .name = "ionos_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[9]),
-      .help = "not supported: refused" },
-    { .name = "kubernetes_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[10]),
-      .help = "not supported: refused" },
-    { .name = "kuma_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[11]),
-      .help = "not supported: refused" },
-    { .name = "lightsail_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[12]),
-      .help = "not supported: refused" },
-    { .name = "linode_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[13]),
-      .help = "not supported: refused" },
-    { .name = "marathon_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[14]),
-      .help = "not supported: refused" },
-    { .name = "nerve_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[15]),
-      .help = "not supported: refused" },
-    { .name = "nomad_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[16]),
-      .help = "not supported: refused" },
-    { .name = "openstack_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[17]),
-      .help = "not supported: refused" },
-    { .name = "ovhcloud_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[18]),
-      .help = "not supported: refused" },
-    { .name = "puppetdb_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[19]),
-      .help = "not supported: refused" },
-    { .name = "scaleway_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[20]),
-      .help = "not supported: refused" },
-    { .name = "serverset_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[21]),
-      .help = "not supported: refused" },
-    { .name = "stackit_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[22]),
-      .help = "not supported: refused" },
-    { .name = "triton_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[23]),
-      .help = "not supported: refused" },
-    { .name = "uyuni_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[24]),
-      .help = "not supported: refused" },
-    { .name = "vultr_sd_configs",
-      .type = OPTION_VALUE,
-      .offset = AT(other_sd[25]),
-      .help = "not supported: refused" },
+    OTHER_SD(X)
+#undef X
 };
 #undef AT
 static const option_table scrape_options = OPTION_TABLE(scrape_rows, scrape_settings);
@@ -601,54 +506,7 @@ static const option global_rows[] = {
       .type = OPTION_BOOL,
       .offset = AT(classic_histograms),
       .help = "with native histograms: their classic buckets, too" },
-    { .name = "body_size_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.body_size),
-      .fallback = "0",
-      .min = -1,
-      .max = 9e15,
-      .help = "bytes of a page, decompressed; 0: no limit" },
-    { .name = "sample_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.samples),
-      .fallback = "0",
-      .min = -1,
-      .max = 4e9,
-      .help = "samples of a page after relabeling; 0: no limit" },
-    { .name = "label_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.labels),
-      .fallback = "0",
-      .min = -1,
-      .max = 4e9,
-      .help = "labels of a sample; 0: no limit" },
-    { .name = "label_name_length_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.label_name_length),
-      .fallback = "0",
-      .min = -1,
-      .max = 4e9,
-      .help = "bytes of a label's name; 0: no limit" },
-    { .name = "label_value_length_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.label_value_length),
-      .fallback = "0",
-      .min = -1,
-      .max = 4e9,
-      .help = "bytes of a label's value; 0: no limit" },
-    { .name = "target_limit",
-      .type = OPTION_INT,
-      .offset = AT(limits.targets),
-      .fallback = "0",
-      .min = -1,
-      .max = 4e9,
-      .help = "targets of a job, beyond which none is scraped; 0: no limit" },
-    IGNORED("keep_dropped_targets", "targets that relabeling dropped are not kept"),
-    IGNORED("metric_name_validation_scheme", WHY_UTF8),
-    IGNORED("metric_name_escaping_scheme", WHY_UTF8),
-    IGNORED("convert_classic_histograms_to_nhcb", "classic histograms are kept with their bounds"),
-    IGNORED("extra_scrape_metrics", "report_extra_scrape_metrics says it for all jobs"),
-    IGNORED("scrape_failure_log_file", "failures are in the server's log and on the targets page"),
+    SHARED_ROWS("0"),
     IGNORED("evaluation_interval", WHY_RULES),
     IGNORED("rule_query_offset", WHY_RULES),
     IGNORED("query_log_file", "queries are answered by the server, not by this receiver"),

@@ -342,6 +342,31 @@ static void native_histograms_have_opentelemetry_buckets(void **state)
     buf_done(&page);
 }
 
+static void contradicting_native_histograms_are_refused(void **state)
+{
+    exposition_options native = { .native = true };
+    static const struct {
+        char length; /* of the first span, which has two buckets */
+        const char *says;
+    } wrong[] = { { 1, "more bucket counts than buckets" },
+                  { 3, "fewer bucket counts than buckets" } };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        exposition_page p;
+        buf page;
+        buf_init(&page, 0);
+        native_page(&page, 3);
+        char *length = memmem(page.ptr, page.len, "\x08\x03\x10\x02", 4);
+        assert_non_null(length);
+        length[3] = wrong[i].length;
+        assert_int_equal(exposition_read(&p, EXPOSITION_PROTOBUF, buf_view(&page), &native, &err),
+                         STATUS_INVALID);
+        assert_non_null(strstr(err.message, wrong[i].says));
+        exposition_done(&p);
+        buf_done(&page);
+    }
+}
+
 /* What the library writes is read as the same points. */
 static void own_pages_are_read_back(void **state)
 {
@@ -435,6 +460,7 @@ int main(void)
         cmocka_unit_test(torn_histograms_stay_series),
         cmocka_unit_test(stale_histograms_keep_their_bounds),
         cmocka_unit_test(native_histograms_have_opentelemetry_buckets),
+        cmocka_unit_test(contradicting_native_histograms_are_refused),
         cmocka_unit_test(own_pages_are_read_back),
         cmocka_unit_test(conformance_pages),
     };
