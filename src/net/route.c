@@ -103,7 +103,7 @@ static status check_prefix(str prefix, error *err)
 {
     bool wrong = prefix.len && (prefix.ptr[0] != '/' || prefix.ptr[prefix.len - 1] == '/');
     for (size_t i = 0; i < prefix.len; i++)
-        wrong |= prefix.ptr[i] <= ' ' || memchr("{}*?#%", prefix.ptr[i], 6) != NULL;
+        wrong |= prefix.ptr[i] <= ' ' || strchr("{}*?#%", prefix.ptr[i]) != NULL;
     if (wrong)
         return fail(err, STATUS_INVALID,
                     "path prefix \"%.*s\" must start with / and not end with it, as in \"/zipkin\"",
@@ -304,7 +304,7 @@ static bool path_matches(str pattern, str path, route_match *m)
  * not its own. */
 static bool is_catch_all(const route *r)
 {
-    return r->literal == 1;
+    return r->literal == 1 && r->path.len > 1 && r->path.ptr[1] == '*';
 }
 
 route_match route_find(const route_set *set, arena *a, str method, str path)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
-enum { INPUT_MAX = 64 << 10, PING_MS = 30000, TEXT_OVERHEAD = 64 };
+enum { INPUT_MAX = 64 << 10, PING_MS = 30000, DRAIN_MS = 500, TEXT_OVERHEAD = 64 };
 
 typedef struct message {
     struct message *next;
@@ -224,7 +224,7 @@ static void websocket_timeout(conn *c)
 {
     websocket *ws = c->state;
     struct wslay_event_msg ping = { WSLAY_PING, NULL, 0 };
-    if (ws->pinged || wslay_event_queue_msg(ws->frames, &ping) != 0) {
+    if (conn_draining(c) || ws->pinged || wslay_event_queue_msg(ws->frames, &ping) != 0) {
         conn_close(c);
         return;
     }
@@ -236,7 +236,7 @@ static void websocket_timeout(conn *c)
 static void websocket_drain(conn *c)
 {
     ws_close(c->state, WSLAY_CODE_GOING_AWAY, STR("the server is stopping"));
-    conn_set_deadline(c, 0);
+    conn_set_deadline(c, DRAIN_MS); /* for its answer */
 }
 
 static void websocket_over(websocket *ws)

@@ -142,3 +142,24 @@ def test_the_end_is_not_missed_when_the_file_changed_just_before(certificate):
         server.write(text + "# new\n")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
+
+
+def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificate):
+    cert, key = certificate
+    otlp, zipkin, nobody = own_ports(3)
+    text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace(
+        "exporters: {sonde: }", "exporters: {sonde: , otlphttp: {endpoint: 'http://127.0.0.1:%d'}}" % nobody).replace(
+            "exporters: [sonde]", "exporters: [sonde, otlphttp]")
+    with Collector(text) as server:
+        assert send(otlp) == 200
+        wait_for("a failure to send", lambda: "send_retried" in server.output())
+        host, port = server.http[7:].split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as tail:
+            tail.sendall(b"GET /loki/api/v1/tail?query=%7Bservice_name%3D%22s%22%7D HTTP/1.1\r\nHost: x\r\n"
+                         b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            assert b" 101 " in tail.recv(1000)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0
+            assert time.monotonic() - began < 6  # 2 s for exporters; machines that test are busy

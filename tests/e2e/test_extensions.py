@@ -20,11 +20,12 @@ exporters:
   sonde:
 extensions:
   bearertokenauth: { filename: %(dir)s/tokens }
-  basicauth: { htpasswd: { inline: "amy:{SHA}87u9ZqY9S/F0eUBXjsPQEDUw4h0=" } }
+  basicauth: { htpasswd: { inline: "amy:{SHA}87u9ZqY9S/F0eUBXjsPQEDUw4h0=", file: %(dir)s/users } }
   health_check: { endpoint: "127.0.0.1:@health@", path: /up }
+  health_check/root: { endpoint: "127.0.0.1:@root@" }
   sonde_web: { endpoint: "127.0.0.1:@web@" }
 service:
-  extensions: [bearertokenauth, basicauth, health_check, sonde_web]
+  extensions: [bearertokenauth, basicauth, health_check, health_check/root, sonde_web]
   pipelines:
     logs: { receivers: [otlp/open, otlp/token, otlp/user], exporters: [sonde] }
 """
@@ -49,6 +50,7 @@ def write(path, text):
 def test_only_those_who_show_who_they_are_may_send(tmp_path):
     tokens = str(tmp_path / "tokens")
     write(tokens, "hunter2\n")
+    write(str(tmp_path / "users"), "bob:hunter4\n")
     user = "Basic " + base64.b64encode(b"amy:hunter2").decode()
     with Collector(CONFIG % {"dir": tmp_path}) as server:
         assert send(server, "open")[0] == 200
@@ -61,6 +63,7 @@ def test_only_those_who_show_who_they_are_may_send(tmp_path):
         assert code == 401 and headers["www-authenticate"].startswith("Basic realm=")
         assert send(server, "user", user + "x")[0] == 401
         assert send(server, "user", user)[0] == 200
+        assert send(server, "user", "Basic " + base64.b64encode(b"bob:hunter4").decode())[0] == 200
         # A token that is taken out of the file is worth nothing a moment later.
         write(tokens, "another\n")
         wait_for("the new token", lambda: send(server, "token", "Bearer another")[0] == 200)
@@ -71,10 +74,13 @@ def test_only_those_who_show_who_they_are_may_send(tmp_path):
 
 def test_health_check_answers_at_its_path(tmp_path):
     write(str(tmp_path / "tokens"), "x\n")
+    write(str(tmp_path / "users"), "amy:x\n")
     with Collector(CONFIG % {"dir": tmp_path}) as server:
         url = "http://127.0.0.1:%d" % server.port["health"]
         answer = get_json(url + "/up")
         assert answer["status"] == "Server available" and answer["upSince"].endswith("Z") and answer["uptime"]
+        root = get_json("http://127.0.0.1:%d/" % server.port["root"])
+        assert root["status"] == "Server available"
         try:
             urllib.request.urlopen(url + "/", timeout=10)
             raise AssertionError("only its path answers")

@@ -35,7 +35,8 @@ static const option htpasswd_rows[] = {
     { .name = "inline",
       .type = OPTION_SECRET,
       .offset = offsetof(htpasswd_settings, text),
-      .help = "the same lines as text; hashes are full of $, which is written $$" },
+      .help =
+          "lines as text, beside those of the file; hashes are full of $, which is written $$" },
 };
 static const option_table htpasswd_options = OPTION_TABLE(htpasswd_rows, htpasswd_settings);
 
@@ -87,7 +88,8 @@ typedef struct {
 
 typedef struct {
     const basic_settings *settings;
-    credential_source *users, *username, *password;
+    credential_source *users, *more_users; /* of the file and inline, or of the one there is */
+    credential_source *username, *password;
 } basic;
 
 /* ---- who calls ---- */
@@ -166,6 +168,14 @@ static status refuse(http_exchange *x, error *err, const char *why)
     return fail(err, STATUS_INVALID, "%s", why);
 }
 
+/* The set is locked for reading, by as many callers as there are. */
+static bool knows(credential_source *users, str shown)
+{
+    bool good = verify((user_set *)credential_source_use(users), shown);
+    credential_source_release(users);
+    return good;
+}
+
 static status basic_authenticate(void *self, http_exchange *x, error *err)
 {
     basic *b = self;
@@ -179,9 +189,7 @@ static status basic_authenticate(void *self, http_exchange *x, error *err)
         return refuse(x, err,
                       "the header Authorization must be \"Basic \" and base64 of "
                       "USER:PASSWORD");
-    /* The set is locked for reading, by as many callers as there are. */
-    bool good = verify((user_set *)credential_source_use(b->users), shown);
-    credential_source_release(b->users);
+    bool good = knows(b->users, shown) || (b->more_users && knows(b->more_users, shown));
     return good ? STATUS_OK : refuse(x, err, "user or password is wrong");
 }
 
@@ -257,7 +265,7 @@ static status basic_check(const void *settings, char *where, size_t where_size, 
         str_copy_c(where, where_size, STR("client_auth"));
         return fail(err, STATUS_INVALID, "wants username or username_file");
     }
-    if (s->has_htpasswd && !s->htpasswd.file.len) {
+    if (s->htpasswd.text.len) {
         str_copy_c(where, where_size, STR("htpasswd.inline"));
         status st = htpasswd_parse(s->htpasswd.text, &users, err);
         htpasswd_free(users);
@@ -270,6 +278,7 @@ static void basic_close(void *self)
 {
     basic *b = self;
     credential_source_close(b->users);
+    credential_source_close(b->more_users);
     credential_source_close(b->username);
     credential_source_close(b->password);
     free(b);
@@ -286,6 +295,8 @@ static status basic_open(void **ret_self, component *c, error *err)
     if (s->has_htpasswd)
         st = credential_source_open(&b->users, s->htpasswd.file, s->htpasswd.text, &user_parser,
                                     err);
+    if (st == STATUS_OK && s->htpasswd.file.len && s->htpasswd.text.len)
+        st = credential_source_open(&b->more_users, STR_EMPTY, s->htpasswd.text, &user_parser, err);
     if (st == STATUS_OK && s->has_client)
         st = credential_source_open(&b->username, s->client.username_file, s->client.username,
                                     &line_parser, err);
