@@ -158,6 +158,11 @@ uint32_t batch_remove_rows(batch *b, const uint8_t *skip)
     return count - kept;
 }
 
+void batch_truncate(batch *b, uint32_t rows)
+{
+    b->logs.count = MIN(b->logs.count, rows);
+}
+
 /* ---- looking ---- */
 
 const batch_scope *batch_row_scope(const batch *b, uint32_t row)

@@ -15,6 +15,9 @@ MUST_USE bool batch_append_rows(batch *to, const batch *from, const uint8_t *ski
  * and metrics stay, also those without rows. */
 uint32_t batch_remove_rows(batch *b, const uint8_t *skip);
 
+/* Takes all rows from that one on out of b; as batch_remove_rows. */
+void batch_truncate(batch *b, uint32_t rows);
+
 /* The scope and resource of a row. */
 const batch_scope *batch_row_scope(const batch *b, uint32_t row);
 batch_resource *batch_row_resource(const batch *b, uint32_t row);

@@ -218,18 +218,41 @@ static void commit(delivery *d)
         component_warn(d->sink, "place_not_kept", "%s", err.message);
 }
 
-/* A record that cannot be read costs what was gathered with it: it is damage, and counted. */
+/* A record that could not be added to others: they go out, then it is tried alone. Want of memory
+ * passes; what cannot be read even so is damage, and counted. */
+static status gather_alone(delivery *d, gathered *g, const log_record *r, uint32_t before,
+                           error *err)
+{
+    batch_truncate(&g->rows, before);
+    status st = flush(d, err);
+    while (st == STATUS_OK) {
+        st = gather(g, r, err);
+        if (st == STATUS_OK)
+            return st;
+        batch_clear(&g->rows);
+        if (st != STATUS_NO_MEMORY) {
+            lose(d, &g->rows, 1, "a record of the log cannot be read", err->message);
+            return STATUS_OK;
+        }
+        component_warn(d->sink, "delivery_waits", "%s", err->message);
+        pause_ns(d, PAUSE_MS * NS_PER_MS);
+        st = is_canceled(d) ? STATUS_CANCELED : STATUS_OK;
+    }
+    return st;
+}
+
 static status take_record(delivery *d, const log_record *r, error *err)
 {
     for (uint32_t i = 0; i < d->way_count; i++) {
         gathered *g = &d->ways[i];
         if (!path_takes(g->way, r->origin, r->signal))
             continue;
+        uint32_t before = batch_row_count(&g->rows);
         status st = gather(g, r, err);
-        if (st != STATUS_OK) {
-            lose(d, &g->rows, 1, "a record of the log cannot be read", err->message);
-            batch_clear(&g->rows);
-        }
+        if (st != STATUS_OK)
+            st = gather_alone(d, g, r, before, err);
+        if (st != STATUS_OK)
+            return st;
         if (d->due_mono_ns == 0)
             d->due_mono_ns = clock_mono_ns() + d->hold_ns;
     }

@@ -13,13 +13,23 @@
 
 /* ---- along a path ---- */
 
+/* Each way to a sink runs its stages; those that several ways begin with are counted on one. */
+static _Thread_local bool counted_elsewhere;
+
+static void count_stage(component *c, count_kind what, signal_kind signal, const char *detail,
+                        uint32_t items)
+{
+    if (!counted_elsewhere)
+        counts_add(c->counts, what, signal, detail, items);
+}
+
 /* The two batches take turns: one is read by a connector, the other is written. */
 static status run_stage(component *c, path_result *r, unsigned *at, error *err)
 {
     batch *b = &r->own[*at];
     signal_kind signal = b->signal;
     uint32_t before = batch_row_count(b);
-    counts_add(c->counts, COUNT_INCOMING, signal, "", before);
+    count_stage(c, COUNT_INCOMING, signal, "", before);
     status st;
     if (c->type->produce) {
         unsigned other = 1 - *at;
@@ -34,9 +44,9 @@ static status run_stage(component *c, path_result *r, unsigned *at, error *err)
     }
     b = &r->own[*at];
     if (st == STATUS_OK)
-        counts_add(c->counts, COUNT_OUTGOING, b->signal, "", batch_row_count(b));
+        count_stage(c, COUNT_OUTGOING, b->signal, "", batch_row_count(b));
     else if (st != STATUS_NO_MEMORY)
-        counts_add(c->counts, COUNT_DROPPED, signal, "the processor failed", before);
+        count_stage(c, COUNT_DROPPED, signal, "the processor failed", before);
     return st;
 }
 
@@ -56,8 +66,10 @@ status path_run(const path *p, const batch *in, path_result *ret, error *err)
     for (uint32_t i = 0; i < p->stage_count && st == STATUS_OK; i++) {
         if (batch_row_count(&ret->own[at]) == 0)
             break;
+        counted_elsewhere = i < p->shared;
         st = run_stage(p->stages[i], ret, &at, err);
     }
+    counted_elsewhere = false;
     ret->rows = &ret->own[at];
     if (st != STATUS_OK)
         path_done(ret);
@@ -232,7 +244,7 @@ status component_ready(component *c, error *err)
 
 void component_drop(component *c, signal_kind signal, const char *reason, uint64_t items)
 {
-    if (items)
+    if (items && !counted_elsewhere)
         counts_add(c->counts, COUNT_DROPPED, signal, reason, items);
 }
 

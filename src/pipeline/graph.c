@@ -180,6 +180,7 @@ typedef struct {
     pipelines *p;
     path so_far;
     component *stages[STAGES_MAX];
+    uint32_t shared; /* of these stages, those of a path that was added before */
     error *err;
 } walk;
 
@@ -198,6 +199,8 @@ static status add_path(walk *w, component *sink)
         return fail(w->err, STATUS_NO_MEMORY, "no memory for the ways through the pipelines");
     memcpy(done.stages, w->stages, done.stage_count * sizeof(component *));
     done.sink = sink;
+    done.shared = MIN(w->shared, done.stage_count);
+    w->shared = done.stage_count;
     p->paths[p->path_count++] = done;
     return STATUS_OK;
 }
@@ -209,6 +212,7 @@ static status add_stage(walk *w, component *c)
     if (w->so_far.stage_count == STAGES_MAX)
         return fail(w->err, STATUS_LIMIT,
                     "more than %d processors and connectors one after another", STAGES_MAX);
+    w->shared = MIN(w->shared, w->so_far.stage_count);
     w->stages[w->so_far.stage_count++] = c;
     return STATUS_OK;
 }
@@ -260,6 +264,8 @@ static void begin_behind(walk *w, component *waiting, signal_kind signal, uint16
 static status follow(walk *w, const config_pipeline *pipeline)
 {
     path before = w->so_far;
+    component *stages[STAGES_MAX]; /* what comes behind a processor that waits overwrites them */
+    memcpy(stages, w->stages, sizeof(stages));
     status st = STATUS_OK;
     for (uint32_t i = 0; i < pipeline->processor_count && st == STATUS_OK; i++) {
         component *c = instance(w->p, pipeline->processors[i], pipeline);
@@ -280,6 +286,10 @@ static status follow(walk *w, const config_pipeline *pipeline)
     }
     if (st == STATUS_OK)
         st = follow_exporters(w, pipeline);
+    w->shared = MIN(w->shared, before.stage_count);
+    if (memcmp(w->stages, stages, before.stage_count * sizeof(*stages)) != 0)
+        w->shared = 0;
+    memcpy(w->stages, stages, sizeof(stages));
     w->so_far = before;
     return st;
 }

@@ -20,6 +20,7 @@ typedef struct {
     signal_kind signal; /* of the records */
     component **stages;
     uint32_t stage_count;
+    uint32_t shared; /* the first stages, which another path counts */
     component *sink; /* exporter, the store, or a processor that waits */
     batch_settings batching;
     bool has_batching;
