@@ -36,6 +36,13 @@ static status split_address(str address, str *ret_host, str *ret_port, error *er
     return STATUS_OK;
 }
 
+bool http_address_is_written(str address)
+{
+    error err;
+    str host, port;
+    return split_address(address, &host, &port, &err) == STATUS_OK;
+}
+
 status listen_resolve(const char *address, struct addrinfo **ret, error *err)
 {
     char host[256], port[8];

@@ -113,6 +113,8 @@ void http_server_unlisten(http_server *s, http_listener *l);
  * An accepted WebSocket is no request any more. False: there still was one after limit_ms. */
 MUST_USE bool http_server_settle(http_server *s, unsigned limit_ms);
 
+/* Whether the text has the form HOST:PORT; names are not looked up. */
+bool http_address_is_written(str address);
 /* Whether every address that the text names is a loopback address. */
 MUST_USE status http_address_is_loopback(const char *address, bool *ret, error *err);
 

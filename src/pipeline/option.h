@@ -63,6 +63,7 @@ struct option {
     const char *fallback;       /* as it would be written in the file; NULL: zero, empty, false */
     const char *help;           /* one line */
     bool required;              /* absent is an error */
+    bool address;               /* OPTION_TEXT: HOST:PORT to listen on */
     const char *const *choices; /* OPTION_CHOICE: ended by NULL */
     double min, max; /* OPTION_INT, OPTION_NUMBER, OPTION_DURATION (seconds); both 0: any */
     const option_table *table; /* the last four types but OPTION_IGNORED */

@@ -3,6 +3,7 @@
 #include "pipeline/option_read.h"
 
 #include "base/clock.h"
+#include "net/server.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -145,6 +146,10 @@ static void read_text(const reading *g)
         return;
     if (str_find_char(text, '\0') != SIZE_MAX)
         wrong(g, "the text has a zero byte in it");
+    else if (g->row->address && !http_address_is_written(text))
+        wrong(g,
+              "%s is no HOST:PORT with a port from 0 to 65535, as in 127.0.0.1:4317 or [::1]:4317",
+              show(g).text);
     else if (!g->row->choices || find_choice(g) >= 0)
         *(str *)g->to = text;
 }

@@ -89,6 +89,7 @@ static const option server_rows[] = {
     { .name = "endpoint",
       .type = OPTION_TEXT,
       .offset = AT(endpoint),
+      .address = true,
       .help = "address to listen on: HOST:PORT; components may share one" },
     { .name = "tls",
       .type = OPTION_SECTION,

@@ -69,6 +69,15 @@ def test_errors_are_all_told_with_their_places():
     assert "did you mean \"traces\"?" in err
 
 
+@pytest.mark.parametrize("address", ["4317", "127.0.0.1", "127.0.0.1:99999", "::1:4317", "http://127.0.0.1:4317"])
+def test_an_address_that_cannot_be_one_is_told_with_its_place(address):
+    code, _, err = check_text("receivers:\n  otlp:\n    protocols:\n      http:\n        endpoint: '%s'\n"
+                              "exporters: {sonde: }\nservice:\n  pipelines:\n"
+                              "    logs: {receivers: [otlp], exporters: [sonde]}\n" % address)
+    assert code == 3
+    assert err.startswith("-:5:19: receiver otlp: protocols.http.endpoint: \"%s\" is no HOST:PORT" % address)
+
+
 def test_a_missing_file_is_a_failure():
     code, out, err = check("config", "/nonexistent/collector.yaml")
     assert code == 1 and out == "" and "/nonexistent/collector.yaml" in err

@@ -29,6 +29,7 @@ static const option prometheus_rows[] = {
     { .name = "endpoint",
       .type = OPTION_TEXT,
       .offset = offsetof(prometheus_settings, server.endpoint),
+      .address = true,
       .required = true,
       .help = "address of the page: HOST:PORT; it is at /metrics" },
     { .name = "const_labels",

@@ -33,6 +33,7 @@ static const option health_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(health_settings, server.endpoint),
       .fallback = "localhost:13133",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .name = "path",
       .type = OPTION_TEXT,

@@ -8,6 +8,7 @@ static const option web_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(server_settings, endpoint),
       .fallback = "127.0.0.1:4319",
+      .address = true,
       .help = "address to listen on: HOST:PORT; receivers may share it" },
     { .name = "server", .type = OPTION_INLINE, .offset = 0, .table = &server_options },
 };

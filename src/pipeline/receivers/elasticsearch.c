@@ -22,6 +22,7 @@ static const option elastic_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(elastic_settings, server.endpoint),
       .fallback = "localhost:9200",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .type = OPTION_INLINE,
       .offset = offsetof(elastic_settings, server),

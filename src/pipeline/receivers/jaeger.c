@@ -27,7 +27,7 @@ typedef struct {
 #define ENDPOINT_ROW(fallback_) \
     { \
         .name = "endpoint", .type = OPTION_TEXT, .offset = offsetof(server_settings, endpoint), \
-        .fallback = (fallback_), .help = "address to listen on: HOST:PORT" \
+        .fallback = (fallback_), .address = true, .help = "address to listen on: HOST:PORT" \
     }
 static const option grpc_rows[] = {
     ENDPOINT_ROW("localhost:14250"),

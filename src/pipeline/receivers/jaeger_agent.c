@@ -39,6 +39,7 @@ struct jaeger_agent {
           .type = OPTION_TEXT, \
           .offset = offsetof(jaeger_agent_settings, endpoint), \
           .fallback = (endpoint_), \
+          .address = true, \
           .help = "UDP address to listen on: HOST:PORT" }, \
             { .name = "max_packet_size", \
               .type = OPTION_INT, \

@@ -30,6 +30,7 @@ static const option http_rows[] = {
     { .name = "endpoint",
       .type = OPTION_TEXT,
       .fallback = "localhost:3500",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .type = OPTION_INLINE, .table = &server_options },
 };
@@ -39,6 +40,7 @@ static const option grpc_rows[] = {
     { .name = "endpoint",
       .type = OPTION_TEXT,
       .fallback = "localhost:3600",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .type = OPTION_INLINE, .table = &server_options },
 };

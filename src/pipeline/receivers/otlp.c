@@ -33,6 +33,7 @@ static const option grpc_rows[] = {
     { .name = "endpoint",
       .type = OPTION_TEXT,
       .fallback = "localhost:4317",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .type = OPTION_INLINE, .table = &server_options },
 };
@@ -43,6 +44,7 @@ static const option http_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(otlp_http, server.endpoint),
       .fallback = "localhost:4318",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .name = "traces_url_path",
       .type = OPTION_TEXT,

@@ -26,6 +26,7 @@ static const option write_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(write_settings, server.endpoint),
       .fallback = "localhost:9090",
+      .address = true,
       .help = "address to listen on: HOST:PORT; senders write to /api/v1/write" },
     { .name = "time_threshold",
       .type = OPTION_IGNORED,

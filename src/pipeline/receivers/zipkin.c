@@ -16,6 +16,7 @@ static const option zipkin_rows[] = {
       .type = OPTION_TEXT,
       .offset = offsetof(zipkin_settings, server.endpoint),
       .fallback = "localhost:9411",
+      .address = true,
       .help = "address to listen on: HOST:PORT" },
     { .name = "parse_string_tags",
       .type = OPTION_BOOL,
