@@ -65,8 +65,8 @@ static size_t sorted_types(const component_type **ret)
     size_t count;
     const component_type *const *types = component_all(&count);
     count = MIN(count, (size_t)COMPONENTS_MAX);
-    memcpy(ret, types, count * sizeof(*ret));
-    qsort(ret, count, sizeof(*ret), compare_types);
+    memcpy(ret, types, count * sizeof(component_type *));
+    qsort(ret, count, sizeof(component_type *), compare_types);
     return count;
 }
 

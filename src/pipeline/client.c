@@ -177,10 +177,24 @@ static status make_headers(client *k, header_lines *h, const char *content_type,
     return st;
 }
 
+bool client_is_url(str s)
+{
+    return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
+}
+
+status client_check_url(const client_settings *s, const char *example, char *where,
+                        size_t where_size, error *err)
+{
+    if (client_is_url(s->endpoint))
+        return STATUS_OK;
+    str_copy_c(where, where_size, STR("endpoint"));
+    return fail(err, STATUS_INVALID, "must be a URL as %s, with its path", example);
+}
+
 static str url_of(client *k, const char *path)
 {
     str base = k->settings->endpoint;
-    if (str_starts(str_c(path), STR("http://")) || str_starts(str_c(path), STR("https://")))
+    if (client_is_url(str_c(path)))
         base = STR_EMPTY;
     if (*path == '/' && str_ends(base, STR("/")))
         base.len--;

@@ -10,6 +10,11 @@
 
 typedef struct client client;
 
+bool client_is_url(str s); /* starts with http:// or https:// */
+/* For option checks of exporters whose endpoint is a whole URL. */
+MUST_USE status client_check_url(const client_settings *s, const char *example, char *where,
+                                 size_t where_size, error *err);
+
 /* `preferred`: what compression: default means. */
 MUST_USE status client_new(client **ret, component *c, const client_settings *s,
                            compression preferred, error *err);

@@ -237,11 +237,11 @@ void config_substitute(config_reader *r)
         for (uint32_t j = 0; n->kind == YAML_MAPPING && j < n->count; j++)
             key[keys++] = n->pairs[j].key;
     }
-    qsort(key, keys, sizeof(*key), compare_nodes);
+    qsort(key, keys, sizeof(yaml_node *), compare_nodes);
     for (uint32_t i = 0; i < count; i++) {
         yaml_node *n = r->doc.nodes[i];
         if (n->kind == YAML_SCALAR && str_find_char(n->text, '$') != SIZE_MAX &&
-            !bsearch(&n, key, keys, sizeof(*key), compare_nodes))
+            !bsearch(&n, key, keys, sizeof(yaml_node *), compare_nodes))
             substitute(&x, n);
     }
 }

@@ -64,7 +64,7 @@ static bool grow(arena *a, void **array, uint32_t count, uint32_t *capacity, siz
 }
 
 #define GROW(a_, array_, count_, capacity_) \
-    grow((a_), (void **)&(array_), (count_), &(capacity_), sizeof(*(array_)))
+    grow((a_), (void **)&(array_), (count_), &(capacity_), sizeof(__typeof__(*(array_))))
 
 static yaml_node *new_node(builder *b, yaml_kind kind, struct fy_event *e)
 {
@@ -315,10 +315,10 @@ static status end(builder *b)
     if (top.node->kind == YAML_MAPPING) {
         st = end_mapping(b, top.node, children, count);
     } else if (count) {
-        top.node->items = arena_alloc(b->arena, count * sizeof(*children));
+        top.node->items = arena_alloc(b->arena, count * sizeof(yaml_node *));
         if (!top.node->items)
             return no_memory(b->err);
-        memcpy(top.node->items, children, count * sizeof(*children));
+        memcpy(top.node->items, children, count * sizeof(yaml_node *));
         top.node->count = count;
     }
     b->child_count = top.first;

@@ -58,12 +58,8 @@ static const option loki_rows[] = {
 static status loki_check(const void *settings, char *where, size_t where_size, error *err)
 {
     const loki_settings *s = settings;
-    if (str_starts(s->client.endpoint, STR("http://")) ||
-        str_starts(s->client.endpoint, STR("https://")))
-        return STATUS_OK;
-    str_copy_c(where, where_size, STR("endpoint"));
-    return fail(err, STATUS_INVALID,
-                "must be a URL as http://loki:3100/loki/api/v1/push, with its path");
+    return client_check_url(&s->client, "http://loki:3100/loki/api/v1/push", where, where_size,
+                            err);
 }
 
 static status loki_open(void **ret_self, component *c, error *err)

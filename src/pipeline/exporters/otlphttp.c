@@ -53,11 +53,6 @@ static const option otlphttp_rows[] = {
       .table = &exporter_options },
 };
 
-static bool is_url(str s)
-{
-    return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
-}
-
 static status otlphttp_check(const void *settings, char *where, size_t where_size, error *err)
 {
     static const char *const names[SIGNAL_COUNT] = { [SIGNAL_TRACES] = "traces_endpoint",
@@ -67,13 +62,13 @@ static status otlphttp_check(const void *settings, char *where, size_t where_siz
     bool own = false;
     for (int i = 0; i < SIGNAL_COUNT; i++) {
         own = own || s->endpoints[i].len;
-        if (!s->endpoints[i].len || is_url(s->endpoints[i]))
+        if (!s->endpoints[i].len || client_is_url(s->endpoints[i]))
             continue;
         str_copy_c(where, where_size, str_c(names[i]));
         return fail(err, STATUS_INVALID, "must be a whole URL, as in http://backend:4318/v1/%s",
                     signal_name((signal_kind)i));
     }
-    if (s->client.endpoint.len ? is_url(s->client.endpoint) : own)
+    if (s->client.endpoint.len ? client_is_url(s->client.endpoint) : own)
         return STATUS_OK;
     str_copy_c(where, where_size, STR("endpoint"));
     return fail(err, STATUS_INVALID, "must be a URL, as in http://backend:4318");

@@ -111,12 +111,8 @@ static status write_check(const void *settings, char *where, size_t where_size, 
         str_copy_c(where, where_size, STR("compression"));
         return fail(err, STATUS_INVALID, "remote write is compressed by snappy, and nothing else");
     }
-    if (str_starts(s->client.endpoint, STR("http://")) ||
-        str_starts(s->client.endpoint, STR("https://")))
-        return STATUS_OK;
-    str_copy_c(where, where_size, STR("endpoint"));
-    return fail(err, STATUS_INVALID,
-                "must be a URL as http://prometheus:9090/api/v1/write, with its path");
+    return client_check_url(&s->client, "http://prometheus:9090/api/v1/write", where, where_size,
+                            err);
 }
 
 static void write_close(void *self)

@@ -51,12 +51,7 @@ static const option zipkin_rows[] = {
 static status zipkin_check(const void *settings, char *where, size_t where_size, error *err)
 {
     const zipkin_settings *s = settings;
-    if (str_starts(s->client.endpoint, STR("http://")) ||
-        str_starts(s->client.endpoint, STR("https://")))
-        return STATUS_OK;
-    str_copy_c(where, where_size, STR("endpoint"));
-    return fail(err, STATUS_INVALID,
-                "must be a URL as http://zipkin:9411/api/v2/spans, with its path");
+    return client_check_url(&s->client, "http://zipkin:9411/api/v2/spans", where, where_size, err);
 }
 
 static status zipkin_open(void **ret_self, component *c, error *err)

@@ -108,6 +108,8 @@ typedef struct {
     void *user;
 } filelog_finder;
 void filelog_files_poll(filelog_files *files, const filelog_finder *finder);
+/* NULL without memory, or when there are FILELOG_FILES_MAX. */
+filelog_file *filelog_files_add(filelog_files *files, str path, dev_t dev, ino_t ino);
 /* Bytes that are not read yet; opens the file where needed. -1: it cannot be read now. */
 int64_t filelog_file_fill(filelog_files *files, filelog_file *f, size_t room, uint32_t open_max);
 void filelog_file_free(filelog_files *files, filelog_file *f);

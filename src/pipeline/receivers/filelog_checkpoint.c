@@ -89,29 +89,14 @@ static bool read_file_entry(json_reader *r, filelog_files *files)
     }
     if (r->type == JSON_ERROR || files->count >= FILELOG_FILES_MAX)
         return r->type != JSON_ERROR;
-    filelog_file *f = calloc(1, sizeof(*f));
-    char *copy = malloc(path.len + 1);
-    if (!f || !copy) {
-        free(f);
-        free(copy);
+    filelog_file *f = filelog_files_add(files, path, (dev_t)device, (ino_t)inode);
+    if (!f)
         return json_refuse(r, "no memory");
-    }
-    str_copy_c(copy, path.len + 1, path);
-    f->path = copy;
-    f->fd = -1;
-    f->dev = (dev_t)device;
-    f->ino = (ino_t)inode;
     f->offset = f->emitted = offset;
     f->records = records;
     f->print_length = (uint32_t)MIN(length, (uint64_t)UINT32_MAX);
     f->print_hash = print;
     f->grown_ns = clock_mono_ns();
-    arena_init(&f->group.arena, MiB(64));
-    buf_init(&f->data, 0);
-    buf_init(&f->group.text, MiB(64));
-    f->next = files->first;
-    files->first = f;
-    files->count++;
     return true;
 }
 

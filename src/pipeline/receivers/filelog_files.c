@@ -176,19 +176,20 @@ static bool is_compressed(const prints *p)
 
 /* ---- what became of a path ---- */
 
-static bool set_path(filelog_file *f, const char *path)
+static bool set_path(filelog_file *f, str path)
 {
-    if (f->path && strcmp(f->path, path) == 0)
+    if (f->path && str_is(path, f->path))
         return true;
-    char *copy = strdup(path);
+    char *copy = malloc(path.len + 1);
     if (!copy)
         return false;
+    str_copy_c(copy, path.len + 1, path);
     free(f->path);
     f->path = copy;
     return true;
 }
 
-static filelog_file *add_file(filelog_files *files, const char *path, const struct stat *st)
+filelog_file *filelog_files_add(filelog_files *files, str path, dev_t dev, ino_t ino)
 {
     if (files->count >= FILELOG_FILES_MAX)
         return NULL;
@@ -198,8 +199,8 @@ static filelog_file *add_file(filelog_files *files, const char *path, const stru
         return NULL;
     }
     f->fd = -1;
-    f->dev = st->st_dev;
-    f->ino = st->st_ino;
+    f->dev = dev;
+    f->ino = ino;
     arena_init(&f->group.arena, MiB(64));
     buf_init(&f->data, 0);
     buf_init(&f->group.text, MiB(64));
@@ -230,8 +231,8 @@ static void follow_twin(filelog_file *f, const filelog_file *twin)
 /* What the file was is remembered: a copy of it may turn up (copytruncate). */
 static void remember(filelog_files *files, const filelog_file *f)
 {
-    static const struct stat none;
-    filelog_file *past = f->print_length && f->offset ? add_file(files, f->path, &none) : NULL;
+    filelog_file *past =
+        f->print_length && f->offset ? filelog_files_add(files, str_c(f->path), 0, 0) : NULL;
     if (!past)
         return;
     past->offset = past->emitted = f->emitted;
@@ -296,7 +297,8 @@ static void meet(filelog_files *files, prints *p, const char *path, const struct
     }
     close(fd);
     filelog_file *twin = find_twin(files, p, NULL);
-    filelog_file *f = is_compressed(p) ? NULL : add_file(files, path, st);
+    filelog_file *f =
+        is_compressed(p) ? NULL : filelog_files_add(files, str_c(path), st->st_dev, st->st_ino);
     if (!f)
         return;
     if (twin)
@@ -330,7 +332,7 @@ static void look_at(filelog_files *files, prints *p, const char *path)
     }
     f->poll = files->polls;
     f->lost_ns = 0;
-    if (set_path(f, path))
+    if (set_path(f, str_c(path)))
         look_again(files, p, f, &st);
 }
 

@@ -294,7 +294,7 @@ static status add_targets(const discovery *d, const provider *p, target_list *li
             continue;
         if (list->count == *capacity) {
             uint32_t wanted = *capacity ? *capacity * 2 : 16;
-            scrape_target **more = realloc(list->items, wanted * sizeof(*more));
+            scrape_target **more = realloc(list->items, wanted * sizeof(scrape_target *));
             if (!more) {
                 scrape_target_free(t);
                 return no_memory(err);

@@ -258,7 +258,7 @@ static bool reserve(scraper *s, uint32_t more)
     if (s->count + more <= s->capacity)
         return true;
     uint32_t wanted = MAX(s->capacity * 2, s->count + more);
-    scrape_target **items = realloc(s->targets, wanted * sizeof(*items));
+    scrape_target **items = realloc(s->targets, wanted * sizeof(scrape_target *));
     if (!items)
         return false;
     s->targets = items;
