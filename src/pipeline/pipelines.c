@@ -94,7 +94,7 @@ status component_dir(component *c, const char **ret, error *err)
 
 static status start_delivery(pipelines *p, component *sink, delivery **ret, error *err)
 {
-    const path **ways = calloc(p->path_count + 1, sizeof(*ways));
+    const path **ways = calloc(p->path_count + 1, sizeof(path *));
     uint32_t count = 0;
     for (uint32_t i = 0; ways && i < p->path_count; i++)
         if (p->paths[i].sink == sink)
@@ -126,7 +126,7 @@ static status begin_deliveries(pipelines *p, error *err)
 /* All that can be started; the first failure is returned. */
 static status start_deliveries(pipelines *p, error *err)
 {
-    delivery **list = calloc(p->count + 1, sizeof(*list));
+    delivery **list = calloc(p->count + 1, sizeof(delivery *));
     uint32_t count = 0;
     status result = STATUS_OK;
     if (!list)
