@@ -163,3 +163,17 @@ def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificat
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(30) == 0
             assert time.monotonic() - began < 6  # 2 s for exporters; machines that test are busy
+
+
+def test_a_udp_port_stays_through_a_change(certificate):
+    cert, key = certificate
+    otlp, zipkin, udp = own_ports(3)
+    text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace(
+        "exporters: {sonde: }", "  jaeger: {protocols: {thrift_compact: {endpoint: '127.0.0.1:%d'}}}\n"
+                                "exporters: {sonde: }" % udp).replace("[zipkin]", "[zipkin, jaeger]")
+    with Collector(text) as server:
+        server.change(text + "# new\n")
+        refused = "udp_packet_refused"
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"no packet of Jaeger", ("127.0.0.1", udp))
+            wait_for("the packet", lambda: refused in server.output())

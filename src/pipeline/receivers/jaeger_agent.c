@@ -80,7 +80,11 @@ static status bind_first(int *ret, const struct addrinfo *list, str endpoint, er
         number = errno;
         if (fd >= 0)
             close(fd);
+        if (number ==
+            EADDRINUSE) /* another address of the name would not be the one that was meant */
+            break;
     }
+    errno = number;
     return fail_errno(err, number, "UDP %.*s", STR_ARG(endpoint));
 }
 
@@ -96,17 +100,36 @@ static status open_socket(int *ret, str endpoint, error *err)
     str name = str_slice(endpoint, 0, colon ? colon - 1 : 0);
     if (str_starts(name, STR("[")) && str_ends(name, STR("]")))
         name = str_slice(name, 1, name.len - 1);
+    errno = 0;
     if (colon == 0 || name.len >= sizeof(host))
         return fail(err, STATUS_INVALID, "\"%.*s\" is no address; HOST:PORT is", STR_ARG(endpoint));
     str_copy_c(host, sizeof(host), name);
     int code = getaddrinfo(name.len ? host : NULL, endpoint.ptr + colon, &hints, &list);
+    errno = 0;
     if (code != 0)
         return fail(err, STATUS_IO, "UDP %.*s: %s", STR_ARG(endpoint), gai_strerror(code));
     status st = bind_first(ret, list, endpoint, err);
+    int number = errno;
     freeaddrinfo(list);
+    errno = number;
     return st;
 }
 
+/* Without the right to take as much as it wants, as much as the system lets anyone have. */
+static status open_agent(jaeger_agent *a, error *err)
+{
+    int64_t wish = a->settings->socket_buffer_size;
+    int size = wish ? (int)wish : (int)SOCKET_DEFAULT, on = 1;
+    status st = open_socket(&a->fd, a->settings->endpoint, err);
+    if (st != STATUS_OK)
+        return st;
+    if (setsockopt(a->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
+        setsockopt(a->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(a->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
+    return STATUS_OK;
+}
+
+/* A port in use may be that of the configuration before: it is asked for again at the start. */
 status jaeger_agent_new(jaeger_agent **ret, component *c, const jaeger_agent_settings *s,
                         thrift_protocol protocol, error *err)
 {
@@ -115,16 +138,11 @@ status jaeger_agent_new(jaeger_agent **ret, component *c, const jaeger_agent_set
         return fail(err, STATUS_NO_MEMORY, "no memory for a UDP port");
     *a = (jaeger_agent){ .component = c, .settings = s, .protocol = protocol, .fd = -1 };
     a->transport = protocol == THRIFT_COMPACT ? "udp_thrift_compact" : "udp_thrift_binary";
-    status st = open_socket(&a->fd, s->endpoint, err);
-    if (st != STATUS_OK) {
+    status st = open_agent(a, err);
+    if (st != STATUS_OK && errno != EADDRINUSE) {
         free(a);
         return st;
     }
-    /* Without the right to take as much as it wants, as much as the system lets anyone have. */
-    int size = s->socket_buffer_size ? (int)s->socket_buffer_size : (int)SOCKET_DEFAULT, on = 1;
-    if (setsockopt(a->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0)
-        setsockopt(a->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-    setsockopt(a->fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
     *ret = a;
     return STATUS_OK;
 }
@@ -232,6 +250,9 @@ static void *run(void *user)
 
 status jaeger_agent_start(jaeger_agent *a, error *err)
 {
+    status st = a->fd < 0 ? open_agent(a, err) : STATUS_OK;
+    if (st != STATUS_OK)
+        return st;
     int number = pthread_create(&a->thread, NULL, run, a);
     if (number)
         return fail_errno(err, number, "cannot start a thread for UDP");
@@ -246,12 +267,15 @@ void jaeger_agent_stop(jaeger_agent *a)
     a->ending = 1;
     pthread_join(a->thread, NULL);
     a->started = false;
+    close(a->fd); /* another configuration may want the port */
+    a->fd = -1;
 }
 
 void jaeger_agent_free(jaeger_agent *a)
 {
     if (!a)
         return;
-    close(a->fd);
+    if (a->fd >= 0)
+        close(a->fd);
     free(a);
 }
