@@ -26,6 +26,7 @@ typedef struct {
     bool waiting;    /* the request is complete or refused; its answer is not sent */
     bool keep_alive;
     bool chunked;
+    bool body_chunked; /* says the head; the parser's own flag changes with what trailers say */
     bool expects_continue;
     error problem; /* why a callback stopped the parser; code 0: it did not */
 } http1;
@@ -155,6 +156,7 @@ static int on_head(http_parser *p)
     x->upgrade = p->upgrade && str_eq_nocase(http_header(x, "upgrade"), STR("websocket"));
     p->upgrade = 0;
     h->keep_alive = http_should_keep_alive(p);
+    h->body_chunked = p->flags & F_CHUNKED;
     h->expected = p->flags & F_CONTENTLENGTH ? (size_t)p->content_length : SIZE_MAX;
     exchange_route(x, h->expected);
     bool expects = str_eq_nocase(http_header(x, "expect"), STR("100-continue"));
@@ -239,7 +241,7 @@ static bool read_part(http1 *h, const char *bytes, size_t n, size_t *ret_used)
     status st = STATUS_OK;
     if (!h->framing.head_done)
         st = framing_head(&h->framing, bytes, n, &n, &h->problem);
-    else if (h->parser.flags & F_CHUNKED)
+    else if (h->body_chunked)
         st = framing_chunks(&h->framing, bytes, n, &n, &h->problem);
     if (st != STATUS_OK)
         return false;
