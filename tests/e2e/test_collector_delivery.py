@@ -6,10 +6,8 @@ Each round a server with `otlp -> batch -> otlphttp` is killed at a random momen
 spans and points come in; the next one goes on. At the end the receiver must have each acknowledged
 item, and the first copies of each sender's items in the order in which they were sent. `./test full`
 runs 200 rounds of each kind."""
-import gzip
 import hashlib
 import http.client
-import http.server
 import json
 import os
 import random
@@ -21,6 +19,7 @@ import time
 
 import pytest
 
+import far_side
 from harness import FULL, ROOT, Server, asan_library, attributes, free_ports, get, wait_for
 from test_powercut import cut_power
 
@@ -50,69 +49,28 @@ service:
 """
 
 
-class FarSide(http.server.ThreadingHTTPServer):
-    """An OTLP/HTTP receiver that fails `fail` of its requests, before or after it took them."""
-    daemon_threads = True
-    request_queue_size = 64
-
+class FarSide(far_side.FarSide):
+    """Fails `fail` of its requests, before or after it took them."""
     def __init__(self, fail=0.3):
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.fail, self.got, self.lock, self.requests = fail, [], threading.Lock(), 0
-        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def port(self):
-        return self.server_address[1]
+        self.fail, self.requests = fail, 0
+        super().__init__()
 
     def items(self, kind):
         with self.lock:
             return [i for k, i in self.got if k == kind]
 
-    def end(self):
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request, client_address):
-        pass  # a server that was killed
-
-
-class Answers(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes: 40 ms a request
-
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        kind, far = self.path.rsplit("/", 1)[1], self.server
-        luck = random.random() / max(far.fail, 1e-9)
-        far.requests += 1
+    def take(self, signal, request):
+        luck = random.random() / max(self.fail, 1e-9)
+        self.requests += 1
         if luck < 0.4:
-            return self.answer(503)
+            return 503, {}
         if luck < 0.5:
-            self.close_connection = True
             return None
-        with far.lock:
-            far.got += [(kind, i) for i in numbered(kind, json.loads(body))]
+        with self.lock:
+            self.got += [(signal, i) for i in numbered(signal, request)]
         if luck < 0.8:
-            return self.answer(429, {"Retry-After": "0"})
-        if luck < 1:
-            self.close_connection = True  # taken, and nobody is told
-            return None
-        return self.answer(200)
-
-    def answer(self, code, headers=None):
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(b"{}")
+            return 429, {"Retry-After": "0"}
+        return None if luck < 1 else (200, {})  # None: taken, and nobody is told
 
 
 def rows_of(kind, request):

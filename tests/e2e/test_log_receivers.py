@@ -3,7 +3,6 @@
 before it, and files that are followed through rotation, truncation, restarts and kill -9."""
 import base64
 import gzip
-import http.server
 import json
 import os
 import random
@@ -15,6 +14,7 @@ import urllib.request
 
 import pytest
 
+from far_side import FarSide
 from harness import Collector, get, post, wait_for
 
 PUSH = """
@@ -507,26 +507,6 @@ service:
 """
 
 
-class FarSide(http.server.BaseHTTPRequestHandler):
-    """Takes OTLP/JSON; what came stands in server.lines."""
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.lines += [r["body"]["stringValue"] for resource in json.loads(body)["resourceLogs"]
-                              for scope in resource["scopeLogs"] for r in scope["logRecords"]]
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-
 def test_a_full_intake_log_makes_files_wait(folder):
     """The far side is away: the intake log fills up, and what it cannot take stays in the file."""
     line = base64.b64encode(os.urandom(600)).decode()
@@ -536,12 +516,9 @@ def test_a_full_intake_log_makes_files_wait(folder):
         wait_for("the files to wait", lambda: "no line is read for now" in server.output())
         checkpoint = json.loads(open(server.data + CHECKPOINTS).read())
         assert checkpoint["files"][0]["offset"] < 3 << 20
-        far = http.server.ThreadingHTTPServer(("127.0.0.1", server.port["far"]), FarSide)
-        far.lines = []
-        threading.Thread(target=far.serve_forever, daemon=True).start()
+        far = FarSide(server.port["far"])
         try:
-            wait_for("all lines", lambda: len(far.lines) >= len(wanted), 40)
-            assert far.lines == wanted
+            wait_for("all lines", lambda: len(far.rows("logs")) >= len(wanted), 40)
+            assert [row["body"]["stringValue"] for _, row in far.rows("logs")] == wanted
         finally:
-            far.shutdown()
-            far.server_close()
+            far.end()

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processors and connectors in a running collector: what they make of items arrives at an otlphttp receiver
 and in the store, and is counted; tail_sampling decides whole traces, also across kill -9."""
-import gzip
 import hashlib
-import http.server
 import json
 import random
 import threading
@@ -11,6 +9,7 @@ import time
 
 import pytest
 
+from far_side import FarSide, plain
 from harness import FULL, attributes, get, get_json, post, wait_for
 from test_collector_delivery import Collector
 
@@ -84,63 +83,11 @@ service:
 """
 
 
-class FarSide(http.server.ThreadingHTTPServer):
-    """An OTLP/HTTP receiver that keeps the requests it got."""
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Takes)
-        self.got, self.lock = [], threading.Lock()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def rows(self, outer, scopes, inner):
-        """(resource attributes, row) of all that came."""
-        with self.lock:
-            return [(plain(r["resource"].get("attributes", [])), row)
-                    for body in self.got for r in body.get(outer, []) for s in r[scopes] for row in s[inner]]
-
-    def spans(self):
-        return self.rows("resourceSpans", "scopeSpans", "spans")
-
-    def logs(self):
-        return self.rows("resourceLogs", "scopeLogs", "logRecords")
-
-    def metrics(self):
-        return self.rows("resourceMetrics", "scopeMetrics", "metrics")
-
-    def handle_error(self, request, client_address):
-        pass  # a server that was killed
-
-
-class Takes(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        with self.server.lock:
-            self.server.got.append(json.loads(body))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-
-def plain(list_):
-    return {a["key"]: list(a["value"].values())[0] for a in list_}
-
-
 @pytest.fixture
 def far():
     side = FarSide()
     yield side
-    side.shutdown()
-    side.server_close()
+    side.end()
 
 
 def span(trace, name, number=1, status=0, **values):
@@ -169,7 +116,7 @@ def fnv1a(data):
 
 
 def test_items_are_changed_filtered_masked_sampled_and_counted(far):
-    c = Collector(CHANGES, far.server_address[1])
+    c = Collector(CHANGES, far.port)
     c.start()
     try:
         now = time.time_ns()
@@ -185,18 +132,18 @@ def test_items_are_changed_filtered_masked_sampled_and_counted(far):
                               {"timeUnixNano": str(now), "name": "kept"}]
         send(c.port, "traces", traces(spans))
 
-        wait_for("the log record", far.logs)
-        (resource, record), = far.logs()
+        wait_for("the log record", lambda: far.rows("logs"))
+        (resource, record), = far.rows("logs")
         assert resource == {"service.name": "shop", "team": "shop"}
         assert record["body"] == {"stringValue": "paid with ****"}
         assert plain(record["attributes"]) == {
             "http.request.method": "GET", "user": hashlib.sha256(b"ann").hexdigest(),
             "redaction.body.masked.count": "1"}
-        wait_for("the spans", lambda: len(far.spans()) == 200)
-        assert {s["name"] for _, s in far.spans()} == {"GET /cart"}
-        assert [e["name"] for _, s in far.spans() for e in s.get("events", [])] == ["kept"]
-        wait_for("the count", lambda: far.metrics())
-        (resource, metric), = [(r, m) for r, m in far.metrics() if m["name"] == "shop.spans"]
+        wait_for("the spans", lambda: len(far.rows("traces")) == 200)
+        assert {s["name"] for _, s in far.rows("traces")} == {"GET /cart"}
+        assert [e["name"] for _, s in far.rows("traces") for e in s.get("events", [])] == ["kept"]
+        wait_for("the count", lambda: far.rows("metrics"))
+        (resource, metric), = [(r, m) for r, m in far.rows("metrics") if m["name"] == "shop.spans"]
         point, = metric["sum"]["dataPoints"]
         assert int(point["asInt"]) == 200 and plain(point["attributes"]) == {"route": "/cart"}
         assert resource["team"] == "shop" and metric["sum"]["aggregationTemporality"] in (1, "DELTA")
@@ -253,7 +200,7 @@ class Tracer(threading.Thread):
 
 
 def test_traces_are_decided_once_across_kill_9(far):
-    c = Collector(TAIL, far.server_address[1])
+    c = Collector(TAIL, far.port)
     tracers = []
     try:
         for number in range(60 if FULL else 4):
@@ -271,7 +218,7 @@ def test_traces_are_decided_once_across_kill_9(far):
         assert wanted
 
         def arrived():
-            return {(s["traceId"], int(s["spanId"], 16)) for _, s in far.spans()}
+            return {(s["traceId"], int(s["spanId"], 16)) for _, s in far.rows("traces")}
         wait_for("all spans of the sampled traces", lambda: wanted <= arrived(), 30, every=0.1)
         dropped = {t for x in tracers for t in x.rest}
         wait_for("the others are left out", lambda: b"not sampled" in get(c.server.http + "/metrics"), 30)
