@@ -28,6 +28,7 @@ typedef struct {
     serve_self self;
     server_settings web[2]; /* of the running file, and of the next one */
     unsigned web_at;
+    int64_t retention, seal_after; /* of the exporter sonde when the store was opened; ns */
     http_route_table tables[4];
     file_mark mark;
 } serve;
@@ -82,8 +83,8 @@ static status open_store(serve *s, error *err)
                               .intake_limit = s->options.intake_limit,
                               .router = collector_router(s->collector) };
     if (kept) {
-        options.retention_ns = kept->retention;
-        options.seal_after_ns = kept->seal_after;
+        options.retention_ns = s->retention = kept->retention;
+        options.seal_after_ns = s->seal_after = kept->seal_after;
     }
     return store_open(&s->store, &options, err);
 }
@@ -202,6 +203,17 @@ static void block_signals(sigset_t *ret)
 
 /* ---- running ---- */
 
+/* The store was opened once, with the values of that time. */
+static void warn_store_settings(const serve *s)
+{
+    const sonde_exporter_settings *kept =
+        collector_settings(s->collector, COMPONENT_EXPORTER, "sonde");
+    if (kept && (kept->retention != s->retention || kept->seal_after != s->seal_after))
+        sonde_warn("restart_needed",
+                   sonde_kv("detail", "exporter sonde: retention and seal_after are those of the "
+                                      "start until the server is started anew"));
+}
+
 static void reload(serve *s)
 {
     error err;
@@ -218,6 +230,7 @@ static void reload(serve *s)
     }
     if (st == STATUS_OK) {
         sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
+        warn_store_settings(s);
         collector_ports(s->collector, say_port, s);
         if (collector_complete(s->collector, &err) != STATUS_OK)
             sonde_error("configuration_incomplete", sonde_kv("path", s->options.config),

@@ -114,6 +114,16 @@ def test_the_address_of_a_port_may_change(certificate):
         assert send(otlp) == 200
         server.change(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key))
         assert send(otlp) == 200
+        assert "restart_needed" not in server.output()
+
+
+def test_what_only_a_start_can_change_is_told(certificate):
+    cert, key = certificate
+    otlp, zipkin = own_ports(2)
+    text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
+    with Collector(text) as server:
+        server.change(text.replace("sonde: ", "sonde: {retention: 1d}"))
+        wait_for("the warning", lambda: "restart_needed" in server.output())
 
 
 def test_a_request_may_take_longer_than_the_change(certificate):
