@@ -59,8 +59,8 @@ class Collector(Server):
 
 @pytest.fixture(name="certificate")
 def make_certificate(tmp_path):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", "-days", "2",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-nodes",
+                    "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", "-days", "2",
                     "-subj", "/CN=localhost"], check=True, capture_output=True, timeout=60)
     return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
 
@@ -68,8 +68,9 @@ def make_certificate(tmp_path):
 def logs(count, service="s"):
     return json.dumps({"resourceLogs": [{
         "resource": {"attributes": attributes({"service.name": service})},
-        "scopeLogs": [{"logRecords": [{"timeUnixNano": str(time.time_ns() + i), "body": {"stringValue": "line"}}
-                                      for i in range(count)]}]}]}).encode()
+        "scopeLogs": [{"logRecords": [
+            {"timeUnixNano": str(time.time_ns() + i), "body": {"stringValue": "line"}}
+            for i in range(count)]}]}]}).encode()
 
 
 def send(port, count=1):
@@ -157,9 +158,9 @@ def test_the_end_is_not_missed_when_the_file_changed_just_before(certificate):
 def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificate):
     cert, key = certificate
     otlp, zipkin, nobody = own_ports(3)
-    text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace(
-        "exporters: {sonde: }", "exporters: {sonde: , otlphttp: {endpoint: 'http://127.0.0.1:%d'}}" % nobody).replace(
-            "exporters: [sonde]", "exporters: [sonde, otlphttp]")
+    away = "exporters: {sonde: , otlphttp: {endpoint: 'http://127.0.0.1:%d'}}" % nobody
+    text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace("exporters: {sonde: }", away)
+    text = text.replace("exporters: [sonde]", "exporters: [sonde, otlphttp]")
     with Collector(text) as server:
         assert send(otlp) == 200
         wait_for("a failure to send", lambda: "send_retried" in server.output())
