@@ -60,7 +60,8 @@ class Collector(Server):
 @pytest.fixture(name="certificate")
 def make_certificate(tmp_path):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-nodes",
-                    "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", "-days", "2",
+                    "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", tmp_path / "key.pem",
+                    "-out", tmp_path / "cert.pem", "-days", "2",
                     "-subj", "/CN=localhost"], check=True, capture_output=True, timeout=60)
     return str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
 
