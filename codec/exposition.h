@@ -48,6 +48,8 @@ typedef struct {
 } exposition_family;
 
 #define EXPOSITION_NO_FAMILY UINT32_MAX
+/* The last time that nanoseconds since 1970 hold, in 2262, and as long before 1970. */
+#define EXPOSITION_TIME_MS_MAX (INT64_MAX / NS_PER_MS)
 
 typedef struct {
     uint64_t hash; /* of the series as it stands on the page, the same in each scrape */
@@ -59,8 +61,8 @@ typedef struct {
     uint32_t line; /* 0: protobuf */
     sample_part part;
     bool has_time;
-    bool stale; /* set by who scrapes: a marker that the series ended */
-    int64_t time_ms;
+    bool stale;         /* set by who scrapes: a marker that the series ended */
+    int64_t time_ms;    /* within EXPOSITION_TIME_MS_MAX */
     int64_t created_ns; /* 0: not said */
     double value;
     exemplar *exemplars; /* of this sample; NULL: none */

@@ -510,6 +510,8 @@ static status read_metric(reader *r, pb_reader *outer, unsigned kind)
         return problem_of(r, &in);
     if (!found)
         return bad(r, &in, "a metric lacks the value of its family's type");
+    if (m.time_ms > EXPOSITION_TIME_MS_MAX || m.time_ms < -EXPOSITION_TIME_MS_MAX)
+        return bad(r, &in, "a metric's timestamp is not between the years 1677 and 2262");
     if (!exposition_sort_labels(m.labels, m.label_count, &twice))
         return bad(r, &in, "a label is there twice");
     for (uint32_t i = 0; i < m.label_count; i++)

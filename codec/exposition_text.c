@@ -450,14 +450,17 @@ static status timestamp(reader *r, exposition_sample *s)
     if (r->om) {
         double v;
         status st = seconds(r, &v);
-        if (st == STATUS_OK)
-            s->time_ms = (int64_t)(v * 1000);
-        return st;
+        if (st != STATUS_OK)
+            return st;
+        s->time_ms = (int64_t)(v * 1000);
+    } else {
+        str text = word(r);
+        if (!str_to_i64(text, &s->time_ms))
+            return bad(r, "the timestamp \"%.*s\" is no whole number of milliseconds", SHOW(text));
+        blanks(r);
     }
-    str text = word(r);
-    if (!str_to_i64(text, &s->time_ms))
-        return bad(r, "the timestamp \"%.*s\" is no whole number of milliseconds", SHOW(text));
-    blanks(r);
+    if (s->time_ms > EXPOSITION_TIME_MS_MAX || s->time_ms < -EXPOSITION_TIME_MS_MAX)
+        return bad(r, "the timestamp is not between the years 1677 and 2262");
     return STATUS_OK;
 }
 

@@ -73,6 +73,9 @@ static void errors_say_line_and_reason(void **state)
     refused(EXPOSITION_TEXT, "a{b=\"\xff\"} 1\n", "not valid UTF-8");
     refused(EXPOSITION_TEXT, "a 1 2 3\n", "should end where \"3");
     refused(EXPOSITION_TEXT, "a 1 1.5\n", "whole number of milliseconds");
+    refused(EXPOSITION_TEXT, "a 1 9223372036855\n", "between the years 1677 and 2262");
+    refused(EXPOSITION_TEXT, "a 1 -9223372036855\n", "between the years 1677 and 2262");
+    refused(EXPOSITION_OPENMETRICS, "a 1 4294967296e3\n# EOF\n", "between the years");
     refused(EXPOSITION_TEXT, "a 0x10\n", "no number");
     refused(EXPOSITION_TEXT, "a 1e999\n", "no number");
     refused(EXPOSITION_TEXT, "a\n", "value is missing");
