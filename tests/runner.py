@@ -56,6 +56,7 @@ def environment():
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     env.setdefault("TSAN_OPTIONS", "die_after_fork=0")
     env.update(SONDE_BUILD=BUILD, SONDE_ROOT=ROOT)
+    env.pop("SONDE_FUZZ_SECONDS", None)  # the seeds are replayed as they are
     return env
 
 
@@ -109,13 +110,26 @@ def suite_unit(results, name, full):
     run_ctest(results, "^unit_", "unit", name)
 
 
+def run_fuzzers(results, *args):
+    """Shows each target as it ends where fuzzing was asked for by name; else only what fails."""
+    asked = "fuzz" in sys.argv[1:]
+    with subprocess.Popen([os.path.join(ROOT, "tests/fuzz/run"), *args], text=True, env=environment(),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        for line in process.stdout:
+            results.add_tap(line, "fuzz")
+            if asked or not re.match("ok|skip", line):
+                print(line, end="", flush=True)
+    if process.returncode and not any(line.startswith("fuzz: ") for line in results.failed):
+        results.failed.append("fuzz: tests/fuzz/run ended with %d" % process.returncode)
+
+
 def suite_fuzz(results, name, full):
+    """The seeds as they are, then a few seconds of inputs made of them; in full, minutes of libFuzzer."""
     run_ctest(results, "^replay_", "fuzz", name)
+    if name is None:
+        run_fuzzers(results, "--replay", os.environ.get("SONDE_FUZZ_SECONDS", "5"))
     if full:
-        done = subprocess.run([os.path.join(ROOT, "tests/fuzz/run"), "60"], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(done.stdout[-8000:] if done.returncode else "", end="")
-        results.add_tap(done.stdout, "fuzz")
+        run_fuzzers(results, "60")
 
 
 def suite_e2e(results, name, full):
