@@ -187,7 +187,8 @@ def test_what_is_refused_for_good_is_dropped_at_once(run):
 
 
 def test_items_rejected_one_by_one_are_counted(run):
-    with Far(lambda n: (200, {"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "too old"}})) as far:
+    partial = {"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "too old"}}
+    with Far(lambda n: (200, partial)) as far:
         c = run(far, config())
         send(c, range(5))
         wait_for("the count", lambda: dropped(c, "rejected by the receiver") == 2)
@@ -198,14 +199,15 @@ def test_items_rejected_one_by_one_are_counted(run):
 
 def test_stages_that_exporters_share_are_counted_once(run):
     with Far() as far:
-        c = run(far, config().replace("  batch:", "  filter: { logs: { log_record: ['attributes[\"n\"] == 3'] } }\n"
-                                      "  batch:").replace("[batch]", "[filter, batch]")
-                .replace("exporters:\n", "exporters:\n  debug: { verbosity: basic }\n  sonde: {}\n", 1)
-                .replace("[otlphttp]", "[sonde, debug, otlphttp]"))
+        third = "  filter: { logs: { log_record: ['attributes[\"n\"] == 3'] } }\n"
+        more = "exporters:\n  debug: { verbosity: basic }\n  sonde: {}\n"
+        c = run(far, config().replace("  batch:", third + "  batch:").replace("[batch]", "[filter, batch]")
+                .replace("exporters:\n", more, 1).replace("[otlphttp]", "[sonde, debug, otlphttp]"))
         send(c, range(5))
         wait_for("the items", lambda: sent(c) == 4)
         assert far.numbers() == [0, 1, 2, 4]
-        wait_for("the count", lambda: c.metric("sonde_processor_incoming_items_total", component="filter") == 5)
+        wait_for("the count",
+                 lambda: c.metric("sonde_processor_incoming_items_total", component="filter") == 5)
         assert c.metric("sonde_processor_outgoing_items_total", component="filter") == 4
         assert c.metric("sonde_component_dropped_items_total", component="filter") == 1
 
@@ -232,9 +234,9 @@ def test_an_exporter_that_is_new_after_a_reload_misses_nothing(run):
         s = Sender(c.port, "a", counts=(1,))
         s.start()
         wait_for("items", lambda: len(s.acked["logs"]) > 5)
-        c.write(config().replace("otlphttp", "otlphttp/new").replace("%(far)d", str(far.port)).replace(
-            "  otlp:", "  otlp/more: { protocols: { http: { endpoint: '127.0.0.1:%d' } } }\n  otlp:" % more, 1)
-            .replace("[otlp]", "[otlp, otlp/more]"))
+        receiver = "  otlp/more: { protocols: { http: { endpoint: '127.0.0.1:%d' } } }\n" % more
+        c.write(config().replace("otlphttp", "otlphttp/new").replace("%(far)d", str(far.port))
+                .replace("  otlp:", receiver + "  otlp:", 1).replace("[otlp]", "[otlp, otlp/more]"))
         c.server.process.send_signal(signal.SIGHUP)
         wait_for("the new port", lambda: is_open(more))
         from_here = s.acked["logs"][-1] + 6  # each third one is a log, and one is on its way now
@@ -259,7 +261,8 @@ def status_of(url):
 def test_what_cannot_be_started_after_a_reload_is_told_and_the_rest_runs(run, tmp_path):
     recorder = "  recorder: { directories: ['%s'] }\n" % tmp_path
     with Far() as far:
-        both = config().replace("receivers:\n", "receivers:\n" + recorder, 1).replace("[otlp]", "[recorder, otlp]")
+        both = config().replace("receivers:\n", "receivers:\n" + recorder, 1)
+        both = both.replace("[otlp]", "[recorder, otlp]")
         run(far, both)  # reads the directory
         c = run(far, config())
         c.write(both)
