@@ -2,36 +2,12 @@
 """Remote write 1.0 and 2.0 requests, written by hand: protobuf and snappy as far as senders need them."""
 import struct
 
+from protobuf import double, field as text, number, varint, zigzag
+
 STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 V1 = "application/x-protobuf"
 V2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 TYPES = {"unknown": 0, "counter": 1, "gauge": 2, "histogram": 3, "gaugehistogram": 4, "summary": 5}
-
-
-def varint(n):
-    n &= (1 << 64) - 1
-    out = b""
-    while n >= 0x80:
-        out += bytes([n & 0x7F | 0x80])
-        n >>= 7
-    return out + bytes([n])
-
-
-def number(field, n):
-    return varint(field << 3) + varint(n)
-
-
-def double(field, v):
-    return varint(field << 3 | 1) + struct.pack("<d", v)
-
-
-def text(field, s):
-    raw = s if isinstance(s, bytes) else s.encode()
-    return varint(field << 3 | 2) + varint(len(raw)) + raw
-
-
-def zigzag(n):
-    return n << 1 if n >= 0 else (-n << 1) - 1
 
 
 def sample(ms, v):

@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from harness import Server, wait_for  # noqa: E402
+from protobuf import field, varint  # noqa: E402
 
 MIB = 1 << 20
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -289,14 +290,6 @@ def literal(name, value):
     return b"\x00" + text(name) + text(value)
 
 
-def varint(n):
-    out = b""
-    while n >= 128:
-        out += bytes((n & 127 | 128,))
-        n >>= 7
-    return out + bytes((n,))
-
-
 GRPC_PATH = b"/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 
 
@@ -560,10 +553,6 @@ def test_json_of_no_sender_is_refused_with_the_place(server, what):
     got, answer = post_json(server, body)
     assert got == [400], answer[:300]
     assert json.loads(answer)["message"]
-
-
-def field(number, payload):
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
 
 
 PROTOBUF = {

@@ -7,6 +7,7 @@ import struct
 import time
 
 from harness import Collector, get, wait_for
+from protobuf import varint
 
 CONFIG = """
 receivers:
@@ -25,14 +26,6 @@ service:
       receivers: [jaeger]
       exporters: [sonde]
 """
-
-
-def varint(n):
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes(out + bytes([n]))
 
 
 def zigzag(n):

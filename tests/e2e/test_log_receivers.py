@@ -16,6 +16,7 @@ import pytest
 
 from far_side import FarSide
 from harness import Collector, get, post, wait_for
+from protobuf import field, varint
 
 PUSH = """
 receivers:
@@ -54,18 +55,6 @@ def lines(server, query):
 
 
 # ---- Loki ----
-
-def varint(n):
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
-
-
-def field(number, content):
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
 
 def push_request(labels, entries):
     """logproto.PushRequest of one stream: (time_ns, line, {metadata})."""

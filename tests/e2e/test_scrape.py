@@ -15,6 +15,7 @@ import time
 import pytest
 
 from harness import SONDE, Server, free_ports, get_json, wait_for
+from protobuf import field, varint
 
 TEXT = "text/plain; version=0.0.4"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -175,18 +176,6 @@ def test_text_pages_become_the_series_that_prometheus_makes(tmp_path, pages):
         assert headers["Accept"].endswith("*/*;q=0.2")
         assert headers["X-Prometheus-Scrape-Timeout-Seconds"] == "0.3"
         assert headers["Accept-Encoding"] == "gzip"
-
-
-def varint(n):
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
-
-
-def field(number, body):
-    return varint(number << 3 | 2) + varint(len(body)) + body
 
 
 def test_openmetrics_and_protobuf_pages(tmp_path, pages):
