@@ -58,6 +58,8 @@ status origins_save(collector *c, error *err)
     if (st == STATUS_OK)
         st = file_make_dirs(dir, 0750, err);
     if (st == STATUS_OK)
+        st = file_sync_dir(c->options.data, err); /* records name their senders by these numbers */
+    if (st == STATUS_OK)
         st = file_replace(dir, "origins", buf_view(&text), err);
     c->origins_changed = st != STATUS_OK;
     buf_done(&text);
@@ -287,7 +289,7 @@ static status follow(walk *w, const config_pipeline *pipeline)
     if (st == STATUS_OK)
         st = follow_exporters(w, pipeline);
     w->shared = MIN(w->shared, before.stage_count);
-    if (memcmp(w->stages, stages, before.stage_count * sizeof(*stages)) != 0)
+    if (memcmp(w->stages, stages, before.stage_count * sizeof(component *)) != 0)
         w->shared = 0;
     memcpy(w->stages, stages, sizeof(stages));
     w->so_far = before;
