@@ -290,7 +290,8 @@ static int fuzz(const char *program, const seed_list *seeds, int seconds)
     if (child == 0)
         exit(make_inputs(seeds, seed, seconds, at, max));
     int wait_status = child > 0 ? watch(child, at, &why) : -1;
-    bool good = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && !why && at->runs;
+    bool good =
+        WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && !why && at->runs && !at->known;
     if (!good && at->known)
         write_finding(program, at);
     if (!good)
