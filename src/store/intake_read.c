@@ -48,8 +48,12 @@ static status move_on(intake *in, intake_place *p, uint64_t *ret_end, error *err
         return STATUS_OK;
     segment_path(in, s.first, path, sizeof(path));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return fail_errno(err, errno, "opening %s", path);
+    if (fd < 0) { /* also one that is gone: "not found" would mean that there is no record */
+        (void)fail_errno(err, errno, "opening %s", path);
+        if (err)
+            err->code = STATUS_IO;
+        return STATUS_IO;
+    }
     file_closep(&p->fd);
     *p = (intake_place){ fd, s.first, SEGMENT_HEADER, p->after };
     return STATUS_OK;
