@@ -16,7 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { STOP_MS = 10000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20, LOOK_S = 1 };
+enum { STOP_MS = 5000, DESCRIPTORS = 8192, RECORDER_BYTES = 2 << 20, LOOK_S = 1 };
 
 /* Everything that runs; opened in this order, closed backwards. */
 typedef struct {
@@ -38,11 +38,11 @@ typedef struct {
 static void say(bool warning, const char *component, const char *event, const char *text)
 {
     if (warning)
-        sonde_warn("component_warning", sonde_kv("event", event), sonde_kv("component", component),
-                   sonde_kv("detail", text));
+        sonde_warn("component_warning", sonde_kv("component_event", event),
+                   sonde_kv("component", component), sonde_kv("detail", text));
     else
-        sonde_info("component_news", sonde_kv("event", event), sonde_kv("component", component),
-                   sonde_kv("detail", text));
+        sonde_info("component_news", sonde_kv("component_event", event),
+                   sonde_kv("component", component), sonde_kv("detail", text));
 }
 
 /* Other machines can reach a receiver that listens on all addresses: said once, because by default

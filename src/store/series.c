@@ -82,6 +82,7 @@ series_key *series_key_intern(series_table *t, str bytes)
     k->key_len = (uint32_t)bytes.len;
     k->generation = 0;
     k->newest = NULL;
+    k->delta_sum = 0;
     memcpy(k->key, bytes.ptr, bytes.len);
     if (!map_put(&t->keys, str_n(k->key, k->key_len), (uint64_t)(uintptr_t)k, NULL)) {
         free(k);

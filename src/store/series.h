@@ -29,7 +29,8 @@ typedef struct {
     /* newest place in memory, valid while generation is the receiving part's */
     uint64_t generation;
     struct mem_series *newest;
-    char key[]; /* per label, sorted by name: text name, text value */
+    double delta_sum; /* of points of delta temporality: what was added up so far */
+    char key[];       /* per label, sorted by name: text name, text value */
 } series_key;
 
 typedef struct mem_series {

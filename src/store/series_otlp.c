@@ -29,7 +29,7 @@ typedef struct {
 /* The series of one point: one for gauge and sum; for histograms the buckets, +Inf, count, sum. */
 typedef struct {
     uint32_t count;
-    double *sums; /* delta temporality: what was added up so far */
+    bool is_delta; /* values are added up by series: several resources may have the same labels */
     series_key *series[];
 } identity;
 
@@ -188,8 +188,7 @@ static identity *new_identity(appender *ap, const batch_metric *bm, const known_
     if (!id)
         return NULL;
     id->count = count;
-    if (bm->temporality == TEMPORALITY_DELTA && !(id->sums = ARENA_ARRAY(memory, double, count)))
-        return NULL;
+    id->is_delta = bm->temporality == TEMPORALITY_DELTA;
     if (!point_series(ap, id, bm->type, k, r, i) ||
         !map_put(&ap->t->identities, key, (uint64_t)(uintptr_t)id, NULL))
         return NULL;
@@ -217,8 +216,8 @@ static void identity_key(buf *key, const batch_metric *bm, const known_metric *k
 
 static bool add_value(appender *ap, identity *id, uint32_t n, int64_t time_ms, double v)
 {
-    if (id->sums)
-        v = id->sums[n] += v;
+    if (id->is_delta)
+        v = id->series[n]->delta_sum += v;
     ap->samples++;
     return series_sample_add(ap->m, id->series[n], time_ms, v);
 }
