@@ -157,6 +157,7 @@ static status make_jobs(plan *p, bool lenient, char *where, size_t size, error *
             }
         if (st != STATUS_OK) {
             snprintf(where, size, "scrape_configs[%u].%s", i, option);
+            scrape_job_done(&p->jobs[i]);
             return st;
         }
         p->job_count++;

@@ -110,7 +110,11 @@ static void print_selector(buf *out, const promql_selector *s)
 
 static void print_binary(buf *out, const promql_binary *b)
 {
-    promql_print(out, b->left);
+    /* A sign binds looser than a power: "+Inf ^ 2" would be read as +(Inf ^ 2). */
+    if (b->op == OP_POW && b->left->kind == NODE_NUMBER && b->left->number == (double)INFINITY)
+        buf_lit(out, "Inf");
+    else
+        promql_print(out, b->left);
     buf_fmt(out, " %s ", promql_operators[b->op].text);
     if (b->returns_bool)
         buf_lit(out, "bool ");
