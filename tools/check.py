@@ -41,6 +41,7 @@ BANNED = {
     "system": "posix_spawn", "tmpnam": "mkstemp", "mktemp": "mkstemp", "rand": "random_next",
     "srand": "random_init",
 }
+FLOAT_LOOP = re.compile(r"\bfor \((?:const )?(?:float|double)\b")
 BANNED_CALL = re.compile(r"(?<![\w.>\"])(" + "|".join(BANNED) + r")\s*\(")
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]')
 problems = []
@@ -104,6 +105,8 @@ def check_text(path, lines, code):
         if len(line.rstrip("\n")) > COLUMNS:
             problem(path, number, "%d columns; the cap is %d" % (len(line.rstrip()), COLUMNS))
     for number, line in enumerate(code.split("\n"), 1):
+        if FLOAT_LOOP.search(line) and not path.startswith("tests/"):
+            problem(path, number, "a loop is counted by a floating-point number; count by an integer")
         match = BANNED_CALL.search(line)
         if match and not (path.startswith("tests/") and match.group(1) == "system"):
             name = match.group(1)
