@@ -190,9 +190,11 @@ static status admitted(const component *c, signal_kind signal, error *err)
     if (!now)
         return fail(err, STATUS_BUSY, "the configuration is being changed; try again");
     status st = STATUS_OK;
-    for (uint32_t i = 0; i < all->count && st == STATUS_OK; i++)
-        if (all->components[i].type->admit)
-            st = all->components[i].type->admit(all->components[i].self, err);
+    for (uint32_t i = 0; i < all->path_count && st == STATUS_OK; i++) {
+        const path *p = &all->paths[i];
+        if (p->gate && path_takes(p, c->origin, signal))
+            st = p->gate->type->admit(p->gate->self, err);
+    }
     return st;
 }
 

@@ -276,6 +276,8 @@ static status follow(walk *w, const config_pipeline *pipeline)
             memcpy(&w->so_far.batching, settings + c->type->batching - 1, sizeof(batch_settings));
             w->so_far.has_batching = true;
         }
+        if (c->type->admit)
+            w->so_far.gate = c;
         if (waits(c->type)) {
             st = add_path(w, c);
             uint16_t *origin = ARENA_ARRAY(&w->p->file.arena, uint16_t, 1);

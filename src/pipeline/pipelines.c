@@ -192,7 +192,7 @@ static void forgot(void *user, const char *name, uint64_t records)
 static status forget_others(collector *c, const pipelines *p, bool tell, error *err)
 {
     char(*names)[DELIVERY_NAME] = calloc(p->count + 1, sizeof(*names));
-    const char **list = calloc(p->count + 1, sizeof(*list));
+    const char **list = calloc(p->count + 1, sizeof(char *));
     uint32_t count = 0;
     for (uint32_t i = 0; names && list && i < p->count; i++) {
         if (!wants_delivery(&p->components[i]))

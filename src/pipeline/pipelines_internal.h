@@ -22,6 +22,7 @@ typedef struct {
     uint32_t stage_count;
     uint32_t shared; /* the first stages, which another path counts */
     component *sink; /* exporter, the store, or a processor that waits */
+    component *gate; /* memory_limiter: what it refuses is not taken; NULL: none */
     batch_settings batching;
     bool has_batching;
 } path;

@@ -361,3 +361,20 @@ def test_an_exporter_that_is_taken_out_holds_the_log_no_more(far):
         s.join(60)
     finally:
         c.end()
+
+
+def test_memory_limiter_refuses_what_goes_through_it_and_nothing_else(far):
+    c = Collector(CONFIG.replace("batch: {", "memory_limiter: { check_interval: 100ms, limit_mib: 2 }\n"
+                                 "  batch: {", 1)
+                  .replace("traces: { receivers: [otlp], processors: [batch]",
+                           "traces: { receivers: [otlp], processors: [memory_limiter, batch]"), far.port)
+    c.start()
+    try:
+        s = Sender(c.port, "a", counts=(1,), limit=30)
+        s.run()
+        assert not s.acked["traces"] and s.acked["logs"] and s.acked["metrics"]
+        assert {code for code, _, _ in s.refused} == {429}
+        assert all(b"memory_limiter" in text for _, _, text in s.refused)
+        wait_for("the rest to arrive", lambda: not missing(far, [s]))
+    finally:
+        c.end()
