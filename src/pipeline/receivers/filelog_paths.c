@@ -55,25 +55,33 @@ static bool part_matches(str pattern, str name)
     return fnmatch(p, n, FNM_PERIOD) == 0;
 }
 
-static bool parts_match(str pattern, str path, unsigned depth)
+/* Where a part does not match, only the last ** takes one more: what an earlier one took cannot
+ * matter, and the time stays below the product of both lengths. */
+static bool parts_match(str pattern, str path)
 {
-    str rest_pattern, rest_path;
-    if (!pattern.len || depth > WALK_DEPTH)
-        return !pattern.len && !path.len;
-    str first = str_cut(pattern, '/', &rest_pattern);
-    if (str_is(first, "**")) {
-        for (str at = path;; at = rest_path) {
-            if (parts_match(rest_pattern, at, depth + 1))
-                return true;
-            if (!at.len)
-                return false;
-            str_cut(at, '/', &rest_path);
+    str star_pattern = STR_EMPTY, star_path = STR_EMPTY, rest_pattern, rest_path;
+    bool star = false;
+    while (pattern.len || path.len) {
+        str first = str_cut(pattern, '/', &rest_pattern);
+        if (str_is(first, "**")) {
+            star = true;
+            pattern = star_pattern = rest_pattern;
+            star_path = path;
+            continue;
         }
+        str name = str_cut(path, '/', &rest_path);
+        if (pattern.len && path.len && part_matches(first, name)) {
+            pattern = rest_pattern;
+            path = rest_path;
+            continue;
+        }
+        if (!star || !star_path.len)
+            return false;
+        str_cut(star_path, '/', &rest_path);
+        pattern = star_pattern;
+        path = star_path = rest_path;
     }
-    if (!path.len)
-        return false;
-    str name = str_cut(path, '/', &rest_path);
-    return part_matches(first, name) && parts_match(rest_pattern, rest_path, depth + 1);
+    return true;
 }
 
 typedef struct {
@@ -84,7 +92,7 @@ typedef struct {
 static bool match_one(void *user, str pattern)
 {
     match_state *m = user;
-    m->found |= parts_match(pattern, m->path, 0);
+    m->found |= parts_match(pattern, m->path);
     return !m->found;
 }
 

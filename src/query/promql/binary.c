@@ -323,7 +323,7 @@ static status set_operation(matching *m, promql_value *ret)
     ret->rows = promql_alloc(m->e, (size_t)left->row_count + right->row_count, sizeof(promql_row));
     if (!ret->rows)
         return STATUS_LIMIT;
-    if (m->b->op == OP_OR) {
+    if (m->b->op == OP_OR && left->row_count) {
         memcpy(ret->rows, left->rows, left->row_count * sizeof(promql_row));
         ret->row_count = left->row_count;
     }
