@@ -66,8 +66,14 @@ static void print_shift(buf *out, const promql_shift *s)
     }
 }
 
+/* Without quotes; words that mean something else where a name may stand need them. */
 static bool is_metric_name(str name)
 {
+    static const char *const words[] = { "on",   "ignoring", "group_left", "group_right",
+                                         "bool", "inf",      "nan" };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (str_eq_nocase(name, str_c(words[i])))
+            return false;
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.ptr[i];
         if (!(isalpha(c) || c == '_' || c == ':' || (i > 0 && isdigit(c))))
