@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What senders are told when their items could not be taken: a row for each reason. OTLP's rules
- * stand for all protocols: 429 and 503 (UNAVAILABLE) ask for another try, other errors say that it
- * would fail again. */
+/* How much memory a request may take, and what senders are told when their items could not be
+ * taken: a row for each reason. OTLP's rules stand for all protocols: 429 and 503 (UNAVAILABLE) ask
+ * for another try, other errors say that it would fail again. */
 #include "pipeline/component.h"
 
 #include "net/grpc.h"
@@ -22,6 +22,11 @@ static const struct {
     { STATUS_NO_MEMORY, { 503, GRPC_UNAVAILABLE, 1 } },
     { STATUS_CANCELED, { 503, GRPC_UNAVAILABLE, 1 } },
 };
+
+size_t ingest_memory(size_t request_bytes, unsigned times)
+{
+    return MIN(MAX(request_bytes * times, (size_t)MiB(16)), (size_t)MiB(512));
+}
 
 ingest_failure ingest_failure_of(status code)
 {

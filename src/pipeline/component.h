@@ -153,6 +153,10 @@ void component_warn(component *c, const char *event, const char *format, ...) PR
 void component_note(const component *c, const char *event, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+/* Bytes that the batch of a request may take: `times` as many as the request has, within 16 and 512
+ * MiB. Usual ones take 2 to 4 times; the requests in flight are bounded by the HTTP server. */
+size_t ingest_memory(size_t request_bytes, unsigned times);
+
 /* ---- answers to senders ---- */
 
 /* What a failed ingest is called over HTTP and gRPC (OTLP's rules, which others share). */

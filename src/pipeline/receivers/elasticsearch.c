@@ -11,8 +11,6 @@
 
 #include <stdio.h>
 
-static const size_t memory_factor = 12, memory_min = MiB(16), memory_max = MiB(512);
-
 typedef struct {
     server_settings server;
 } elastic_settings;
@@ -100,7 +98,7 @@ static status take(component *c, batch *b, elastic_items *items, error *err)
 
 static void batch_begin(batch *b, size_t body)
 {
-    batch_init(b, SIGNAL_LOGS, MIN(MAX(body * memory_factor, memory_min), memory_max));
+    batch_init(b, SIGNAL_LOGS, ingest_memory(body, 12));
 }
 
 static void bulk(http_exchange *x, void *user)

@@ -11,8 +11,6 @@
 #include <snappy-c.h>
 #include <stdlib.h>
 
-/* A decoded batch may take this many times its request's bytes, within bounds. */
-static const size_t memory_factor = 8, memory_min = MiB(16), memory_max = MiB(512);
 /* Of a snappy body that says how long it will be. */
 #define UNPACKED_MAX MiB(64)
 
@@ -104,7 +102,7 @@ static status take(component *c, const char *transport, bool json, str body, err
     const loki_settings *s = c->settings;
     batch b;
     ingest_result result = { 0 };
-    batch_init(&b, SIGNAL_LOGS, MIN(MAX(body.len * memory_factor, memory_min), memory_max));
+    batch_init(&b, SIGNAL_LOGS, ingest_memory(body.len, 8));
     status st =
         json ? loki_push_decode_json(&b, body, NULL, err) : loki_push_decode(&b, body, NULL, err);
     if (st == STATUS_LIMIT)

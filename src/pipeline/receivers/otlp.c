@@ -8,10 +8,6 @@
 
 #include <stdlib.h>
 
-/* A decoded batch may take this many times its request's bytes, within bounds: usual requests take
- * 2 to 4 times, and the requests in flight are bounded by the HTTP server. */
-static const size_t memory_factor = 8, memory_min = MiB(16), memory_max = MiB(512);
-
 /* ---- options ---- */
 
 typedef struct {
@@ -117,7 +113,7 @@ static status ingest(component *c, const char *transport, signal_kind signal, ot
 {
     batch b;
     ingest_result result = { 0 };
-    size_t memory = MIN(MAX(body.len * memory_factor, memory_min), memory_max);
+    size_t memory = ingest_memory(body.len, 8);
     *ret = (otlp_partial){ 0 };
     batch_init(&b, signal, memory);
     status st = decode(&b, format, body, ret, err);

@@ -9,9 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A decoded batch may take this many times its request's bytes, within bounds. */
-static const size_t memory_factor = 8, memory_min = MiB(16), memory_max = MiB(512);
-
 typedef struct {
     server_settings server;
 } write_settings;
@@ -74,7 +71,7 @@ static status take(write_receiver *w, remote_write_version v, str body, remote_w
 {
     batch b;
     ingest_result result = { 0 };
-    batch_init(&b, SIGNAL_METRICS, MIN(MAX(body.len * memory_factor, memory_min), memory_max));
+    batch_init(&b, SIGNAL_METRICS, ingest_memory(body.len, 8));
     status st = remote_write_decode(&b, body, v, NULL, w->types, ret, err);
     if (st == STATUS_LIMIT)
         st = err->code = STATUS_INVALID; /* as wrong as what is malformed: it would never fit */
