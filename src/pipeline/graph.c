@@ -319,10 +319,31 @@ static status add_paths(pipelines *p, error *err)
     return st;
 }
 
+/* More ways into the store than one record has places for would be refused for ever: better now. */
+static status check_store_ways(const pipelines *p, const component *sender, error *err)
+{
+    for (signal_kind signal = 0; signal < SIGNAL_COUNT; signal++) {
+        uint32_t ways = 0;
+        for (uint32_t i = 0; i < p->path_count; i++)
+            ways += p->paths[i].sink->type->is_store &&
+                    path_takes(&p->paths[i], sender->origin, signal);
+        if (ways > STORE_ROUTED_MAX)
+            return fail(err, STATUS_LIMIT,
+                        "%s of %s go %u ways into the store, at most %d are possible",
+                        signal_name(signal), sender->id, ways, STORE_ROUTED_MAX);
+    }
+    return STATUS_OK;
+}
+
 status graph_build(pipelines *p, error *err)
 {
     status st = add_components(p, err);
-    return st == STATUS_OK ? add_paths(p, err) : st;
+    if (st == STATUS_OK)
+        st = add_paths(p, err);
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++)
+        if (p->components[i].origin)
+            st = check_store_ways(p, &p->components[i], err);
+    return st;
 }
 
 void graph_free(pipelines *p)

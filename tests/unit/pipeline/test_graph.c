@@ -40,17 +40,25 @@ typedef struct {
     pipelines *p;
 } graph;
 
+static graph try_build(const char *text, status *ret, error *err)
+{
+    graph g = { .dir = strdup("/tmp/sonde-graph-XXXXXX"), .p = calloc(1, sizeof(pipelines)) };
+    assert_non_null(mkdtemp(g.dir));
+    assert_int_equal(collector_new(&g.collector, &(collector_options){ .data = g.dir }, err),
+                     STATUS_OK);
+    g.p->owner = g.collector;
+    if (config_parse(&g.p->file, "c.yaml", str_c(text), NULL, tell, NULL, err) != STATUS_OK)
+        fail_msg("%s", told);
+    *ret = graph_build(g.p, err);
+    return g;
+}
+
 static graph build(const char *text)
 {
     error err = { 0 };
-    graph g = { .dir = strdup("/tmp/sonde-graph-XXXXXX"), .p = calloc(1, sizeof(pipelines)) };
-    assert_non_null(mkdtemp(g.dir));
-    assert_int_equal(collector_new(&g.collector, &(collector_options){ .data = g.dir }, &err),
-                     STATUS_OK);
-    g.p->owner = g.collector;
-    if (config_parse(&g.p->file, "c.yaml", str_c(text), NULL, tell, NULL, &err) != STATUS_OK)
-        fail_msg("%s", told);
-    if (graph_build(g.p, &err) != STATUS_OK)
+    status st;
+    graph g = try_build(text, &st, &err);
+    if (st != STATUS_OK)
         fail_msg("%s", err.message);
     return g;
 }
@@ -171,6 +179,29 @@ static void a_way_past_a_processor_that_waits_keeps_its_stages(void **state)
                  "otlp traces: resource/a -> debug\n");
 }
 
+static void too_many_ways_into_the_store_are_refused_at_start(void **state)
+{
+    (void)state;
+    for (int ways = STORE_ROUTED_MAX; ways <= STORE_ROUTED_MAX + 1; ways++) {
+        error err = { 0 };
+        buf text;
+        buf_init(&text, KiB(16));
+        buf_lit(&text, "receivers: { otlp: { protocols: { grpc: } } }\n"
+                       "exporters: { sonde: }\nservice:\n  pipelines:\n");
+        for (int i = 0; i < ways; i++)
+            buf_fmt(&text, "    logs/%d: { receivers: [otlp], exporters: [sonde] }\n", i);
+        buf_char(&text, 0);
+        status st;
+        graph g = try_build(text.ptr, &st, &err);
+        assert_int_equal(st, ways > STORE_ROUTED_MAX ? STATUS_LIMIT : STATUS_OK);
+        if (st != STATUS_OK)
+            assert_string_equal(err.message,
+                                "logs of otlp go 9 ways into the store, at most 8 are possible");
+        done(&g);
+        buf_done(&text);
+    }
+}
+
 static void senders_keep_their_numbers(void **state)
 {
     (void)state;
@@ -206,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_connector_into_two_pipelines_makes_two_ways),
         cmocka_unit_test(a_processor_that_waits_ends_a_path_and_begins_another),
         cmocka_unit_test(a_way_past_a_processor_that_waits_keeps_its_stages),
+        cmocka_unit_test(too_many_ways_into_the_store_are_refused_at_start),
         cmocka_unit_test(senders_keep_their_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
