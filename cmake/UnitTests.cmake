@@ -1,8 +1,8 @@
 # tests/unit/<layer>/test_<subject>.c becomes the program unit_<layer>_<subject>.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/unit/test_*.c)
-set(all_layers sonde_api sonde_query sonde_pipeline sonde_store sonde_net sonde_lib sonde_codec
-  sonde_base)
+set(all_layers sonde_api sonde_rules sonde_query sonde_pipeline sonde_settings sonde_store sonde_net
+  sonde_lib sonde_codec sonde_base)
 add_custom_target(unit_tests)
 foreach(source ${unit_sources})
   get_filename_component(subject ${source} NAME_WE)

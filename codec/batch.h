@@ -248,6 +248,9 @@ typedef struct {
     uint64_t zero_count;
     double zero_threshold;
     exp_buckets positive, negative;
+    /* What Prometheus sent, exactly (codec/histogram.h); the fields above are then as near to it as
+     * OpenTelemetry comes. NULL: they are all. */
+    const struct histogram *native;
 } exp_histogram_value;
 
 typedef struct {

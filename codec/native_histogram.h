@@ -7,11 +7,9 @@
 
 #include "base/buf.h"
 #include "codec/batch.h"
+#include "codec/histogram.h"
 #include "codec/protobuf.h"
 
-#define NATIVE_SCHEMA_MAX    8
-#define NATIVE_SCHEMA_MIN    (-4)
-#define NATIVE_SCHEMA_CUSTOM (-53) /* bounds of its own */
 /* Above 0 it says that a histogram is native, also when it is empty; Prometheus takes this one for
  * OTLP, too. */
 #define NATIVE_LEAST_ZERO_THRESHOLD 1e-128
@@ -27,11 +25,6 @@ void native_buckets_put(buf *out, int64_t start, const uint64_t *counts, uint32_
                         uint32_t spans, uint32_t deltas, bool packed);
 
 /* ---- reading ---- */
-
-typedef struct {
-    int32_t offset; /* from the end of the one before; of the first: the index */
-    uint32_t length;
-} native_span;
 
 /* One sign. Either deltas (integer histograms) or counts. */
 typedef struct {

@@ -12,11 +12,14 @@ typedef struct api api;
 
 typedef struct {
     store *store;
-    int64_t query_timeout_ns; /* longest that one query may run; 0: 30 s */
-    size_t query_memory;      /* bytes that one query may use; 0: 512 MiB */
-    uint64_t query_samples;   /* samples that one PromQL query may touch; 0: 50 million */
-    int64_t lookback_ns;      /* how far an instant vector looks back; 0: 5 min */
-    uint32_t tail_clients;    /* live tails at once; 0: 64 */
+    int64_t query_timeout_ns;          /* longest that one query may run; 0: 30 s */
+    size_t query_memory;               /* bytes that one query may use; 0: 512 MiB */
+    uint64_t query_samples;            /* samples that one PromQL query may touch; 0: 50 million */
+    int64_t lookback_ns;               /* how far an instant vector looks back; 0: 5 min */
+    uint32_t tail_clients;             /* live tails at once; 0: 64 */
+    uint32_t features;                 /* PROMQL_… of query/promql/ast.h that are switched on */
+    struct rules *rules;               /* NULL: there are none */
+    struct alertmanager *alertmanager; /* NULL: there is none */
 } api_options;
 
 /* The store must outlive the api. */

@@ -129,7 +129,7 @@ static void put_result(api_request *r, const promql_result *result, int64_t time
 static const promql_node *parse_query(api_request *r, str text)
 {
     const promql_node *query;
-    if (promql_parse(&query, text, r->arena, &r->err) == STATUS_OK)
+    if (promql_parse(&query, text, r->api->options.features, r->arena, &r->err) == STATUS_OK)
         return query;
     request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
     return NULL;
@@ -146,6 +146,7 @@ static promql_options options_of(const api_request *r)
     return (promql_options){ .step_ms = 1,
                              .lookback_ms = r->api->options.lookback_ns / NS_PER_MS,
                              .sample_limit = r->api->options.query_samples,
+                             .features = r->api->options.features,
                              .control = &r->control };
 }
 

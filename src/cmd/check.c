@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "pipeline/config.h"
-#include "pipeline/yaml.h"
+#include "settings/yaml.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Components and their options as text and as Markdown; see check.h. */
 #include "cmd/check.h"
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>

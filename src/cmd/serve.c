@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cmd/cmd.h"
 #include "pipeline/exporters/sonde.h"
+#include "query/promql/ast.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -120,13 +121,24 @@ static status open_collector(serve *s, error *err)
     return st == STATUS_OK ? collector_configure(s->collector, &file, err) : st;
 }
 
+static uint32_t features_of(const char *list)
+{
+    uint32_t features = 0;
+    str rest = str_c(list);
+    while (rest.len)
+        features |= promql_feature_find(str_trim(str_cut(rest, ',', &rest)));
+    return features;
+}
+
 static status serve_open(serve *s, error *err)
 {
     status st = open_collector(s, err);
     if (st == STATUS_OK)
         st = open_store(s, err);
     if (st == STATUS_OK)
-        st = api_new(&s->api, &(api_options){ .store = s->store }, err);
+        st = api_new(
+            &s->api,
+            &(api_options){ .store = s->store, .features = features_of(s->options.features) }, err);
     if (st == STATUS_OK)
         st = http_server_new(&s->server, NULL, err);
     if (st != STATUS_OK)
@@ -290,16 +302,17 @@ static void run_until_signal(serve *s, const sigset_t *signals)
     }
 }
 
-/* Prometheus's names. What they switch on there is either always on here or not built; a command
- * line that was written for Prometheus still starts. */
+/* Prometheus's names. Those of other parts than the query language are either always on here or not
+ * built; a command line that was written for Prometheus still starts. */
 static void warn_features(const char *list)
 {
     str rest = str_c(list);
     while (rest.len) {
         str name = str_trim(str_cut(rest, ',', &rest));
-        sonde_warn("feature_without_effect",
-                   sonde_kv("feature", ((sonde_str){ name.ptr, name.len })),
-                   sonde_kv("detail", "this build has no such feature to switch on"));
+        if (name.len && !promql_feature_find(name))
+            sonde_warn("feature_without_effect",
+                       sonde_kv("feature", ((sonde_str){ name.ptr, name.len })),
+                       sonde_kv("detail", "this build has no such feature to switch on"));
     }
 }
 

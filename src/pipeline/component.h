@@ -16,7 +16,7 @@
 
 #include "net/http.h"
 #include "net/server.h"
-#include "pipeline/settings.h"
+#include "settings/settings.h"
 #include "store/store.h"
 
 typedef enum {

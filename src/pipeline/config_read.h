@@ -5,7 +5,7 @@
 #define SONDE_PIPELINE_CONFIG_READ_H
 
 #include "pipeline/config.h"
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 enum {
     CONFIG_BYTES_MAX = 64 << 20, /* of the arena: the tree and what it is made into */

@@ -11,7 +11,7 @@
 #define SONDE_PIPELINE_OTTL_H
 
 #include "codec/batch.h"
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef enum {
     OTTL_RESOURCE,

@@ -7,6 +7,7 @@
 #define SONDE_STORE_STORE_H
 
 #include "codec/batch.h"
+#include "codec/histogram.h"
 
 typedef struct store store;
 
@@ -159,6 +160,8 @@ typedef struct {
     uint64_t hash;          /* of the labels; equal labels have equal hashes within one process */
     const int64_t *time_ms; /* rising, without doubles */
     const double *value;    /* a stale marker is STALE_NAN_BITS */
+    const histogram *const *histograms; /* NULL: all are floats; else a sample whose pointer is not
+                                         * NULL is that histogram, and its `value` is its sum */
     uint32_t sample_count;
 } series;
 
@@ -175,13 +178,62 @@ typedef struct {
     int64_t from_ms, to_ms; /* both inclusive */
     bool labels_only;       /* no samples are read */
     uint32_t series_limit;  /* 0: no limit but memory */
-    uint64_t sample_limit;  /* 0: 50 million */
+    uint64_t sample_limit;  /* 0: 50 million; of samples within the range, about */
     const query_control *control;
 } series_query;
 
-/* Everything returned lives in `a`, whose limit is the query's. */
+/* What a selector found; its samples are not read yet. Holds the parts that they are in until
+ * series_found_done. */
+typedef struct series_found series_found;
+
+typedef struct {
+    const label *labels;
+    uint32_t label_count;
+    uint64_t hash;
+    uint64_t samples; /* at most so many, within the range about */
+} series_head;
+
+/* Heads are sorted by labels and live in `a`, whose limit is the query's. STATUS_LIMIT says what it
+ * would have read and the limit. */
+MUST_USE status store_find(store *s, const series_query *q, arena *a, series_found **ret,
+                           error *err);
+const series_head *series_found_heads(const series_found *f, uint32_t *ret_count);
+void series_found_done(series_found *f); /* NULL is fine */
+
+/* Memory of one reading thread, used again for each series. */
+typedef struct series_reader series_reader;
+MUST_USE status series_reader_new(series_reader **ret, series_found *f, error *err);
+void series_reader_free(series_reader *r); /* NULL is fine */
+/* The samples of heads[index]; valid until the reader's next call. Any number of readers, each with
+ * its thread, may read one series_found; ascending indexes are the fast way. */
+MUST_USE status series_read(series_reader *r, uint32_t index, series *ret, error *err);
+
+/* Everything at once, in `a`: series without samples in the range are left out. */
 MUST_USE status store_series(store *s, const series_query *q, arena *a, series_set *ret,
                              error *err);
+
+/* Metrics as they change, for caches of results: a query over data up to some time gives the same
+ * answer again as long as store_changed_since(generation of then, that time) is false. */
+uint64_t store_generation(store *s);
+/* Whether rows with times up to `time_ms` came or went since; true as well when it is not known any
+ * more. */
+bool store_changed_since(store *s, uint64_t generation, int64_t time_ms);
+
+/* ---- exemplars (metrics) ---- */
+
+typedef struct {
+    const label *labels; /* of the series */
+    uint32_t label_count;
+    const label *own; /* of the exemplar: trace_id, … */
+    uint32_t own_count;
+    int64_t time_ms;
+    double value;
+} stored_exemplar;
+
+/* Of series that match, in order of labels, then time. Of each series the newest ones are kept
+ * (docs/storage.md tells how many and how long). */
+MUST_USE status store_exemplars(store *s, const series_query *q, arena *a, stored_exemplar **ret,
+                                uint32_t *ret_count, error *err);
 
 typedef struct {
     str metric; /* Prometheus family name */

@@ -4,7 +4,7 @@
 #ifndef SONDE_PIPELINE_EXPORTERS_FILE_ROTATE_H
 #define SONDE_PIPELINE_EXPORTERS_FILE_ROTATE_H
 
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef struct {
     int64_t max_megabytes; /* of 2^20 bytes */

@@ -5,7 +5,7 @@
 #define SONDE_PIPELINE_EXPORTERS_PROM_OPTIONS_H
 
 #include "codec/prom_series.h"
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef struct {
     bool enabled, exclude_service_attributes;

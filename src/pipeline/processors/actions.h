@@ -4,7 +4,7 @@
 #ifndef SONDE_PIPELINE_PROCESSORS_ACTIONS_H
 #define SONDE_PIPELINE_PROCESSORS_ACTIONS_H
 
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef struct {
     str key;

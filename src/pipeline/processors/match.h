@@ -5,7 +5,7 @@
 #ifndef SONDE_PIPELINE_PROCESSORS_MATCH_H
 #define SONDE_PIPELINE_PROCESSORS_MATCH_H
 
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef struct {
     str min; /* "INFO", or a number */

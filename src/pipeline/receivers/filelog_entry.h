@@ -6,7 +6,7 @@
 #define SONDE_PIPELINE_FILELOG_ENTRY_H
 
 #include "codec/batch.h"
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 typedef struct {
     arena *arena;

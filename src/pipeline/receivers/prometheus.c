@@ -2,7 +2,7 @@
 /* The prometheus receiver: a Prometheus configuration, in the collector's file or in its own, whose
  * targets are scraped. Series keep their names: codec/prometheus_scope.h. */
 #include "base/file.h"
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 #include "pipeline/receivers/prometheus_internal.h"
 
 #include <stdio.h>

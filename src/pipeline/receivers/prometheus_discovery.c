@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "net/client_curl.h"
 #include "pipeline/receivers/prometheus_internal.h"
-#include "pipeline/yaml.h"
+#include "settings/yaml.h"
 
 #include <glob.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #ifndef SONDE_PIPELINE_PROMETHEUS_SETTINGS_H
 #define SONDE_PIPELINE_PROMETHEUS_SETTINGS_H
 
-#include "pipeline/settings.h"
+#include "settings/settings.h"
 
 typedef struct {
     str username, username_file, password, password_file;

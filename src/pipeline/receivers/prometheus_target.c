@@ -4,7 +4,7 @@
 #include "pipeline/receivers/prometheus_internal.h"
 
 #include "base/clock.h"
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 #include <stdlib.h>
 

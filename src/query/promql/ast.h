@@ -125,6 +125,19 @@ struct promql_engine;
 struct promql_grid;
 struct promql_window;
 struct promql_value;
+struct promql_cell;
+
+/* What --enable-feature switches on, by Prometheus's names (promql_feature_find). */
+enum {
+    PROMQL_EXPERIMENTAL_FUNCTIONS = 1 << 0,   /* promql-experimental-functions */
+    PROMQL_DURATION_EXPR = 1 << 1,            /* promql-duration-expr */
+    PROMQL_DELAYED_NAME_REMOVAL = 1 << 2,     /* promql-delayed-name-removal */
+    PROMQL_EXTENDED_RANGE_SELECTORS = 1 << 3, /* promql-extended-range-selectors */
+    PROMQL_BINOP_FILL_MODIFIERS = 1 << 4,     /* promql-binop-fill-modifiers */
+    PROMQL_PER_STEP_STATS = 1 << 5            /* promql-per-step-stats */
+};
+/* 0: no such name. */
+uint32_t promql_feature_find(str name);
 
 typedef struct {
     status (*eval)(struct promql_engine *e, const struct promql_grid *g,
@@ -171,7 +184,11 @@ struct promql_function {
     uint8_t max_args; /* UINT8_MAX: the last type repeats without limit */
     bool keeps_name;  /* the result keeps "__name__" */
     double (*math)(double x);
-    bool (*range)(const struct promql_window *w, double *ret);
+    bool (*range)(const struct promql_window *w, double *ret); /* of floats */
+    /* Of windows with histograms in them, alone or among floats. NULL: the function is of floats,
+     * and gets the window without its histograms. False: no value at this step. */
+    bool (*native)(const struct promql_window *w, struct promql_cell *ret);
+    uint32_t feature; /* PROMQL_EXPERIMENTAL_FUNCTIONS, or 0: always there */
     status (*general)(struct promql_engine *e, const struct promql_grid *g,
                       const struct promql_node *call, struct promql_value *ret);
     const char *help;
@@ -196,7 +213,8 @@ const promql_aggregation *promql_aggregation_list(size_t *ret_count);
 
 /* Texts of the tree may point into `query`, which must live as long as it.
  * Errors read "LINE:COLUMN: parse error: …" as Prometheus's do; STATUS_INVALID. */
-MUST_USE status promql_parse(const promql_node **ret, str query, arena *a, error *err);
+MUST_USE status promql_parse(const promql_node **ret, str query, uint32_t features, arena *a,
+                             error *err);
 
 /* A series selector alone, as in match[]. */
 MUST_USE status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err);

@@ -261,7 +261,9 @@ static status rows_to_series(promql_engine *e, const promql_grid *g, const promq
             cells[n++] = cells[i];
         }
         if (n)
-            ret->series[ret->count++] = (promql_series){ v->rows[r].labels, times, cells, n };
+            ret->series[ret->count++] = (promql_series){
+                .labels = v->rows[r].labels, .time_ms = times, .value = cells, .count = n
+            };
     }
     if (!v->ordered)
         qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
@@ -292,8 +294,10 @@ static status samples_to_series(promql_engine *e, const promql_grid *g, const pr
         while (last > first && from->time_ms[last - 1] > end)
             last--;
         if (last > first)
-            ret->series[ret->count++] = (promql_series){ from->labels, from->time_ms + first,
-                                                         from->value + first, last - first };
+            ret->series[ret->count++] = (promql_series){ .labels = from->labels,
+                                                         .time_ms = from->time_ms + first,
+                                                         .value = from->value + first,
+                                                         .count = last - first };
     }
     qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
     return STATUS_OK;

@@ -16,17 +16,29 @@ typedef struct promql_grid {
     uint32_t steps; /* at least 1 */
 } promql_grid;
 
+/* A cell is a float (cells[i]), a histogram (histograms[i], and cells[i] is absent), or absent. So
+ * code that knows nothing of histograms takes them for absent. */
 typedef struct {
     labels labels;
-    double *cells; /* one per step */
+    double *cells;                /* one per step */
+    const histogram **histograms; /* one per step, or NULL: there is none in the row */
+    bool drop_name;               /* "__name__" goes at the end (promql-delayed-name-removal) */
 } promql_row;
+
+/* One value of a row, or of a function's result. */
+typedef struct promql_cell {
+    double value;
+    const histogram *histogram; /* NULL: value counts */
+} promql_cell;
 
 /* One series of a range vector: all its samples, without stale markers. */
 typedef struct {
     labels labels;
     const int64_t *time_ms;
     const double *value;
+    const histogram *const *histograms; /* NULL: all floats; else NULL where the sample is one */
     uint32_t count;
+    bool drop_name;
 } promql_samples;
 
 struct promql_value {
@@ -61,7 +73,8 @@ struct promql_window {
     const promql_node *call;
     const int64_t *time_ms;
     const double *value;
-    uint32_t count; /* at least 1 */
+    const histogram *const *histograms; /* as in promql_samples */
+    uint32_t count;                     /* at least 1 */
     int64_t start_ms, end_ms;
     int64_t eval_ms;
     double params[PROMQL_MAX_ARGS]; /* the call's scalar arguments at this step */

@@ -437,16 +437,17 @@ status parse_all(parser *p, const promql_node **ret)
     return STATUS_OK;
 }
 
-status promql_parse(const promql_node **ret, str query, arena *a, error *err)
+status promql_parse(const promql_node **ret, str query, uint32_t features, arena *a, error *err)
 {
     parser p;
     TRY(parser_init(&p, query, a, err));
+    p.features = features;
     return parse_all(&p, ret);
 }
 
 status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err)
 {
-    TRY(promql_parse(ret, query, a, err));
+    TRY(promql_parse(ret, query, 0, a, err));
     if ((*ret)->kind != NODE_VECTOR)
         return fail(err, STATUS_INVALID, "1:1: parse error: expected a series selector, got %s",
                     promql_type_name((*ret)->type));

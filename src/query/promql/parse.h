@@ -18,6 +18,7 @@ struct parser {
     const token *tokens; /* ends with TOKEN_END */
     uint32_t at;
     uint32_t depth;
+    uint32_t features; /* that are switched on */
     parser_operand *operand; /* of a language that shares the operators; NULL: PromQL */
 };
 

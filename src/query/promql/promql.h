@@ -17,6 +17,7 @@ typedef struct {
     int64_t lookback_ms;      /* 0: 5 min */
     int64_t default_step_ms;  /* of subqueries that name none; 0: 1 min */
     uint64_t sample_limit;    /* 0: 50 million, read and produced */
+    uint32_t features;        /* PROMQL_… of ast.h */
     const query_control *control;
 } promql_options;
 
@@ -24,6 +25,7 @@ typedef struct {
     labels labels;
     const int64_t *time_ms;
     const double *value;
+    const histogram *const *histograms; /* NULL: all floats; else NULL where the sample is one */
     uint32_t count;
 } promql_series;
 

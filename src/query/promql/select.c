@@ -100,9 +100,10 @@ status promql_select_instant(promql_engine *e, const promql_grid *g, const promq
 /* Shares the store's arrays unless stale markers have to be taken out. */
 static status without_stale(promql_engine *e, const series *from, promql_samples *ret)
 {
-    *ret = (promql_samples){
-        { from->labels, from->label_count }, from->time_ms, from->value, from->sample_count
-    };
+    *ret = (promql_samples){ .labels = { from->labels, from->label_count },
+                             .time_ms = from->time_ms,
+                             .value = from->value,
+                             .count = from->sample_count };
     uint32_t stale = 0;
     for (uint32_t i = 0; i < from->sample_count; i++)
         stale += is_absent(from->value[i]);
@@ -170,8 +171,9 @@ static status rows_to_samples(promql_engine *e, const promql_grid *g, const prom
             cells[n++] = cells[i];
         }
         if (n)
-            ret->series[ret->series_count++] =
-                (promql_samples){ v->rows[r].labels, times, cells, n };
+            ret->series[ret->series_count++] = (promql_samples){
+                .labels = v->rows[r].labels, .time_ms = times, .value = cells, .count = n
+            };
     }
     return STATUS_OK;
 }

@@ -44,13 +44,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     error err;
     arena a;
     arena_init(&a, MiB(32));
-    if (size > KiB(4) || promql_parse(&n, query, &a, &err) != STATUS_OK) {
+    if (size > KiB(4) || promql_parse(&n, query, 0, &a, &err) != STATUS_OK) {
         arena_done(&a);
         return 0;
     }
     buf first, second;
     print(n, &first);
-    FUZZ_CHECK(promql_parse(&again, buf_view(&first), &a, &err) == STATUS_OK);
+    FUZZ_CHECK(promql_parse(&again, buf_view(&first), 0, &a, &err) == STATUS_OK);
     print(again, &second);
     FUZZ_CHECK(str_eq(buf_view(&first), buf_view(&second)));
     store *s = some_series();

@@ -41,7 +41,7 @@ static status ask(const char *query, const promql_options *o, arena *a, error *r
     const promql_node *n;
     promql_result r;
     error err;
-    assert_ok(promql_parse(&n, str_c(query), &memory, &err));
+    assert_ok(promql_parse(&n, str_c(query), 0, &memory, &err));
     return promql_range_query(db, n, str_c(query), o, a, &r, ret_err);
 }
 
@@ -159,7 +159,7 @@ static void an_instant_query_may_be_a_range_vector(void **state)
     promql_result r;
     promql_options o = { .start_ms = 10000, .end_ms = 10000, .step_ms = 1 };
     str query = STR("m{s=\"3\"}[3s]");
-    assert_ok(promql_parse(&n, query, &memory, &err));
+    assert_ok(promql_parse(&n, query, 0, &memory, &err));
     assert_ok(promql_instant(db, n, query, &o, &memory, &r, &err));
     assert_int_equal(r.type, PROMQL_MATRIX);
     assert_int_equal(r.count, 1);

@@ -25,7 +25,7 @@ static str canonical(const char *query)
     error err;
     const promql_node *n;
     buf text;
-    if (promql_parse(&n, str_c(query), &memory, &err) != STATUS_OK)
+    if (promql_parse(&n, str_c(query), 0, &memory, &err) != STATUS_OK)
         return arena_fmt(&memory, "%s", err.message);
     buf_init(&text, MiB(1));
     promql_print(&text, n);
@@ -127,22 +127,22 @@ static void refuses_what_is_too_deep_or_too_long(void **state)
     buf_char(&query, '1');
     for (int i = 0; i < 5000; i++)
         buf_char(&query, ')');
-    assert_int_equal(promql_parse(&n, buf_view(&query), &memory, &err), STATUS_INVALID);
+    assert_int_equal(promql_parse(&n, buf_view(&query), 0, &memory, &err), STATUS_INVALID);
     assert_non_null(strstr(err.message, "nested deeper"));
     buf_clear(&query);
     for (int i = 0; i < 5000; i++)
         buf_lit(&query, "1 + ");
     buf_char(&query, '1');
-    assert_int_equal(promql_parse(&n, buf_view(&query), &memory, &err), STATUS_INVALID);
+    assert_int_equal(promql_parse(&n, buf_view(&query), 0, &memory, &err), STATUS_INVALID);
     assert_non_null(strstr(err.message, "operations deep"));
     buf_clear(&query);
     for (int i = 0; i < 5000; i++)
         buf_lit(&query, "[1m:]");
-    assert_int_equal(promql_parse(&n, buf_view(&query), &memory, &err), STATUS_INVALID);
+    assert_int_equal(promql_parse(&n, buf_view(&query), 0, &memory, &err), STATUS_INVALID);
     buf_clear(&query);
     while (query.len <= PROMQL_QUERY_LIMIT)
         buf_lit(&query, "                ");
-    assert_int_equal(promql_parse(&n, buf_view(&query), &memory, &err), STATUS_INVALID);
+    assert_int_equal(promql_parse(&n, buf_view(&query), 0, &memory, &err), STATUS_INVALID);
     assert_non_null(strstr(err.message, "the limit is"));
     buf_done(&query);
 }
@@ -154,7 +154,7 @@ static void runs_out_of_memory_with_a_message(void **state)
     error err;
     const promql_node *n;
     arena_init(&small, 200);
-    assert_int_equal(promql_parse(&n, STR("sum by (a) (rate(b{c=\"d\"}[5m]))"), &small, &err),
+    assert_int_equal(promql_parse(&n, STR("sum by (a) (rate(b{c=\"d\"}[5m]))"), 0, &small, &err),
                      STATUS_LIMIT);
     assert_true(strlen(err.message) > 0);
     arena_done(&small);

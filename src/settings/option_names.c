@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Names that are wrong, and the known ones that are near; tables as lists. See option_read.h. */
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 enum { NAME_MAX_LEN = 63 };
 

@@ -2,7 +2,7 @@
 /* The option tables of the shared settings; see settings.h. Names, meaning and defaults are the
  * Collector's (confighttp, configgrpc, configtls, configauth, configretry, exporterhelper); what it
  * has and this server has no use for is named here with the reason, so that files are accepted. */
-#include "pipeline/settings.h"
+#include "settings/settings.h"
 
 #define IGNORED(name_, why_) \
     { \

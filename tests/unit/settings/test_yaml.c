@@ -2,7 +2,7 @@
 /* YAML trees: scalars and their types, places, merges; units of options; names that are near. */
 #include "support.h"
 
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 #include <math.h>
 

@@ -2,10 +2,10 @@
 /* Settings that several components share, with the Collector's names (confighttp, configgrpc,
  * configtls, configretry, exporterhelper); a component's own structure holds them and its table
  * names them by OPTION_INLINE or OPTION_SECTION. */
-#ifndef SONDE_PIPELINE_SETTINGS_H
-#define SONDE_PIPELINE_SETTINGS_H
+#ifndef SONDE_SETTINGS_SETTINGS_H
+#define SONDE_SETTINGS_SETTINGS_H
 
-#include "pipeline/option.h"
+#include "settings/option.h"
 
 /* ---- listening ---- */
 

@@ -3,8 +3,8 @@
  * and checked, and from which `sonde check`, `--help` and docs/reference/collector.md are made.
  * A row says where its value goes in the component's settings structure. Tables are static; the
  * settings that are filled from a file live in that file's arena and are read-only afterwards. */
-#ifndef SONDE_PIPELINE_OPTION_H
-#define SONDE_PIPELINE_OPTION_H
+#ifndef SONDE_SETTINGS_OPTION_H
+#define SONDE_SETTINGS_OPTION_H
 
 #include "base/arena.h"
 #include "codec/batch.h"

@@ -4,8 +4,8 @@
  * 1,000,000 nodes. Aliases share nodes, merge keys ("<<") are resolved, a key stands once in a
  * mapping, no node contains itself: whoever walks the tree must only bound the work that shared
  * nodes can make. Read-only afterwards, but for what its owner replaces in scalars. */
-#ifndef SONDE_PIPELINE_YAML_H
-#define SONDE_PIPELINE_YAML_H
+#ifndef SONDE_SETTINGS_YAML_H
+#define SONDE_SETTINGS_YAML_H
 
 #include "codec/batch.h"
 

@@ -2,12 +2,12 @@
 /* Filling settings from YAML by option tables (option.h). Everything that is wrong is reported,
  * with the place of the node; what could not be read keeps its default. Values of secrets, of maps,
  * and those that came from the environment or a file never stand in a message. */
-#ifndef SONDE_PIPELINE_OPTION_READ_H
-#define SONDE_PIPELINE_OPTION_READ_H
+#ifndef SONDE_SETTINGS_OPTION_READ_H
+#define SONDE_SETTINGS_OPTION_READ_H
 
 #include "base/buf.h"
-#include "pipeline/settings.h"
-#include "pipeline/yaml.h"
+#include "settings/settings.h"
+#include "settings/yaml.h"
 
 typedef struct {
     arena *arena;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Durations and sizes as configuration files write them; see option_read.h. */
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 #include "base/clock.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Settings from YAML; see option_read.h. One function for each type of option. */
-#include "pipeline/option_read.h"
+#include "settings/option_read.h"
 
 #include "base/clock.h"
 #include "net/server.h"

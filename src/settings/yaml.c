@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* YAML to a tree; see yaml.h. libfyaml gives events; its own documents are not used, since limits
  * on depth, aliases and merges are kept here, while the tree grows. */
-#include "pipeline/yaml.h"
+#include "settings/yaml.h"
 
 #include "base/buf.h"
 
