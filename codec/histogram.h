@@ -29,7 +29,8 @@ typedef enum {
 } histogram_hint;
 
 typedef struct {
-    const native_span *spans; /* none has length 0 but for one that moves a first offset */
+    const native_span *spans; /* none but the first has an offset below 0; those of length 0 only
+                               * move the next: decoders give none */
     const double *counts;     /* of the buckets that the spans name, in their order */
     uint32_t span_count, count;
 } histogram_side;
@@ -60,6 +61,10 @@ MUST_USE bool histogram_decode(arena *a, str in, histogram *ret);
 /* Whether spans, counts, bounds and schema agree; the reason otherwise. What comes from outside
  * passes here once; everything behind relies on it. */
 MUST_USE bool histogram_check(const histogram *h, const char **ret_problem);
+
+/* Whether all counts are whole numbers that a double holds exactly: such a one may have been
+ * counted in integers. */
+bool histogram_is_whole(const histogram *h);
 
 /* A complete copy in `a`; NULL without memory. */
 histogram *histogram_copy(arena *a, const histogram *h);
