@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* store_series: finds series by their labels in sealed parts (label index) and in memory, then
- * gathers the samples of each. Where a time occurs twice the sample that came in last counts. */
+/* Finds series by their labels in sealed parts (label index) and in memory, then reads the samples
+ * of each, by any number of threads. Where a time occurs twice the sample that came in last
+ * counts. */
 #include "store/label_index.h"
 #include "store/part_series.h"
 #include "store/store_internal.h"
@@ -25,17 +26,25 @@ typedef struct {
     uint64_t samples; /* at most */
 } found_series;
 
+/* Immutable once store_find gave it out. */
+struct series_found {
+    store *s;
+    series_query q; /* without its matchers */
+    snapshot sn;
+    part_series *open_parts;
+    arena memory; /* directories, pieces */
+    found_series *found;
+    series_head *heads;
+    uint32_t count, capacity;
+};
+
 typedef struct {
+    series_found *f;
     store *s;
     const series_query *q;
     match_set set;
-    snapshot sn;
-    part_series *open_parts;
-    arena *a;      /* the answer */
-    arena scratch; /* directories, pieces */
+    arena *a; /* the answer */
     map by_key;
-    found_series *found;
-    uint32_t count, capacity;
     uint64_t samples;
     buf key;
 } series_scan;
@@ -50,29 +59,31 @@ static status find_or_add(series_scan *sc, str key, found_series **ret, error *e
 {
     uint64_t *slot = map_get(&sc->by_key, key);
     if (slot) {
-        *ret = &sc->found[*slot];
+        *ret = &sc->f->found[*slot];
         return STATUS_OK;
     }
-    if (sc->q->series_limit && sc->count >= sc->q->series_limit)
+    series_found *all = sc->f;
+    if (sc->q->series_limit && all->count >= sc->q->series_limit)
         return fail(err, STATUS_LIMIT, "the query finds more than %u series; narrow the selector",
                     sc->q->series_limit);
-    if (sc->count == sc->capacity) {
-        uint32_t capacity = sc->capacity ? sc->capacity * 2 : 64;
-        found_series *grown = arena_grow(&sc->scratch, sc->found, sc->count * sizeof(found_series),
-                                         capacity * sizeof(found_series));
+    if (all->count == all->capacity) {
+        uint32_t capacity = all->capacity ? all->capacity * 2 : 64;
+        found_series *grown =
+            arena_grow(&all->memory, all->found, all->count * sizeof(found_series),
+                       capacity * sizeof(found_series));
         if (!grown)
             return no_memory(err);
-        for (uint32_t i = 0; i < sc->count; i++) {
+        for (uint32_t i = 0; i < all->count; i++) {
             if (!grown[i].first)
                 grown[i].end = &grown[i].first; /* it pointed into the old array */
         }
-        sc->found = grown;
-        sc->capacity = capacity;
+        all->found = grown;
+        all->capacity = capacity;
     }
     str copy = arena_str(sc->a, key);
-    if (!copy.ptr || !map_put(&sc->by_key, copy, sc->count, NULL))
+    if (!copy.ptr || !map_put(&sc->by_key, copy, all->count, NULL))
         return no_memory(err);
-    found_series *f = &sc->found[sc->count++];
+    found_series *f = &all->found[all->count++];
     *f = (found_series){ .key = copy };
     f->end = &f->first;
     *ret = f;
@@ -86,7 +97,7 @@ static status add_piece(series_scan *sc, found_series *f, piece p, error *err)
         return fail(err, STATUS_LIMIT,
                     "the query reads more than %llu samples; narrow the selector or the range",
                     (unsigned long long)limit);
-    piece *copy = arena_alloc(&sc->scratch, sizeof(piece));
+    piece *copy = arena_alloc(&sc->f->memory, sizeof(piece));
     if (!copy)
         return no_memory(err);
     *copy = p;
@@ -120,7 +131,7 @@ static roaring_bitmap_t *match_part(series_scan *sc, const part_series *ps)
 
 static status add_part_series(series_scan *sc, uint32_t part_index, uint32_t series, error *err)
 {
-    const part_series *ps = &sc->open_parts[part_index];
+    const part_series *ps = &sc->f->open_parts[part_index];
     found_series *f = NULL;
     status st = STATUS_OK;
     for (uint32_t b = ps->block_start[series]; b < ps->block_start[series + 1]; b++) {
@@ -143,8 +154,8 @@ static status add_part_series(series_scan *sc, uint32_t part_index, uint32_t ser
 
 static status scan_part(series_scan *sc, uint32_t index, error *err)
 {
-    part_series *ps = &sc->open_parts[index];
-    status st = part_series_open(ps, sc->sn.parts[index], &sc->scratch, err);
+    part_series *ps = &sc->f->open_parts[index];
+    status st = part_series_open(ps, sc->f->sn.parts[index], &sc->f->memory, err);
     if (st != STATUS_OK)
         return st;
     roaring_bitmap_t *members = match_part(sc, ps);
@@ -209,6 +220,100 @@ static status scan_mem(series_scan *sc, const mem_view *v, error *err)
     return st;
 }
 
+static status scan_all(series_scan *sc, error *err)
+{
+    series_found *f = sc->f;
+    f->open_parts = ARENA_ARRAY(&f->memory, part_series, MAX(f->sn.part_count, 1u));
+    if (!f->open_parts)
+        return no_memory(err);
+    for (uint32_t i = 0; i < f->sn.part_count; i++)
+        f->open_parts[i].fd = -1;
+    status st = STATUS_OK;
+    for (uint32_t i = 0; i < f->sn.part_count && st == STATUS_OK; i++) {
+        st = scan_part(sc, i, err);
+        if (st == STATUS_CORRUPT)
+            st = STATUS_OK; /* counted by the part; the others still answer */
+    }
+    for (uint32_t i = 0; i < f->sn.mem_count && st == STATUS_OK; i++)
+        st = scan_mem(sc, &f->sn.mems[i], err);
+    return st == STATUS_OK ? match_set_trouble(&sc->set, err) : st;
+}
+
+/* ---- heads ---- */
+
+static int by_labels(const void *a, const void *b)
+{
+    return label_key_cmp(((const found_series *)a)->key, ((const found_series *)b)->key);
+}
+
+static status make_heads(series_found *f, arena *a, error *err)
+{
+    if (f->count)
+        qsort(f->found, f->count, sizeof(found_series), by_labels);
+    f->heads = ARENA_ARRAY(a, series_head, MAX(f->count, 1u));
+    if (!f->heads)
+        return no_memory(err);
+    for (uint32_t i = 0; i < f->count; i++) {
+        const found_series *one = &f->found[i];
+        series_head *h = &f->heads[i];
+        *h = (series_head){ .hash = XXH3_64bits(one->key.ptr, one->key.len),
+                            .samples = one->samples };
+        if (!label_key_labels(one->key, a, &h->labels, &h->label_count))
+            return no_memory(err);
+    }
+    return STATUS_OK;
+}
+
+status store_find(store *s, const series_query *q, arena *a, series_found **ret, error *err)
+{
+    series_found *f = calloc(1, sizeof(*f));
+    if (!f)
+        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
+    f->s = s;
+    f->q = *q;
+    f->q.matchers = NULL;
+    f->q.matcher_count = 0;
+    arena_init(&f->memory, s->options.query_memory);
+    series_scan sc = { .f = f, .s = s, .q = q, .a = a };
+    map_init(&sc.by_key);
+    buf_init(&sc.key, MiB(16));
+    status st = match_set_init(&sc.set, q->matchers, q->matcher_count, NULL, 0, err);
+    if (st == STATUS_OK)
+        st = snapshot_take(s, SIGNAL_METRICS, q->from_ms, q->to_ms, &f->sn, err);
+    if (st == STATUS_OK)
+        st = scan_all(&sc, err);
+    if (st == STATUS_OK)
+        st = make_heads(f, a, err);
+    buf_done(&sc.key);
+    map_done(&sc.by_key);
+    match_set_done(&sc.set);
+    if (st != STATUS_OK) {
+        series_found_done(f);
+        return st;
+    }
+    *ret = f;
+    return STATUS_OK;
+}
+
+const series_head *series_found_heads(const series_found *f, uint32_t *ret_count)
+{
+    *ret_count = f->count;
+    return f->heads;
+}
+
+void series_found_done(series_found *f)
+{
+    if (!f)
+        return;
+    for (uint32_t i = 0; f->open_parts && i < f->sn.part_count; i++) {
+        if (f->open_parts[i].part)
+            part_series_close(&f->open_parts[i]);
+    }
+    snapshot_done(&f->sn);
+    arena_done(&f->memory);
+    free(f);
+}
+
 /* ---- samples ---- */
 
 typedef struct {
@@ -267,30 +372,70 @@ static status sort_samples(gathered *g, error *err)
     return STATUS_OK;
 }
 
-static status gather(series_scan *sc, const found_series *f, series *ret, error *err)
-{
-    int64_t times[PART_BLOCK_ROWS];
+struct series_reader {
+    series_found *f;
+    part_series *parts; /* those of f, with a page of its own each */
+    arena memory;
+    int64_t times[PART_BLOCK_ROWS]; /* of one block */
     double values[PART_BLOCK_ROWS];
+};
+
+status series_reader_new(series_reader **ret, series_found *f, error *err)
+{
+    series_reader *r = malloc(sizeof(*r));
+    if (!r)
+        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
+    r->f = f;
+    arena_init(&r->memory, f->s->options.query_memory);
+    r->parts = calloc(MAX(f->sn.part_count, 1u), sizeof(part_series));
+    if (!r->parts) {
+        free(r);
+        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
+    }
+    for (uint32_t i = 0; i < f->sn.part_count; i++) {
+        r->parts[i] = f->open_parts[i];
+        r->parts[i].page_number = UINT32_MAX;
+        arena_init(&r->parts[i].page_memory, GiB(1));
+    }
+    *ret = r;
+    return STATUS_OK;
+}
+
+void series_reader_free(series_reader *r)
+{
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->f->sn.part_count; i++)
+        arena_done(&r->parts[i].page_memory);
+    free(r->parts);
+    arena_done(&r->memory);
+    free(r);
+}
+
+/* With arrays in `a`. */
+static status gather(series_reader *r, const found_series *f, arena *a, series *ret, error *err)
+{
+    const series_query *q = &r->f->q;
     gathered g = { .sorted = true };
     if (f->samples > UINT32_MAX)
         return fail(err, STATUS_LIMIT, "a series with more than 4 billion samples");
-    g.times = arena_alloc(sc->a, MAX(f->samples, UINT64_C(1)) * sizeof(int64_t));
-    g.values = arena_alloc(sc->a, MAX(f->samples, UINT64_C(1)) * sizeof(double));
+    g.times = arena_alloc(a, MAX(f->samples, UINT64_C(1)) * sizeof(int64_t));
+    g.values = arena_alloc(a, MAX(f->samples, UINT64_C(1)) * sizeof(double));
     if (!g.times || !g.values)
         return no_memory(err);
     for (const piece *p = f->first; p; p = p->next) {
         if (p->samples) {
             for (uint32_t i = 0; i < p->count; i++)
-                keep_sample(&g, sc->q, p->samples[i].time_ms, p->samples[i].value);
+                keep_sample(&g, q, p->samples[i].time_ms, p->samples[i].value);
             continue;
         }
-        status st = part_series_read(&sc->open_parts[p->part], p->block, times, values, err);
+        status st = part_series_read(&r->parts[p->part], p->block, r->times, r->values, err);
         if (st == STATUS_CORRUPT)
             continue; /* counted; the block is left out */
         if (st != STATUS_OK)
             return st;
         for (uint32_t i = 0; i < p->count; i++)
-            keep_sample(&g, sc->q, times[i], values[i]);
+            keep_sample(&g, q, r->times[i], r->values[i]);
     }
     if (!g.sorted) {
         status st = sort_samples(&g, err);
@@ -303,78 +448,51 @@ static status gather(series_scan *sc, const found_series *f, series *ret, error 
     return STATUS_OK;
 }
 
-static int by_labels(const void *a, const void *b)
+static void head_to_series(const series_head *h, series *ret)
 {
-    return label_key_cmp(((const found_series *)a)->key, ((const found_series *)b)->key);
+    *ret = (series){ .labels = h->labels, .label_count = h->label_count, .hash = h->hash };
 }
 
-static status build_answer(series_scan *sc, series_set *ret, error *err)
+status series_read(series_reader *r, uint32_t index, series *ret, error *err)
 {
-    if (sc->count)
-        qsort(sc->found, sc->count, sizeof(found_series), by_labels);
-    series *items = ARENA_ARRAY(sc->a, series, MAX(sc->count, 1u));
+    head_to_series(&r->f->heads[index], ret);
+    arena_clear(&r->memory);
+    status st = control_check(r->f->q.control, err);
+    return st == STATUS_OK ? gather(r, &r->f->found[index], &r->memory, ret, err) : st;
+}
+
+static status read_all(series_found *f, arena *a, series_set *ret, error *err)
+{
+    series *items = ARENA_ARRAY(a, series, MAX(f->count, 1u));
     if (!items)
         return no_memory(err);
+    series_reader *r = NULL;
+    status st = f->q.labels_only ? STATUS_OK : series_reader_new(&r, f, err);
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < sc->count; i++) {
-        const found_series *f = &sc->found[i];
+    for (uint32_t i = 0; i < f->count && st == STATUS_OK; i++) {
         series *s = &items[kept];
-        *s = (series){ .hash = XXH3_64bits(f->key.ptr, f->key.len) };
-        if (!label_key_labels(f->key, sc->a, &s->labels, &s->label_count))
-            return no_memory(err);
-        status st = STATUS_OK;
-        if (!sc->q->labels_only)
-            st = gather(sc, f, s, err);
+        head_to_series(&f->heads[i], s);
+        if (r)
+            st = gather(r, &f->found[i], a, s, err);
         if (st == STATUS_OK && i % CONTROL_EVERY == 0)
-            st = control_check(sc->q->control, err);
-        if (st != STATUS_OK)
-            return st;
-        kept += sc->q->labels_only || s->sample_count > 0;
+            st = control_check(f->q.control, err);
+        kept += !r || s->sample_count > 0;
     }
+    series_reader_free(r);
     *ret = (series_set){ items, kept };
-    return STATUS_OK;
-}
-
-static status scan_all(series_scan *sc, error *err)
-{
-    sc->open_parts = ARENA_ARRAY(&sc->scratch, part_series, MAX(sc->sn.part_count, 1u));
-    if (!sc->open_parts)
-        return no_memory(err);
-    for (uint32_t i = 0; i < sc->sn.part_count; i++)
-        sc->open_parts[i].fd = -1;
-    status st = STATUS_OK;
-    for (uint32_t i = 0; i < sc->sn.part_count && st == STATUS_OK; i++) {
-        st = scan_part(sc, i, err);
-        if (st == STATUS_CORRUPT)
-            st = STATUS_OK; /* counted by the part; the others still answer */
-    }
-    for (uint32_t i = 0; i < sc->sn.mem_count && st == STATUS_OK; i++)
-        st = scan_mem(sc, &sc->sn.mems[i], err);
-    return st == STATUS_OK ? match_set_trouble(&sc->set, err) : st;
+    return st;
 }
 
 status store_series(store *s, const series_query *q, arena *a, series_set *ret, error *err)
 {
-    series_scan sc = { .s = s, .q = q, .a = a };
-    status st = match_set_init(&sc.set, q->matchers, q->matcher_count, NULL, 0, err);
+    series_found *f;
+    status st = store_find(s, q, a, &f, err);
     if (st != STATUS_OK)
         return st;
-    arena_init(&sc.scratch, s->options.query_memory);
-    map_init(&sc.by_key);
-    buf_init(&sc.key, MiB(16));
-    st = snapshot_take(s, SIGNAL_METRICS, q->from_ms, q->to_ms, &sc.sn, err);
+    series_set set;
+    st = read_all(f, a, &set, err);
+    series_found_done(f);
     if (st == STATUS_OK)
-        st = scan_all(&sc, err);
-    if (st == STATUS_OK)
-        st = build_answer(&sc, ret, err);
-    for (uint32_t i = 0; sc.open_parts && i < sc.sn.part_count; i++) {
-        if (sc.open_parts[i].part)
-            part_series_close(&sc.open_parts[i]);
-    }
-    snapshot_done(&sc.sn);
-    buf_done(&sc.key);
-    map_done(&sc.by_key);
-    arena_done(&sc.scratch);
-    match_set_done(&sc.set);
+        *ret = set;
     return st;
 }
