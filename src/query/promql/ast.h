@@ -46,6 +46,8 @@ typedef enum {
     OP_LT,
     OP_GE,
     OP_LE,
+    OP_TRIM_UPPER, /* </ keeps what of a histogram is below */
+    OP_TRIM_LOWER, /* >/ keeps what of a histogram is above */
     OP_AND,
     OP_OR,
     OP_UNLESS,
@@ -65,8 +67,37 @@ extern const promql_operator promql_operators[OP_COUNT];
 
 typedef enum { AT_NONE, AT_TIME, AT_START, AT_END } promql_at;
 
+typedef enum {
+    DURATION_LITERAL,
+    DURATION_STEP,  /* step(): the query's step, 0 s of an instant query */
+    DURATION_RANGE, /* range(): from the query's start to its end */
+    DURATION_MIN_OF,
+    DURATION_MAX_OF,
+    DURATION_PLUS, /* of right alone */
+    DURATION_MINUS,
+    DURATION_ADD,
+    DURATION_SUB,
+    DURATION_MUL,
+    DURATION_DIV,
+    DURATION_MOD,
+    DURATION_POW
+} promql_duration_kind;
+
+/* A duration that is computed: [5m * 2], offset (step() + 1s). promql_bind makes a number of it,
+ * so the evaluator never sees one. */
+typedef struct promql_duration {
+    promql_duration_kind kind;
+    bool parens;      /* was written in parentheses */
+    bool is_duration; /* DURATION_LITERAL was written as 1h30m */
+    uint32_t start, end;
+    uint32_t height;
+    double number; /* DURATION_LITERAL: seconds */
+    const struct promql_duration *left, *right;
+} promql_duration;
+
 /* offset and @ of a selector or subquery. */
 typedef struct {
+    const promql_duration *offset; /* NULL: offset_ms counts */
     int64_t offset_ms;
     promql_at at;
     int64_t at_ms;
@@ -80,12 +111,15 @@ typedef struct {
     str name;          /* as written before the braces; empty when there is none */
     matcher *matchers; /* "__name__" included */
     uint32_t matcher_count;
-    int64_t range_ms; /* NODE_MATRIX */
+    const promql_duration *range; /* NODE_MATRIX; NULL: range_ms counts */
+    int64_t range_ms;
     promql_shift shift;
+    bool anchored, smoothed;
 } promql_selector;
 
 typedef struct {
     promql_node *inner;
+    const promql_duration *range, *step; /* NULL: range_ms, step_ms count */
     int64_t range_ms;
     int64_t step_ms; /* 0: the default evaluation interval */
     promql_shift shift;
@@ -104,6 +138,9 @@ typedef struct {
     promql_cardinality cardinality;
     str *include; /* labels of group_left, group_right */
     uint32_t include_count;
+    /* fill(…): the value of a side that has no series where the other has one. */
+    bool has_fill_left, has_fill_right;
+    double fill_left, fill_right;
 } promql_binary;
 
 typedef struct {
@@ -127,14 +164,16 @@ struct promql_window;
 struct promql_value;
 struct promql_cell;
 
-/* What --enable-feature switches on, by Prometheus's names (promql_feature_find). */
+/* What --enable-feature switches on, by Prometheus's names (promql_feature_find). Duration
+ * expressions and extended range selectors are always on; their names are still taken. */
 enum {
     PROMQL_EXPERIMENTAL_FUNCTIONS = 1 << 0,   /* promql-experimental-functions */
     PROMQL_DURATION_EXPR = 1 << 1,            /* promql-duration-expr */
     PROMQL_DELAYED_NAME_REMOVAL = 1 << 2,     /* promql-delayed-name-removal */
     PROMQL_EXTENDED_RANGE_SELECTORS = 1 << 3, /* promql-extended-range-selectors */
     PROMQL_BINOP_FILL_MODIFIERS = 1 << 4,     /* promql-binop-fill-modifiers */
-    PROMQL_PER_STEP_STATS = 1 << 5            /* promql-per-step-stats */
+    PROMQL_PER_STEP_STATS = 1 << 5,           /* promql-per-step-stats */
+    PROMQL_UNQUOTED_UTF8_NAMES = 1 << 6       /* promql-unquoted-utf8-names */
 };
 /* 0: no such name. */
 uint32_t promql_feature_find(str name);
@@ -201,6 +240,7 @@ struct promql_aggregation {
     promql_type param; /* PROMQL_NONE: takes none */
     uint8_t kind;      /* of aggregate.c */
     const char *help;
+    uint32_t feature; /* PROMQL_EXPERIMENTAL_FUNCTIONS, or 0: always there */
 };
 const promql_aggregation *promql_aggregation_find(str name);
 const promql_aggregation *promql_aggregation_list(size_t *ret_count);
@@ -219,7 +259,22 @@ MUST_USE status promql_parse(const promql_node **ret, str query, uint32_t featur
 /* A series selector alone, as in match[]. */
 MUST_USE status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err);
 
-/* The query in canonical form. */
+/* The query in canonical form, on one line. */
 void promql_print(buf *out, const promql_node *node);
+
+/* The same over several lines where one would be longer than 100 characters. */
+void promql_print_pretty(buf *out, const promql_node *node);
+
+/* What a query is bound to before it is evaluated. */
+typedef struct {
+    int64_t start_ms, end_ms;
+    int64_t step_ms; /* 0: an instant query */
+} promql_range_bounds;
+
+/* The tree with durations computed and start(), end(), range() and step() as numbers: `query`
+ * itself where it has none of them. Selectors keep AT_START and AT_END only inside `query`; in the
+ * answer they are AT_TIME. */
+MUST_USE status promql_bind(const promql_node **ret, const promql_node *query,
+                            const promql_range_bounds *bounds, arena *a, error *err);
 
 #endif

@@ -12,6 +12,7 @@ static const struct {
     { "promql-extended-range-selectors", PROMQL_EXTENDED_RANGE_SELECTORS },
     { "promql-binop-fill-modifiers", PROMQL_BINOP_FILL_MODIFIERS },
     { "promql-per-step-stats", PROMQL_PER_STEP_STATS },
+    { "promql-unquoted-utf8-names", PROMQL_UNQUOTED_UTF8_NAMES },
 };
 
 uint32_t promql_feature_find(str name)

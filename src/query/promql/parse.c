@@ -17,6 +17,8 @@ const promql_operator promql_operators[OP_COUNT] = {
     [OP_LT] = { "<", 3, false, true, false, "Less; keeps the left." },
     [OP_GE] = { ">=", 3, false, true, false, "Greater or equal; keeps the left." },
     [OP_LE] = { "<=", 3, false, true, false, "Less or equal; keeps the left." },
+    [OP_TRIM_UPPER] = { "</", 3, false, false, false, "A histogram without what is above." },
+    [OP_TRIM_LOWER] = { ">/", 3, false, false, false, "A histogram without what is below." },
     [OP_ADD] = { "+", 4, false, false, false, "Sum." },
     [OP_SUB] = { "-", 4, false, false, false, "Difference." },
     [OP_MUL] = { "*", 5, false, false, false, "Product." },
