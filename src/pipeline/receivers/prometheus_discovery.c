@@ -208,13 +208,13 @@ static status read_file(void *user, const char *path, error *err)
 static status ask(const discovery *d, const http_sd_settings *s, fetch_answer *ret, error *err)
 {
     fetcher *f = NULL;
-    scrape_auth auth;
+    prometheus_auth auth;
     http_client_options client;
-    scrape_client_options(&client, &s->http);
+    prometheus_http_client(&client, &s->http);
     status st = fetcher_new(&f, 1, err);
     if (st != STATUS_OK)
         return st;
-    st = scrape_auth_set(&auth, &s->http, err);
+    st = prometheus_auth_set(&auth, &s->http, err);
     const char *headers[4] = { "Accept: application/json",
                                "X-Prometheus-Refresh-Interval-Seconds: 60",
                                auth.header.len ? auth.header.ptr : NULL, NULL };
@@ -233,7 +233,7 @@ static status ask(const discovery *d, const http_sd_settings *s, fetch_answer *r
         fetch_wait(f, 100 * NS_PER_MS);
         done = fetch_next(f, ret);
     }
-    scrape_auth_done(&auth);
+    prometheus_auth_done(&auth);
     fetcher_free(f);
     if (st == STATUS_OK && !done)
         st = fail(err, STATUS_CANCELED, "given up");

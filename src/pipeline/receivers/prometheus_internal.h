@@ -111,23 +111,6 @@ MUST_USE bool sd_add(arena *a, sd_target **list, uint32_t *count, uint32_t *capa
 MUST_USE status sd_dns(arena *a, const dns_sd_settings *s, str name, sd_target **list,
                        uint32_t *count, uint32_t *capacity, error *err);
 
-/* ---- requests ---- */
-
-void scrape_client_options(http_client_options *ret, const scrape_http *s);
-
-/* Credentials, read anew for each request. */
-typedef struct {
-    buf header; /* "Authorization: …", terminated; empty: none */
-    bool basic;
-    buf name, password; /* terminated */
-} scrape_auth;
-
-MUST_USE status scrape_auth_set(scrape_auth *a, const scrape_http *s, error *err);
-void scrape_auth_done(scrape_auth *a); /* also after a failure */
-/* Appends the lines of http_headers to a list of `max` at most. */
-MUST_USE status scrape_headers(arena *a, const scrape_http *s, const char **lines, unsigned *count,
-                               unsigned max, error *err);
-
 /* ---- pages ---- */
 
 /* What a scrape came to. */

@@ -99,47 +99,6 @@ static void set_limits(scrape_job *job, const scrape_limits *own, const scrape_l
     };
 }
 
-static const char *text_or_null(str s)
-{
-    return s.len ? s.ptr : NULL;
-}
-
-void scrape_client_options(http_client_options *o, const scrape_http *h)
-{
-    static const char *const versions[] = { NULL, "1.0", "1.1", "1.2", "1.3" };
-    *o = (http_client_options){
-        .tls = { .ca_file = text_or_null(h->tls.ca_file),
-                 .cert_file = text_or_null(h->tls.cert_file),
-                 .key_file = text_or_null(h->tls.key_file),
-                 .ca_pem = text_or_null(h->tls.ca),
-                 .cert_pem = text_or_null(h->tls.cert),
-                 .key_pem = text_or_null(h->tls.key),
-                 .server_name = text_or_null(h->tls.server_name),
-                 .min_version = versions[h->tls.min_version],
-                 .skip_verify = h->tls.insecure_skip_verify },
-        .proxy = text_or_null(h->proxy_url),
-        .follow_redirects = h->follow_redirects,
-    };
-}
-
-static status check_http(const scrape_http *h, const char **ret_option, error *err)
-{
-    int ways = h->has_basic_auth + h->has_authorization +
-               (h->bearer_token.len || h->bearer_token_file.len);
-    *ret_option = "oauth2";
-    if (h->oauth2.type != VALUE_EMPTY)
-        return fail(err, STATUS_UNSUPPORTED,
-                    "oauth2 is not supported; basic_auth and authorization are");
-    *ret_option = "authorization";
-    if (ways > 1)
-        return fail(err, STATUS_INVALID,
-                    "more than one of basic_auth, authorization and bearer_token: a request has "
-                    "one Authorization header");
-    if (h->has_authorization && str_eq_nocase(h->authorization.type, STR("basic")))
-        return fail(err, STATUS_INVALID, "the type Basic is what basic_auth is for");
-    return STATUS_OK;
-}
-
 static status check_discovery(const scrape_settings *s, char *where, size_t size, error *err)
 {
     const char *other = prometheus_other_sd(s), *option = "";
@@ -157,7 +116,7 @@ static status check_discovery(const scrape_settings *s, char *where, size_t size
         snprintf(where, size, "http_sd_configs[%u].url", i);
         if (!str_starts(urls[i].url, STR("http://")) && !str_starts(urls[i].url, STR("https://")))
             return fail(err, STATUS_INVALID, "the URL must begin with http:// or https://");
-        status st = check_http(&urls[i].http, &option, err);
+        status st = prometheus_http_check(&urls[i].http, &option, err);
         snprintf(where, size, "http_sd_configs[%u].%s", i, option);
         if (st != STATUS_OK)
             return st;
@@ -245,11 +204,11 @@ status scrape_job_init(scrape_job *job, const prometheus_config *config, const s
     const char *option = "";
     *job = (scrape_job){ .s = s, .external_labels = config->global.external_labels };
     set_limits(job, &s->limits, &config->global.limits);
-    scrape_client_options(&job->http, &s->http);
+    prometheus_http_client(&job->http, &s->http);
     status st = check_words(s, where, size, err);
     if (st == STATUS_OK)
         st = check_discovery(s, where, size, err);
-    if (st == STATUS_OK && (st = check_http(&s->http, &option, err)) != STATUS_OK)
+    if (st == STATUS_OK && (st = prometheus_http_check(&s->http, &option, err)) != STATUS_OK)
         snprintf(where, size, "%s", option);
     if (st == STATUS_OK)
         st = set_times(job, &config->global, where, size, err);

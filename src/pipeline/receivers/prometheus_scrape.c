@@ -171,13 +171,13 @@ static void take_answers(scraper *s)
 static status ask(scraper *s, scrape_target *t, error *err)
 {
     const scrape_job *job = t->job;
-    const scrape_http *http = &job->s->http;
+    const prometheus_http *http = &job->s->http;
     enum { MORE_MAX = 64 };
     const char *headers[MORE_MAX + 4];
     char timeout[80];
     unsigned n = 0;
-    scrape_auth auth;
-    status st = scrape_auth_set(&auth, http, err);
+    prometheus_auth auth;
+    status st = prometheus_auth_set(&auth, http, err);
     snprintf(timeout, sizeof(timeout), "X-Prometheus-Scrape-Timeout-Seconds: %g",
              (double)t->timeout / NS_PER_S);
     headers[n++] = t->text_only ? job->accept_text : job->accept;
@@ -187,7 +187,7 @@ static status ask(scraper *s, scrape_target *t, error *err)
     arena more;
     arena_init(&more, MiB(1));
     if (st == STATUS_OK)
-        st = scrape_headers(&more, http, headers, &n, MORE_MAX, err);
+        st = prometheus_http_headers(&more, http, headers, &n, MORE_MAX, err);
     headers[n] = NULL;
     size_t limit = job->limits.body_size > 0 ? (size_t)job->limits.body_size : page_max;
     fetch_request r = { .options = &job->http,
@@ -202,7 +202,7 @@ static status ask(scraper *s, scrape_target *t, error *err)
     if (st == STATUS_OK)
         st = fetch_start(s->fetcher, &r, err);
     arena_done(&more);
-    scrape_auth_done(&auth);
+    prometheus_auth_done(&auth);
     return st;
 }
 

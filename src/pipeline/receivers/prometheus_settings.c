@@ -8,156 +8,9 @@
     { \
         .name = (name_), .type = OPTION_IGNORED, .help = (why_) \
     }
-#define WHY_HTTP2  "targets are asked by HTTP/1.1"
-#define WHY_PROXY  "proxy_url names the proxy; the environment is not asked"
 #define WHY_RULES  "rules are evaluated by the server, not by this receiver"
 #define WHY_REMOTE "where metrics go is said by the pipelines"
 #define WHY_UTF8   "names may be any UTF-8 text"
-
-/* ---- HTTP ---- */
-
-#define AT(member) offsetof(scrape_basic_auth, member)
-static const option basic_rows[] = {
-    { .name = "username", .type = OPTION_TEXT, .offset = AT(username), .help = "user name" },
-    { .name = "username_file",
-      .type = OPTION_TEXT,
-      .offset = AT(username_file),
-      .help = "file with the user name, read at each scrape" },
-    { .name = "password", .type = OPTION_SECRET, .offset = AT(password), .help = "password" },
-    { .name = "password_file",
-      .type = OPTION_TEXT,
-      .offset = AT(password_file),
-      .help = "file with the password, read at each scrape" },
-};
-#undef AT
-static const option_table basic_options = OPTION_TABLE(basic_rows, scrape_basic_auth);
-
-#define AT(member) offsetof(scrape_authorization, member)
-static const option authorization_rows[] = {
-    { .name = "type",
-      .type = OPTION_TEXT,
-      .offset = AT(type),
-      .fallback = "Bearer",
-      .help = "word before the credentials" },
-    { .name = "credentials", .type = OPTION_SECRET, .offset = AT(credentials), .help = "token" },
-    { .name = "credentials_file",
-      .type = OPTION_TEXT,
-      .offset = AT(credentials_file),
-      .help = "file with the token, read at each scrape" },
-};
-#undef AT
-static const option_table authorization_options =
-    OPTION_TABLE(authorization_rows, scrape_authorization);
-
-static const char *const tls_versions[] = { "", "TLS10", "TLS11", "TLS12", "TLS13", NULL };
-
-#define AT(member) offsetof(scrape_tls, member)
-static const option tls_rows[] = {
-    { .name = "ca_file",
-      .type = OPTION_TEXT,
-      .offset = AT(ca_file),
-      .help = "authorities that sign targets' certificates, PEM; absent: the system's" },
-    { .name = "ca", .type = OPTION_TEXT, .offset = AT(ca), .help = "the same as text" },
-    { .name = "cert_file",
-      .type = OPTION_TEXT,
-      .offset = AT(cert_file),
-      .help = "the client's certificate, PEM" },
-    { .name = "cert", .type = OPTION_TEXT, .offset = AT(cert), .help = "the same as text" },
-    { .name = "key_file",
-      .type = OPTION_TEXT,
-      .offset = AT(key_file),
-      .help = "private key of the client's certificate, PEM" },
-    { .name = "key", .type = OPTION_SECRET, .offset = AT(key), .help = "the same as text" },
-    { .name = "server_name",
-      .type = OPTION_TEXT,
-      .offset = AT(server_name),
-      .help = "name that the certificate must have, instead of the target's" },
-    { .name = "insecure_skip_verify",
-      .type = OPTION_BOOL,
-      .offset = AT(insecure_skip_verify),
-      .help = "certificates are not verified" },
-    { .name = "min_version",
-      .type = OPTION_CHOICE,
-      .offset = AT(min_version),
-      .fallback = "TLS12",
-      .choices = tls_versions,
-      .help = "oldest version of TLS" },
-    IGNORED("max_version", "the newest version that both sides have is used"),
-};
-#undef AT
-static const option_table tls_options = OPTION_TABLE(tls_rows, scrape_tls);
-
-#define AT(member) offsetof(scrape_header, member)
-static const option header_rows[] = {
-    { .name = "values",
-      .type = OPTION_TEXTS,
-      .offset = AT(values),
-      .help = "values of the header" },
-    { .name = "secrets",
-      .type = OPTION_TEXTS,
-      .offset = AT(secrets),
-      .help = "values that are not shown" },
-    { .name = "files",
-      .type = OPTION_TEXTS,
-      .offset = AT(files),
-      .help = "files with values, read at each scrape" },
-};
-#undef AT
-static const option_table header_options = OPTION_TABLE(header_rows, scrape_header);
-
-#define AT(member) offsetof(scrape_http, member)
-static const option http_rows[] = {
-    { .name = "basic_auth",
-      .type = OPTION_SECTION,
-      .offset = AT(basic_auth),
-      .table = &basic_options,
-      .present = OPTION_PRESENT(scrape_http, has_basic_auth),
-      .help = "user and password" },
-    { .name = "authorization",
-      .type = OPTION_SECTION,
-      .offset = AT(authorization),
-      .table = &authorization_options,
-      .present = OPTION_PRESENT(scrape_http, has_authorization),
-      .help = "the Authorization header" },
-    { .name = "oauth2",
-      .type = OPTION_VALUE,
-      .offset = AT(oauth2),
-      .help = "not supported: refused" },
-    { .name = "bearer_token",
-      .type = OPTION_SECRET,
-      .offset = AT(bearer_token),
-      .help = "as authorization.credentials" },
-    { .name = "bearer_token_file",
-      .type = OPTION_TEXT,
-      .offset = AT(bearer_token_file),
-      .help = "as authorization.credentials_file" },
-    { .name = "tls_config",
-      .type = OPTION_SECTION,
-      .offset = AT(tls),
-      .table = &tls_options,
-      .present = OPTION_PRESENT(scrape_http, has_tls),
-      .help = "encryption, where the scheme is https" },
-    { .name = "proxy_url",
-      .type = OPTION_TEXT,
-      .offset = AT(proxy_url),
-      .help = "proxy that requests go through" },
-    { .name = "follow_redirects",
-      .type = OPTION_BOOL,
-      .offset = AT(follow_redirects),
-      .fallback = "true",
-      .help = "whether redirects are followed" },
-    { .name = "http_headers",
-      .type = OPTION_NAMED,
-      .offset = AT(headers),
-      .table = &header_options,
-      .help = "more request headers, by name" },
-    IGNORED("enable_http2", WHY_HTTP2),
-    IGNORED("no_proxy", WHY_PROXY),
-    IGNORED("proxy_from_environment", WHY_PROXY),
-    IGNORED("proxy_connect_header", WHY_PROXY),
-};
-#undef AT
-static const option_table http_options = OPTION_TABLE(http_rows, scrape_http);
 
 /* ---- relabeling, and where targets come from ---- */
 
@@ -252,7 +105,7 @@ static const option http_sd_rows[] = {
       .min = 0.001,
       .max = 1e9,
       .help = "how often it is asked" },
-    { .type = OPTION_INLINE, .offset = AT(http), .table = &http_options },
+    { .type = OPTION_INLINE, .offset = AT(http), .table = &prometheus_http_options },
 };
 #undef AT
 static const option_table http_sd_options = OPTION_TABLE(http_sd_rows, http_sd_settings);
@@ -433,7 +286,7 @@ static const option scrape_rows[] = {
       .help = "format of pages whose Content-Type says none that is known; absent: such a page is "
               "refused" },
     SHARED_ROWS("-1"),
-    { .type = OPTION_INLINE, .offset = AT(http), .table = &http_options },
+    { .type = OPTION_INLINE, .offset = AT(http), .table = &prometheus_http_options },
     { .name = "static_configs",
       .type = OPTION_SECTIONS,
       .offset = AT(static_configs),

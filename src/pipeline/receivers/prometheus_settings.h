@@ -5,39 +5,7 @@
 #ifndef SONDE_PIPELINE_PROMETHEUS_SETTINGS_H
 #define SONDE_PIPELINE_PROMETHEUS_SETTINGS_H
 
-#include "settings/settings.h"
-
-typedef struct {
-    str username, username_file, password, password_file;
-} scrape_basic_auth;
-
-typedef struct {
-    str type, credentials, credentials_file;
-} scrape_authorization;
-
-typedef struct {
-    str ca, ca_file, cert, cert_file, key, key_file, server_name;
-    int min_version; /* 0: not said; 1: TLS10 … */
-    bool insecure_skip_verify;
-} scrape_tls;
-
-typedef struct {
-    str name; /* of the header */
-    text_list values, secrets, files;
-} scrape_header;
-
-/* What Prometheus calls an HTTP client's configuration. */
-typedef struct {
-    bool has_basic_auth, has_authorization, has_tls;
-    scrape_basic_auth basic_auth;
-    scrape_authorization authorization;
-    value oauth2;
-    str bearer_token, bearer_token_file;
-    scrape_tls tls;
-    str proxy_url;
-    bool follow_redirects;
-    section_list headers; /* of scrape_header */
-} scrape_http;
+#include "settings/prometheus_http.h"
 
 typedef enum {
     RELABEL_REPLACE,
@@ -73,7 +41,7 @@ typedef struct {
 typedef struct {
     str url;
     int64_t refresh_interval;
-    scrape_http http;
+    prometheus_http http;
 } http_sd_settings;
 
 typedef enum { DNS_A, DNS_AAAA, DNS_SRV, DNS_MX } dns_type;
@@ -101,7 +69,7 @@ typedef struct {
     text_list scrape_protocols;
     str fallback_scrape_protocol;
     scrape_limits limits;
-    scrape_http http;
+    prometheus_http http;
     section_list static_configs, file_sd_configs, http_sd_configs, dns_sd_configs;
     section_list relabel_configs, metric_relabel_configs; /* of relabel_settings */
     value other_sd[OTHER_SD_MAX];                         /* ways that are not supported */
