@@ -72,16 +72,28 @@ status regex_compile(regex **ret, str pattern, regex_mode mode, arena *a, error 
     return STATUS_OK;
 }
 
-status regex_match(regex *re, str subject, bool *ret, error *err)
+status regex_find(regex *re, str subject, size_t from, size_t *ret_start, size_t *ret_end,
+                  error *err)
 {
-    int count = pcre2_match(re->code, (PCRE2_SPTR)(subject.ptr ? subject.ptr : ""), subject.len, 0,
-                            0, re->data, re->context);
+    int count = pcre2_match(re->code, (PCRE2_SPTR)(subject.ptr ? subject.ptr : ""), subject.len,
+                            from, 0, re->data, re->context);
     if (count < 0 && count != PCRE2_ERROR_NOMATCH)
         return fail(err, STATUS_LIMIT,
                     "a regular expression took more than %u steps on one text of %zu bytes",
                     REGEX_MATCH_LIMIT, subject.len);
-    *ret = count >= 0;
+    const PCRE2_SIZE *at = pcre2_get_ovector_pointer(re->data);
+    *ret_start = count >= 0 ? at[0] : SIZE_MAX;
+    *ret_end = count >= 0 ? MAX(at[0], at[1]) : SIZE_MAX;
     return STATUS_OK;
+}
+
+status regex_match(regex *re, str subject, bool *ret, error *err)
+{
+    size_t start, end;
+    status st = regex_find(re, subject, 0, &start, &end, err);
+    if (st == STATUS_OK)
+        *ret = start != SIZE_MAX;
+    return st;
 }
 
 static str regex_group(const regex *re, uint32_t number, str subject)

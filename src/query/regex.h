@@ -19,6 +19,11 @@ MUST_USE status regex_compile(regex **ret, str pattern, regex_mode mode, arena *
 /* STATUS_LIMIT when the match took too many steps. */
 MUST_USE status regex_match(regex *re, str subject, bool *ret, error *err);
 
+/* The first match at or after byte `from`, which sees what stands before it: *ret_start is SIZE_MAX
+ * when there is none. */
+MUST_USE status regex_find(regex *re, str subject, size_t from, size_t *ret_start, size_t *ret_end,
+                           error *err);
+
 /* After a successful match: appends `replacement` with $1, ${1}, $name, ${name} and $$ expanded as
  * Go's regexp does; unknown groups are empty. */
 void regex_expand(const regex *re, str subject, str replacement, buf *out);
