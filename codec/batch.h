@@ -232,6 +232,9 @@ typedef struct {
     uint32_t bound_count;
     uint64_t *buckets; /* per bucket, not cumulative */
     double *bounds;    /* rising; the last bucket is up to +Inf */
+    /* What Prometheus sent as a native histogram with bounds of its own, exactly; see
+     * exp_histogram_value. NULL: it is a classic one. */
+    const struct histogram *native;
 } histogram_value;
 
 typedef struct {

@@ -4,6 +4,7 @@
  * (schemas -4 to 8) one sample with OpenTelemetry's buckets, whose index is one less. */
 #include "codec/exposition_internal.h"
 
+#include "codec/native_convert.h"
 #include "codec/native_histogram.h"
 
 #include <math.h>
@@ -269,31 +270,32 @@ static status summary_metric(reader *r, const metric *m, sample_part part)
 static const native_fields negative_fields = { 9, 10, 11 }, positive_fields = { 12, 13, 14 };
 
 typedef struct {
-    double count, sum, zero_threshold, zero_count;
-    double zero_count_float, count_float;
-    int64_t schema, created;
+    native_wire wire;
+    double count; /* whichever kind it has */
+    int64_t created;
     bool native, has_buckets;
 } histogram_head;
 
 static void read_head(pb_reader in, histogram_head *h)
 {
     *h = (histogram_head){ 0 };
+    native_wire *w = &h->wire;
     uint64_t n;
     for (pb_field f; pb_next(&in, &f);) {
-        if (is_field(f, 1, PB_VARINT) && pb_varint(&in, &n))
-            h->count = (double)n;
+        if (is_field(f, 1, PB_VARINT))
+            (void)pb_varint(&in, &w->count);
         else if (is_field(f, 2, PB_FIXED64))
-            (void)pb_double(&in, &h->sum);
+            (void)pb_double(&in, &w->sum);
         else if (is_field(f, 4, PB_FIXED64))
-            (void)pb_double(&in, &h->count_float);
+            (void)pb_double(&in, &w->count_float);
         else if (is_field(f, 5, PB_VARINT) && pb_varint(&in, &n))
-            h->schema = pb_zigzag(n);
+            w->schema = (int32_t)pb_zigzag(n);
         else if (is_field(f, 6, PB_FIXED64))
-            (void)pb_double(&in, &h->zero_threshold);
-        else if (is_field(f, 7, PB_VARINT) && pb_varint(&in, &n))
-            h->zero_count = (double)n;
+            (void)pb_double(&in, &w->zero_threshold);
+        else if (is_field(f, 7, PB_VARINT))
+            (void)pb_varint(&in, &w->zero_count);
         else if (is_field(f, 8, PB_FIXED64))
-            (void)pb_double(&in, &h->zero_count_float);
+            (void)pb_double(&in, &w->zero_count_float);
         else if (is_field(f, 15, PB_LEN))
             h->created = read_time(&in);
         else {
@@ -303,11 +305,9 @@ static void read_head(pb_reader in, histogram_head *h)
                 break;
         }
     }
-    if (h->count_float > 0)
-        h->count = h->count_float;
-    if (h->zero_count_float > 0)
-        h->zero_count = h->zero_count_float;
-    h->native |= h->zero_threshold > 0 || h->zero_count > 0;
+    w->floats = w->count_float > 0;
+    h->count = w->floats ? w->count_float : (double)w->count;
+    h->native |= w->zero_threshold > 0 || w->zero_count > 0 || w->zero_count_float > 0;
 }
 
 /* One bucket as a sample; *ret_bound tells whether it was +Inf. */
@@ -371,30 +371,32 @@ static status classic_histogram(reader *r, const metric *m, const histogram_head
         return problem_of(r, &in);
     if (!whole && !add_with(r, m, name, PART_BUCKET, "le", INFINITY, h->count))
         return limit_of(r);
-    return add_totals(r, m, h->count, h->sum, h->created);
+    return add_totals(r, m, h->count, h->wire.sum, h->created);
 }
 
-static status native_buckets(reader *r, const metric *m, exp_histogram_value *v)
+static status native_buckets(reader *r, const metric *m, native_wire *w, exposition_sample *s)
 {
     pb_reader in = pb_read(m->value);
-    native_side negative = { 0 }, positive = { 0 };
-    const char *problem;
-    bool ok = true;
+    arena *a = &r->p->arena;
+    histogram *h = ARENA_NEW(a, histogram);
+    const char *problem = NULL;
+    metric_type type;
+    point_value v;
+    bool ok = h != NULL;
     for (pb_field f; ok && pb_next(&in, &f);)
         if (native_is_field(&negative_fields, f.number))
-            ok = native_field_read(&r->p->arena, &in, f, &negative_fields, &negative);
+            ok = native_field_read(a, &in, f, &negative_fields, &w->negative);
         else if (native_is_field(&positive_fields, f.number))
-            ok = native_field_read(&r->p->arena, &in, f, &positive_fields, &positive);
+            ok = native_field_read(a, &in, f, &positive_fields, &w->positive);
         else
             ok = pb_skip(&in, f);
     if (in.problem)
         return problem_of(r, &in);
+    ok = ok && native_histogram_of(a, w, h, &problem) && native_to_point(a, h, &type, &v);
     if (!ok)
-        return no_memory(r);
-    if (native_buckets_get(&r->p->arena, &positive, &negative, &v->scale, &v->positive,
-                           &v->negative, &problem))
-        return STATUS_OK;
-    return problem ? bad(r, &in, problem) : no_memory(r);
+        return problem ? bad(r, &in, problem) : no_memory(r);
+    s->native = v.exp;
+    return STATUS_OK;
 }
 
 static status native_exemplars(reader *r, const metric *m, exposition_sample *s)
@@ -419,23 +421,16 @@ static status native_exemplars(reader *r, const metric *m, exposition_sample *s)
     return problem_of(r, &in);
 }
 
-static status native_histogram(reader *r, const metric *m, const histogram_head *h)
+static status native_of_metric(reader *r, const metric *m, histogram_head *h)
 {
-    exp_histogram_value *v = ARENA_NEW(&r->p->arena, exp_histogram_value);
-    exposition_sample *s =
-        v ? add(r, m, r->p->families[r->family].name, PART_NATIVE, h->count) : NULL;
+    const exposition_family *family = &r->p->families[r->family];
+    exposition_sample *s = add(r, m, family->name, PART_NATIVE, h->count);
     if (!s)
         return limit_of(r);
-    s->native = v;
     s->created_ns = h->created;
-    v->count = h->count >= 0 && h->count < 9e18 ? (uint64_t)llround(h->count) : 0;
-    v->zero_count =
-        h->zero_count >= 0 && h->zero_count < 9e18 ? (uint64_t)llround(h->zero_count) : 0;
-    v->zero_threshold = h->zero_threshold;
-    v->has_sum = true;
-    v->sum = h->sum;
-    v->scale = (int32_t)h->schema;
-    status st = native_buckets(r, m, v);
+    if (family->type == FAMILY_GAUGE_HISTOGRAM)
+        h->wire.hint = HISTOGRAM_GAUGE;
+    status st = native_buckets(r, m, &h->wire, s);
     return st == STATUS_OK ? native_exemplars(r, m, s) : st;
 }
 
@@ -445,11 +440,11 @@ static status histogram_metric(reader *r, const metric *m, sample_part part)
     pb_reader in = pb_read(m->value);
     (void)part;
     read_head(in, &h);
-    bool known = h.schema >= NATIVE_SCHEMA_MIN && h.schema <= NATIVE_SCHEMA_MAX;
+    bool known = h.wire.schema >= NATIVE_SCHEMA_MIN && h.wire.schema <= NATIVE_SCHEMA_MAX;
     if (!known && !h.has_buckets)
         return bad(r, &in, "a native histogram has a schema that is not from -4 to 8");
     bool native = h.native && known && (r->options->native || !h.has_buckets);
-    status st = native ? native_histogram(r, m, &h) : STATUS_OK;
+    status st = native ? native_of_metric(r, m, &h) : STATUS_OK;
     if (st == STATUS_OK && (!native || (r->options->classic && h.has_buckets)))
         st = classic_histogram(r, m, &h);
     return st;

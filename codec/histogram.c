@@ -317,30 +317,39 @@ bool histogram_decode(arena *a, str in, histogram *ret)
 
 /* ---- copies ---- */
 
-/* NULL only without memory. */
-static const void *copy_list(arena *a, const void *list, uint32_t count, size_t size)
+size_t histogram_size(const histogram *h)
 {
-    void *copy = arena_alloc(a, MAX(count, 1u) * size);
-    if (copy && count)
-        memcpy(copy, list, count * size);
+    size_t doubles = (size_t)h->positive.count + h->negative.count + h->custom_count;
+    size_t spans = (size_t)h->positive.span_count + h->negative.span_count;
+    return sizeof(histogram) + doubles * sizeof(double) + spans * sizeof(native_span);
+}
+
+static const void *copy_list(char **at, const void *list, size_t bytes)
+{
+    char *copy = *at;
+    if (bytes)
+        memcpy(copy, list, bytes);
+    *at += bytes;
     return copy;
 }
 
-static bool copy_side(arena *a, histogram_side *s)
+histogram *histogram_copy_to(void *memory, const histogram *h)
 {
-    s->spans = copy_list(a, s->spans, s->span_count, sizeof(native_span));
-    s->counts = copy_list(a, s->counts, s->count, sizeof(double));
-    return s->spans && s->counts;
+    histogram *copy = memory;
+    char *at = (char *)(copy + 1);
+    *copy = *h;
+    copy->positive.counts = copy_list(&at, h->positive.counts, h->positive.count * sizeof(double));
+    copy->negative.counts = copy_list(&at, h->negative.counts, h->negative.count * sizeof(double));
+    copy->custom = copy_list(&at, h->custom, h->custom_count * sizeof(double));
+    copy->positive.spans =
+        copy_list(&at, h->positive.spans, h->positive.span_count * sizeof(native_span));
+    copy->negative.spans =
+        copy_list(&at, h->negative.spans, h->negative.span_count * sizeof(native_span));
+    return copy;
 }
 
 histogram *histogram_copy(arena *a, const histogram *h)
 {
-    histogram *copy = arena_alloc(a, sizeof(histogram));
-    if (!copy)
-        return NULL;
-    *copy = *h;
-    if (!copy_side(a, &copy->positive) || !copy_side(a, &copy->negative) ||
-        !(copy->custom = copy_list(a, h->custom, h->custom_count, sizeof(double))))
-        return NULL;
-    return copy;
+    void *memory = arena_alloc(a, histogram_size(h));
+    return memory ? histogram_copy_to(memory, h) : NULL;
 }

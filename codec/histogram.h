@@ -66,7 +66,10 @@ MUST_USE bool histogram_check(const histogram *h, const char **ret_problem);
  * counted in integers. */
 bool histogram_is_whole(const histogram *h);
 
-/* A complete copy in `a`; NULL without memory. */
+/* A complete copy in one piece of memory, aligned for doubles, of histogram_size(h) bytes. */
+size_t histogram_size(const histogram *h);
+histogram *histogram_copy_to(void *memory, const histogram *h);
+/* The same in `a`; NULL without memory. */
 histogram *histogram_copy(arena *a, const histogram *h);
 
 #endif

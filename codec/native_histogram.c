@@ -2,81 +2,10 @@
 /* Spans and differences of native histograms; see native_histogram.h. */
 #include "codec/native_histogram.h"
 
-#include "codec/exp_histogram.h"
+#include <math.h>
 
-/* A gap of more empty buckets than that begins another span. */
-#define GAP_MAX 2
-
-/* ---- writing ---- */
-
-/* Length of the run of buckets from `from` on that one span covers: gaps of up to GAP_MAX empty
- * ones belong to it. */
-static uint32_t span_length(const uint64_t *counts, uint32_t count, uint32_t from)
-{
-    uint32_t end = from + 1;
-    for (uint32_t i = end, empty = 0; i < count && empty <= GAP_MAX; i++) {
-        empty = counts[i] > 0 ? 0 : empty + 1;
-        if (counts[i] > 0)
-            end = i + 1;
-    }
-    return end - from;
-}
-
-static void put_spans(buf *out, int64_t start, const uint64_t *counts, uint32_t count,
-                      uint32_t field)
-{
-    int64_t last_end = 0;
-    for (uint32_t i = 0; i < count;) {
-        if (counts[i] == 0) {
-            i++;
-            continue;
-        }
-        uint32_t length = span_length(counts, count, i);
-        pb_mark mark = pb_begin(out, field, 6);
-        pb_put_sint(out, 1, start + i - last_end);
-        pb_put_varint(out, 2, length);
-        pb_end(out, mark);
-        last_end = start + i + length;
-        i += length;
-    }
-}
-
-static void put_delta(buf *out, uint32_t field, bool packed, int64_t delta)
-{
-    if (!packed) {
-        pb_put_sint(out, field, delta);
-    } else if (buf_reserve(out, 10)) {
-        uint64_t zigzag = ((uint64_t)delta << 1) ^ (uint64_t)(delta >> 63);
-        uint8_t *at = (uint8_t *)out->ptr + out->len;
-        out->len += (size_t)(pb_write_varint(at, zigzag) - at);
-    }
-}
-
-void native_buckets_put(buf *out, int64_t start, const uint64_t *counts, uint32_t count,
-                        uint32_t spans, uint32_t deltas, bool packed)
-{
-    while (count > 0 && counts[count - 1] == 0)
-        count--;
-    if (count == 0)
-        return;
-    put_spans(out, start, counts, count, spans);
-    int64_t last = 0;
-    pb_mark mark = { 0 };
-    if (packed)
-        mark = pb_begin(out, deltas, 2 * (size_t)count);
-    for (uint32_t i = 0; i < count;) {
-        if (counts[i] == 0) {
-            i++;
-            continue;
-        }
-        for (uint32_t end = i + span_length(counts, count, i); i < end; i++) {
-            put_delta(out, deltas, packed, (int64_t)counts[i] - last);
-            last = (int64_t)counts[i];
-        }
-    }
-    if (packed)
-        pb_end(out, mark);
-}
+/* Prometheus keeps schemas up to this one for itself, and reduces them. */
+#define SCHEMA_RESERVED_MAX 52
 
 /* ---- from the wire ---- */
 
@@ -187,15 +116,7 @@ bool native_field_read(arena *a, pb_reader *r, pb_field f, const native_fields *
     return read_span(a, r, side);
 }
 
-/* ---- to buckets ---- */
-
-/* One bucket after the other, by Prometheus's index. */
-typedef struct {
-    const native_side *side;
-    uint32_t span, in_span, value;
-    int64_t index;
-    int64_t sum; /* of the deltas so far */
-} walk;
+/* ---- to a histogram ---- */
 
 static bool wrong(const char **ret_problem, const char *problem)
 {
@@ -203,120 +124,205 @@ static bool wrong(const char **ret_problem, const char *problem)
     return false;
 }
 
-/* False at the end, and with a problem. */
-static bool walk_next(walk *w, uint64_t *ret_count, const char **ret_problem)
+bool native_builder_init(native_builder *b, arena *a, size_t spans, size_t counts, uint32_t gap_max)
 {
-    const native_side *s = w->side;
-    while (w->span < s->span_count && w->in_span == s->spans[w->span].length) {
-        w->span++;
-        w->in_span = 0;
-        if (w->span < s->span_count)
-            w->index += s->spans[w->span].offset;
-    }
-    uint32_t values = s->count_count ? s->count_count : s->delta_count;
-    if (w->span == s->span_count)
-        return w->value == values ? false
-                                  : wrong(ret_problem, "there are more bucket counts than buckets");
-    if (w->value == values)
-        return wrong(ret_problem, "there are fewer bucket counts than buckets");
-    if (s->count_count) {
-        double v = s->counts[w->value];
-        if (!(v >= 0 && v < 9e18))
-            return wrong(ret_problem, "a bucket count is negative, or not a number");
-        *ret_count = (uint64_t)(v + 0.5);
-    } else if (__builtin_add_overflow(w->sum, s->deltas[w->value], &w->sum) || w->sum < 0) {
-        return wrong(ret_problem, "a bucket count is negative, or too large");
-    } else {
-        *ret_count = (uint64_t)w->sum;
-    }
-    w->value++;
-    w->in_span++;
-    w->index++;
-    return true;
+    *b = (native_builder){ .spans = arena_alloc(a, MAX(spans, 1u) * sizeof(native_span)),
+                           .counts = arena_alloc(a, MAX(counts, 1u) * sizeof(double)),
+                           .gap_max = gap_max };
+    return b->spans && b->counts;
 }
 
-static walk walk_begin(const native_side *s)
+void native_builder_put(native_builder *b, int64_t index, double count)
 {
-    return (walk){ .side = s, .index = s->span_count ? s->spans[0].offset : 0 };
+    if (b->span_count && index == b->end - 1) {
+        b->counts[b->count - 1] += count;
+        return;
+    }
+    if (!b->span_count || index - b->end > b->gap_max) {
+        b->spans[b->span_count++] = (native_span){ (int32_t)(index - b->end), 0 };
+        b->end = index;
+    }
+    for (; b->end < index; b->end++) {
+        b->counts[b->count++] = 0;
+        b->spans[b->span_count - 1].length++;
+    }
+    b->spans[b->span_count - 1].length++;
+    b->counts[b->count++] = count;
+    b->end = index + 1;
 }
 
-typedef struct {
-    int64_t low, high; /* OpenTelemetry's indexes of buckets that count something */
-    bool any;
-} range;
-
-static bool find_range(const native_side *s, range *ret, const char **ret_problem)
+histogram_side native_builder_side(const native_builder *b)
 {
-    uint64_t count;
-    *ret = (range){ 0 };
-    for (uint32_t i = 1; i < s->span_count; i++)
-        if (s->spans[i].offset < 0)
+    return (histogram_side){ b->spans, b->counts, b->span_count, b->count };
+}
+
+static bool spans_check(const native_side *s, uint32_t values, const char **ret_problem)
+{
+    uint64_t buckets = 0;
+    int64_t end = 0;
+    for (uint32_t i = 0; i < s->span_count; i++) {
+        const native_span *span = &s->spans[i];
+        if (i > 0 && span->offset < 0)
             return wrong(ret_problem, "a span begins before the end of the one before it");
-    for (walk w = walk_begin(s); walk_next(&w, &count, ret_problem);) {
-        if (count == 0)
-            continue;
-        if (w.index < INT32_MIN / 2 || w.index > INT32_MAX / 2)
+        end += (int64_t)span->offset + span->length;
+        buckets += span->length;
+        if (span->offset == INT32_MIN || end - 1 > INT32_MAX)
             return wrong(ret_problem, "a bucket's index is out of range");
-        int64_t index = w.index - 2; /* the walk stands behind it, and is one ahead */
-        if (!ret->any)
-            ret->low = index;
-        ret->high = index;
-        ret->any = true;
     }
-    return *ret_problem == NULL;
+    if (buckets != values)
+        return wrong(ret_problem, buckets < values ? "there are more bucket counts than buckets"
+                                                   : "there are fewer bucket counts than buckets");
+    return true;
 }
 
-static bool fill(arena *a, const native_side *s, const range *r, int shift, exp_buckets *ret)
+/* Adds the counts up in *total. */
+static bool side_of(arena *a, const native_side *s, bool floats, int shift, histogram_side *ret,
+                    uint64_t *total, const char **ret_problem)
 {
-    *ret = (exp_buckets){ 0 };
-    if (!r->any)
+    uint32_t values = floats ? s->count_count : s->delta_count, at = 0;
+    if (!spans_check(s, values, ret_problem))
+        return false;
+    native_builder b;
+    if (!native_builder_init(&b, a, s->span_count, values, 0))
+        return false;
+    int64_t index = 0, count = 0;
+    for (uint32_t i = 0; i < s->span_count; i++) {
+        index += s->spans[i].offset;
+        for (uint32_t k = 0; k < s->spans[i].length; k++, at++, index++) {
+            if (!floats && (__builtin_add_overflow(count, s->deltas[at], &count) || count < 0))
+                return wrong(ret_problem, "a bucket count is negative, or too large");
+            if (!floats && __builtin_add_overflow(*total, (uint64_t)count, total))
+                return wrong(ret_problem, "its bucket counts are too large");
+            native_builder_put(&b, ((index - 1) >> shift) + 1,
+                               floats ? s->counts[at] : (double)count);
+        }
+    }
+    *ret = native_builder_side(&b);
+    return true;
+}
+
+bool native_histogram_of(arena *a, const native_wire *w, histogram *ret, const char **ret_problem)
+{
+    int shift = w->schema > NATIVE_SCHEMA_MAX ? w->schema - NATIVE_SCHEMA_MAX : 0;
+    uint64_t total = w->zero_count;
+    *ret_problem = NULL;
+    if (w->schema > SCHEMA_RESERVED_MAX)
+        return wrong(ret_problem, "its schema is none of -4 to 8 and -53");
+    *ret = (histogram){ .schema = w->schema - shift,
+                        .hint = w->hint,
+                        .count = w->floats ? w->count_float : (double)w->count,
+                        .zero_count = w->floats ? w->zero_count_float : (double)w->zero_count,
+                        .zero_threshold = w->zero_threshold,
+                        .sum = w->sum,
+                        .custom = w->custom,
+                        .custom_count = w->custom_count };
+    if (!side_of(a, &w->positive, w->floats, shift, &ret->positive, &total, ret_problem) ||
+        !side_of(a, &w->negative, w->floats, shift, &ret->negative, &total, ret_problem) ||
+        !histogram_check(ret, ret_problem))
+        return false;
+    if (w->floats || total == w->count || (isnan(w->sum) && total < w->count))
         return true;
-    int64_t low = r->low >> shift;
-    uint32_t width = (uint32_t)((r->high >> shift) - low) + 1;
-    uint64_t *counts = ARENA_ARRAY(a, uint64_t, width), count;
-    const char *problem = NULL;
-    if (!counts)
-        return false;
-    for (walk w = walk_begin(s); walk_next(&w, &count, &problem);)
-        if (count > 0)
-            counts[((w.index - 2) >> shift) - low] += count;
-    *ret = (exp_buckets){ (int32_t)low, width, counts };
-    return true;
+    return wrong(ret_problem, "its count is not what its buckets add up to");
 }
 
-bool native_buckets_get(arena *a, const native_side *positive, const native_side *negative,
-                        int32_t *inout_scale, exp_buckets *ret_positive, exp_buckets *ret_negative,
-                        const char **ret_problem)
+/* ---- writing ---- */
+
+/* What Prometheus would take as an integer histogram. */
+static bool is_integer(const histogram *h)
 {
-    range up, down;
-    *ret_problem = NULL;
-    if (!find_range(positive, &up, ret_problem) || !find_range(negative, &down, ret_problem))
+    if (!histogram_is_whole(h))
         return false;
-    int shift = 0;
-    while ((up.high >> shift) - (up.low >> shift) >= NATIVE_BUCKETS_MAX ||
-           (down.high >> shift) - (down.low >> shift) >= NATIVE_BUCKETS_MAX)
-        shift++;
-    *inout_scale -= shift;
-    return fill(a, positive, &up, shift, ret_positive) &&
-           fill(a, negative, &down, shift, ret_negative);
+    const histogram_side *sides[] = { &h->positive, &h->negative };
+    double total = h->zero_count;
+    for (size_t i = 0; i < ARRAY_LEN(sides); i++)
+        for (uint32_t k = 0; k < sides[i]->count; k++)
+            total += sides[i]->counts[k];
+    return total == h->count || (isnan(h->sum) && total < h->count);
 }
 
-bool native_buckets_dense(arena *a, const native_side *side, uint32_t count, uint64_t **ret,
-                          const char **ret_problem)
+static void put_spans(buf *out, const histogram_side *s, uint32_t field)
 {
-    range r;
-    uint64_t n;
-    *ret_problem = NULL;
-    if (!find_range(side, &r, ret_problem))
-        return false;
-    if (r.any && (r.low + 1 < 0 || r.high + 1 >= count))
-        return wrong(ret_problem, "a bucket has no bound");
-    uint64_t *counts = ARENA_ARRAY(a, uint64_t, count);
-    if (!counts)
-        return false;
-    for (walk w = walk_begin(side); walk_next(&w, &n, ret_problem);)
-        if (n > 0)
-            counts[w.index - 1] = n;
-    *ret = counts;
-    return true;
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < s->span_count; i++) {
+        offset += s->spans[i].offset;
+        if (s->spans[i].length == 0)
+            continue;
+        pb_mark mark = pb_begin(out, field, 6);
+        pb_put_sint(out, 1, offset);
+        pb_put_varint(out, 2, s->spans[i].length);
+        pb_end(out, mark);
+        offset = 0;
+    }
+}
+
+static void put_deltas(buf *out, const histogram_side *s, uint32_t field, bool packed)
+{
+    pb_mark mark = { 0 };
+    int64_t last = 0;
+    if (packed)
+        mark = pb_begin(out, field, 2 * (size_t)s->count);
+    for (uint32_t i = 0; i < s->count; i++) {
+        int64_t delta = (int64_t)s->counts[i] - last;
+        last = (int64_t)s->counts[i];
+        if (!packed) {
+            pb_put_sint(out, field, delta);
+        } else if (buf_reserve(out, 10)) {
+            uint64_t zigzag = ((uint64_t)delta << 1) ^ (uint64_t)(delta >> 63);
+            uint8_t *at = (uint8_t *)out->ptr + out->len;
+            out->len += (size_t)(pb_write_varint(at, zigzag) - at);
+        }
+    }
+    if (packed)
+        pb_end(out, mark);
+}
+
+static void put_doubles(buf *out, const double *list, uint32_t count, uint32_t field, bool packed)
+{
+    pb_mark mark = { 0 };
+    if (packed)
+        mark = pb_begin(out, field, 8 * (size_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, &list[i], 8);
+        bits = htole64(bits);
+        if (packed)
+            buf_add(out, &bits, 8);
+        else
+            pb_put_double(out, field, list[i]);
+    }
+    if (packed)
+        pb_end(out, mark);
+}
+
+static void put_side(buf *out, const histogram_side *s, const native_fields *f, bool integer,
+                     bool packed)
+{
+    if (s->count == 0)
+        return;
+    put_spans(out, s, f->spans);
+    if (integer)
+        put_deltas(out, s, f->deltas, packed);
+    else
+        put_doubles(out, s->counts, s->count, f->counts, packed);
+}
+
+void native_histogram_put(buf *out, const histogram *h, const native_message *m)
+{
+    bool integer = is_integer(h);
+    if (integer) {
+        pb_put_varint(out, m->count, (uint64_t)h->count);
+        pb_put_varint(out, m->zero_count, (uint64_t)h->zero_count);
+    } else {
+        pb_put_double(out, m->count_float, h->count);
+        pb_put_double(out, m->zero_count_float, h->zero_count);
+    }
+    pb_put_double(out, m->sum, h->sum);
+    pb_put_sint(out, m->schema, h->schema);
+    pb_put_double(out, m->zero_threshold, h->zero_threshold);
+    put_side(out, &h->negative, &m->negative, integer, m->packed);
+    put_side(out, &h->positive, &m->positive, integer, m->packed);
+    if (m->hint && h->hint)
+        pb_put_varint(out, m->hint, h->hint);
+    if (m->custom && h->custom_count)
+        put_doubles(out, h->custom, h->custom_count, m->custom, m->packed);
 }

@@ -16,13 +16,8 @@
 /* Buckets of one sign, empty ones between included, that a point may have; a wider one is joined to
  * a lower scale. */
 #define NATIVE_BUCKETS_MAX 8192u
-
-/* ---- writing ---- */
-
-/* Buckets start, start + 1, … by Prometheus's indexes: BucketSpan messages in field `spans`, the
- * differences in field `deltas`, packed or one by one. */
-void native_buckets_put(buf *out, int64_t start, const uint64_t *counts, uint32_t count,
-                        uint32_t spans, uint32_t deltas, bool packed);
+/* A gap of more empty buckets than that begins another span. */
+#define NATIVE_GAP_MAX 2u
 
 /* ---- reading ---- */
 
@@ -52,13 +47,52 @@ MUST_USE bool native_field_read(arena *a, pb_reader *r, pb_field f, const native
 MUST_USE bool native_doubles_read(arena *a, pb_reader *r, pb_wire wire, double **list,
                                   uint32_t *count);
 
-/* Both signs as OpenTelemetry's buckets, at *inout_scale or, when they are too wide, a lower one.
- * The reason in *ret_problem when they contradict themselves; NULL there: no memory. */
-MUST_USE bool native_buckets_get(arena *a, const native_side *positive, const native_side *negative,
-                                 int32_t *inout_scale, exp_buckets *ret_positive,
-                                 exp_buckets *ret_negative, const char **ret_problem);
-/* Counts of buckets 0 to count - 1, for bounds of one's own. */
-MUST_USE bool native_buckets_dense(arena *a, const native_side *side, uint32_t count,
-                                   uint64_t **ret, const char **ret_problem);
+/* A histogram as a message has it. */
+typedef struct {
+    int32_t schema;
+    histogram_hint hint;
+    bool floats; /* its counts are the doubles, else the integers and differences */
+    uint64_t count, zero_count;
+    double count_float, zero_count_float;
+    double sum, zero_threshold;
+    native_side positive, negative;
+    double *custom;
+    uint32_t custom_count;
+} native_wire;
+
+/* One sign while it is put together, bucket by bucket. */
+typedef struct {
+    native_span *spans;
+    double *counts;
+    uint32_t span_count, count;
+    int64_t end;      /* index behind the last bucket */
+    uint32_t gap_max; /* gaps of so many buckets are filled with empty ones */
+} native_builder;
+
+/* For at most so many spans and counts. False without memory. */
+MUST_USE bool native_builder_init(native_builder *b, arena *a, size_t spans, size_t counts,
+                                  uint32_t gap_max);
+/* Indexes rise; the last one may come again, then the counts are added. */
+void native_builder_put(native_builder *b, int64_t index, double count);
+histogram_side native_builder_side(const native_builder *b);
+
+/* The histogram that the message means, without empty spans; schemas 9 to 52 are reduced to 8. The
+ * reason in *ret_problem when it contradicts itself; NULL there: no memory. */
+MUST_USE bool native_histogram_of(arena *a, const native_wire *w, histogram *ret,
+                                  const char **ret_problem);
+
+/* ---- writing ---- */
+
+/* Numbers of the fields that remote write and exposition number differently; 0: it has none. */
+typedef struct {
+    uint32_t count, count_float, sum, schema, zero_threshold, zero_count, zero_count_float, hint,
+        custom;
+    native_fields negative, positive;
+    bool packed; /* lists */
+} native_message;
+
+/* All fields of h, which are appended to a message; integers where the counts are whole and agree,
+ * else doubles. */
+void native_histogram_put(buf *out, const histogram *h, const native_message *m);
 
 #endif

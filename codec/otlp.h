@@ -56,6 +56,9 @@ MUST_USE status otlp_decode_json(batch *b, str bytes, const otlp_limits *limits,
 
 /* Append the request for all of b to `out`; STATUS_LIMIT or STATUS_NO_MEMORY when `out` failed. */
 MUST_USE status otlp_encode(const batch *b, buf *out, error *err);
+/* The same for sonde's own log: native histograms exactly, in a field that others do not know
+ * (docs/format/intake.md). Decoding takes it either way. */
+MUST_USE status otlp_encode_own(const batch *b, buf *out, error *err);
 MUST_USE status otlp_encode_json(const batch *b, buf *out, error *err);
 
 /* Export*ServiceResponse; partial NULL or with nothing rejected and no message: plain success. */

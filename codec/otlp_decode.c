@@ -2,6 +2,7 @@
 /* OTLP requests from protobuf. One interpreter walks the tables of otlp_tables.c; attributes and
  * values, which are most of every request, have code of their own. A failure is recorded where it
  * is seen and unwinds; each list on the way adds its index to the message. */
+#include "codec/histogram.h"
 #include "codec/otlp_model.h"
 #include "codec/protobuf.h"
 
@@ -21,7 +22,7 @@ static const uint8_t wire_of[] = {
     [OTLP_AS_DOUBLE] = PB_FIXED64, [OTLP_AS_INT] = PB_FIXED64,   [OTLP_ATTRIBUTES] = PB_LEN,
     [OTLP_VALUE] = PB_LEN,         [OTLP_FIXED64S] = PB_FIXED64, [OTLP_VARINTS] = PB_VARINT,
     [OTLP_DOUBLES] = PB_FIXED64,   [OTLP_MESSAGE] = PB_LEN,      [OTLP_MESSAGES] = PB_LEN,
-    [OTLP_CHILD] = PB_LEN,
+    [OTLP_CHILD] = PB_LEN,         [OTLP_NATIVE] = PB_LEN,
 };
 
 static bool malformed(decoder *d, const pb_reader *r)
@@ -271,6 +272,20 @@ static bool decode_time(decoder *d, pb_reader *r, int64_t *to)
     return true;
 }
 
+static bool decode_native(decoder *d, pb_reader *r, const histogram **to)
+{
+    str bytes;
+    if (!pb_bytes(r, &bytes))
+        return malformed(d, r);
+    histogram *h = ARENA_NEW(d->memory, histogram);
+    if (!h)
+        return otlp_no_memory(&d->sink);
+    *to = h;
+    if (!histogram_decode(d->memory, bytes, h))
+        d->sink.row_problem = "its native histogram is damaged";
+    return true;
+}
+
 static bool decode_varint(decoder *d, pb_reader *r, const otlp_field *field, void *to)
 {
     uint64_t v;
@@ -450,6 +465,8 @@ static bool decode_field(decoder *d, pb_reader *r, pb_field f, const otlp_field 
     case OTLP_VARINTS:
     case OTLP_DOUBLES:
         return decode_packed(d, r, f.wire, field, target);
+    case OTLP_NATIVE:
+        return decode_native(d, r, to);
     default:
         return decode_nested(d, r, f, field, target);
     }
@@ -465,7 +482,7 @@ static bool decode_fields(decoder *d, pb_reader *r, const otlp_message *m, void 
 {
     pb_field f;
     while (pb_next(r, &f)) {
-        const otlp_field *field = &m->fields[f.number <= OTLP_FIELD_MAX ? f.number : 0];
+        const otlp_field *field = otlp_field_of(m, f.number);
         if (UNLIKELY(field->kind == OTLP_NONE)) {
             pb_skip(r, f);
             continue;

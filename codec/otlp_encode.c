@@ -2,6 +2,7 @@
 /* OTLP requests as protobuf, written in one pass from the tables of otlp_tables.c. Defaults are
  * left out as proto3 does; a number point always has its number, a value that is not empty its
  * member. */
+#include "codec/histogram.h"
 #include "codec/otlp_model.h"
 #include "codec/protobuf.h"
 
@@ -10,6 +11,7 @@ enum { ROW_EXPECTED = 256, PART_EXPECTED = 64, CHILDREN_EXPECTED = 128 };
 
 typedef struct {
     buf *out;
+    bool own; /* with sonde's own field */
     otlp_source source;
 } encoder;
 
@@ -275,6 +277,15 @@ static void encode_bytes(buf *out, uint32_t number, const otlp_field *field, con
     }
 }
 
+static void encode_native(encoder *e, const histogram *h)
+{
+    if (!h || !e->own)
+        return;
+    pb_mark mark = pb_begin(e->out, OTLP_NATIVE_NUMBER, PART_EXPECTED);
+    histogram_encode(e->out, h);
+    pb_end(e->out, mark);
+}
+
 static void encode_field(encoder *e, uint32_t number, const otlp_field *field, const void *row,
                          uint32_t index)
 {
@@ -305,6 +316,9 @@ static void encode_field(encoder *e, uint32_t number, const otlp_field *field, c
     case OTLP_DOUBLES:
         encode_packed(e->out, number, field, row);
         break;
+    case OTLP_NATIVE:
+        encode_native(e, *(const histogram *const *)at);
+        break;
     case OTLP_MESSAGE:
         encode_part(e, number, field, at);
         break;
@@ -328,12 +342,22 @@ static void encode_fields(encoder *e, const otlp_message *m, const void *row, ui
             encode_field(e, number, &m->fields[number], row, index);
 }
 
-status otlp_encode(const batch *b, buf *out, error *err)
+static status encode(const batch *b, bool own, buf *out, error *err)
 {
-    encoder e = { .out = out };
+    encoder e = { .out = out, .own = own };
     if (!otlp_source_init(&e.source, b))
         return fail(err, STATUS_NO_MEMORY, "no memory to encode %u rows", batch_row_count(b));
     encode_fields(&e, &otlp_requests[b->signal], b, 0);
     otlp_source_done(&e.source);
     return buf_check(out, err, "an encoded OTLP request");
+}
+
+status otlp_encode(const batch *b, buf *out, error *err)
+{
+    return encode(b, false, out, err);
+}
+
+status otlp_encode_own(const batch *b, buf *out, error *err)
+{
+    return encode(b, true, out, err);
 }

@@ -384,7 +384,8 @@ static bool decode_field(decoder *d, const otlp_field *field, void *target)
 static const otlp_field *find_field(const otlp_message *m, str key)
 {
     for (uint32_t i = 1; i <= OTLP_FIELD_MAX; i++)
-        if (m->fields[i].kind != OTLP_NONE && str_is(key, m->fields[i].json))
+        if (m->fields[i].kind != OTLP_NONE && m->fields[i].kind != OTLP_NATIVE &&
+            str_is(key, m->fields[i].json))
             return &m->fields[i];
     return NULL;
 }

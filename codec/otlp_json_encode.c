@@ -255,6 +255,8 @@ static void encode_field(encoder *e, const otlp_field *field, const void *row, u
     case OTLP_DOUBLES:
         encode_packed(e, field, row);
         break;
+    case OTLP_NATIVE:
+        break;
     case OTLP_MESSAGE:
         encode_part(e, field, at);
         break;

@@ -31,6 +31,7 @@ typedef enum {
     OTLP_FIXED64S,   /* uint64_t *, packed; uint32_t count at `aux` */
     OTLP_VARINTS,    /* uint64_t *, packed; uint32_t count at `aux` */
     OTLP_DOUBLES,    /* double *, packed; uint32_t count at `aux` */
+    OTLP_NATIVE,     /* const histogram *, present when it is not NULL; in protobuf only */
     OTLP_MESSAGE,    /* a structure in place */
     OTLP_MESSAGES,   /* pointer to structures; uint32_t count at `aux` */
     OTLP_CHILD       /* messages that are kept in tables or columns of the batch */
@@ -61,6 +62,9 @@ typedef struct {
 } otlp_field;
 
 #define OTLP_FIELD_MAX 16
+/* A field of sonde's own in histogram points, which stands at OTLP_FIELD_MAX in their tables: a
+ * native histogram as docs/format/histogram.md has it. */
+#define OTLP_NATIVE_NUMBER 536870001u
 
 struct otlp_message {
     otlp_level level;
@@ -68,6 +72,14 @@ struct otlp_message {
     uint8_t type;                          /* LEVEL_DATA: metric_type */
     otlp_field fields[OTLP_FIELD_MAX + 1]; /* by field number */
 };
+
+static inline const otlp_field *otlp_field_of(const otlp_message *m, uint32_t number)
+{
+    if (number < OTLP_FIELD_MAX)
+        return &m->fields[number];
+    bool own = m->fields[OTLP_FIELD_MAX].kind == OTLP_NATIVE;
+    return &m->fields[number == (own ? OTLP_NATIVE_NUMBER : OTLP_FIELD_MAX) ? OTLP_FIELD_MAX : 0];
+}
 
 extern const otlp_message otlp_requests[SIGNAL_COUNT];
 

@@ -287,6 +287,7 @@ static const otlp_message histogram_point_message = {
         [10] = POINT_FLAGS,
         [11] = FIELD_AUX(OTLP_OPTIONAL, otlp_point, histogram.min, histogram.has_min, "min", "min"),
         [12] = FIELD_AUX(OTLP_OPTIONAL, otlp_point, histogram.max, histogram.has_max, "max", "max"),
+        [OTLP_FIELD_MAX] = FIELD(OTLP_NATIVE, otlp_point, histogram.native, "sonde_native", ""),
     },
 };
 
@@ -318,6 +319,7 @@ static const otlp_message exp_point_message = {
         [13] = FIELD_AUX(OTLP_OPTIONAL, otlp_point, exp.max, exp.has_max, "max", "max"),
         [14] = FIELD(OTLP_DOUBLE, otlp_point, exp.zero_threshold, "zero_threshold",
                      "zeroThreshold"),
+        [OTLP_FIELD_MAX] = FIELD(OTLP_NATIVE, otlp_point, exp.native, "sonde_native", ""),
     },
 };
 

@@ -3,7 +3,7 @@
  * _bucket, _sum and _count are not written, they are fields. */
 #include "codec/prom_protobuf.h"
 
-#include "codec/exp_histogram.h"
+#include "codec/native_convert.h"
 #include "codec/native_histogram.h"
 #include "codec/protobuf.h"
 
@@ -35,13 +35,17 @@ enum {
     HISTOGRAM_COUNT = 1,
     HISTOGRAM_SUM = 2,
     HISTOGRAM_BUCKET = 3,
+    HISTOGRAM_COUNT_FLOAT = 4,
     HISTOGRAM_SCHEMA = 5,
     HISTOGRAM_ZERO_THRESHOLD = 6,
     HISTOGRAM_ZERO_COUNT = 7,
+    HISTOGRAM_ZERO_COUNT_FLOAT = 8,
     HISTOGRAM_NEGATIVE_SPAN = 9,
     HISTOGRAM_NEGATIVE_DELTA = 10,
+    HISTOGRAM_NEGATIVE_COUNT = 11,
     HISTOGRAM_POSITIVE_SPAN = 12,
     HISTOGRAM_POSITIVE_DELTA = 13,
+    HISTOGRAM_POSITIVE_COUNT = 14,
     HISTOGRAM_CREATED = 15,
     HISTOGRAM_EXEMPLAR = 16,
     BUCKET_COUNT = 1,
@@ -162,43 +166,43 @@ static bool put_histogram(writer *w, uint32_t row)
 
 /* ---- native histograms ---- */
 
-/* Prometheus counts bucket i up to 2^(i / 2^schema): one more than OpenTelemetry. */
-static void put_buckets(buf *out, const exp_sum *s, uint32_t span_field, uint32_t delta_field)
-{
-    native_buckets_put(out, (int64_t)s->start + 1, s->counts, s->count, span_field, delta_field,
-                       false);
-}
+static const native_message native_histogram = {
+    .count = HISTOGRAM_COUNT,
+    .count_float = HISTOGRAM_COUNT_FLOAT,
+    .sum = HISTOGRAM_SUM,
+    .schema = HISTOGRAM_SCHEMA,
+    .zero_threshold = HISTOGRAM_ZERO_THRESHOLD,
+    .zero_count = HISTOGRAM_ZERO_COUNT,
+    .zero_count_float = HISTOGRAM_ZERO_COUNT_FLOAT,
+    .negative = { HISTOGRAM_NEGATIVE_SPAN, HISTOGRAM_NEGATIVE_DELTA, HISTOGRAM_NEGATIVE_COUNT },
+    .positive = { HISTOGRAM_POSITIVE_SPAN, HISTOGRAM_POSITIVE_DELTA, HISTOGRAM_POSITIVE_COUNT },
+};
 
 static bool put_native(writer *w, uint32_t row)
 {
     const point_rows *p = &w->page->b->points;
-    const exp_histogram_value *h = p->value[row].exp;
+    const exp_histogram_value *e = p->value[row].exp;
     const exemplars *list = &p->exemplars[row];
-    exp_sum positive, negative;
-    int schema = MIN(h->scale, NATIVE_SCHEMA_MAX);
-    bool ok = schema >= NATIVE_SCHEMA_MIN &&
-              exp_sum_of(&positive, &h->positive, h->scale, schema) &&
-              exp_sum_of(&negative, &h->negative, h->scale, schema);
+    const histogram *h;
+    const char *problem;
+    arena memory;
+    arena_init(&memory, MiB(64));
     pb_mark mark = pb_begin(w->out, METRIC_HISTOGRAM_FIELD, 300);
-    pb_put_varint(w->out, HISTOGRAM_COUNT, h->count);
-    if (h->has_sum)
-        pb_put_double(w->out, HISTOGRAM_SUM, h->sum);
-    if (ok) {
-        pb_put_sint(w->out, HISTOGRAM_SCHEMA, schema);
-        pb_put_double(w->out, HISTOGRAM_ZERO_THRESHOLD,
-                      h->zero_threshold > 0 ? h->zero_threshold : NATIVE_LEAST_ZERO_THRESHOLD);
-        pb_put_varint(w->out, HISTOGRAM_ZERO_COUNT, h->zero_count);
-        put_buckets(w->out, &negative, HISTOGRAM_NEGATIVE_SPAN, HISTOGRAM_NEGATIVE_DELTA);
-        put_buckets(w->out, &positive, HISTOGRAM_POSITIVE_SPAN, HISTOGRAM_POSITIVE_DELTA);
-        if (positive.count + negative.count == 0) { /* an empty span says that it is native */
+    if (native_of_point(&memory, METRIC_EXP_HISTOGRAM, &p->value[row], &h, &problem)) {
+        native_histogram_put(w->out, h, &native_histogram);
+        if (h->positive.count + h->negative.count == 0) { /* an empty span says: native */
             pb_mark span = pb_begin(w->out, HISTOGRAM_POSITIVE_SPAN, 4);
             pb_put_sint(w->out, 1, 0);
             pb_put_varint(w->out, 2, 0);
             pb_end(w->out, span);
         }
-    } else { /* too coarse for Prometheus, or too wide: what remains is the total */
-        (void)put_bucket(w, h->count, INFINITY, NULL);
+    } else { /* too coarse for Prometheus: what remains is the total */
+        pb_put_varint(w->out, HISTOGRAM_COUNT, e->count);
+        if (e->has_sum)
+            pb_put_double(w->out, HISTOGRAM_SUM, e->sum);
+        (void)put_bucket(w, e->count, INFINITY, NULL);
     }
+    arena_done(&memory);
     put_time(w->out, HISTOGRAM_CREATED, p->start_ns[row]);
     bool done = true;
     for (uint32_t i = 0; done && i < list->count; i++)

@@ -4,7 +4,7 @@
  * until a request is large enough. */
 #include "codec/remote_write_internal.h"
 
-#include "codec/exp_histogram.h"
+#include "codec/native_convert.h"
 
 #include <stdlib.h>
 
@@ -14,9 +14,8 @@ typedef struct item {
     struct item *next;
     int64_t time_ms;
     double value;
-    uint32_t row;   /* of the batch, for start, exemplars, native buckets */
-    bool is_native; /* then the value is a whole histogram */
-    bool stale;
+    uint32_t row;            /* of the batch, for start and exemplars */
+    const histogram *native; /* then it is a whole histogram */
     bool with_exemplars;
     double low, high; /* exemplars of values in (low, high] stand here */
 } item;
@@ -111,7 +110,7 @@ static void exemplar_range(const batch_metric *m, const point_value *v, uint32_t
 {
     ret->low = -1.0 / 0.0;
     ret->high = 1.0 / 0.0;
-    ret->with_exemplars = m->type == METRIC_EXP_HISTOGRAM || m->type == METRIC_SUM;
+    ret->with_exemplars = m->type == METRIC_SUM;
     if (m->type != METRIC_HISTOGRAM)
         return;
     const histogram_value *h = v->histogram;
@@ -152,12 +151,33 @@ static bool add_native(encoder *e, uint32_t row, const prom_labels *point, item 
     uint32_t metric = p->metric[row];
     prom_labels labels;
     prom_series_part none = { 0 };
-    what.is_native = true;
-    what.stale = p->flags[row] & POINT_FLAG_NO_RECORDED_VALUE;
-    exemplar_range(&e->b->metrics[metric], &p->value[row], 0, &what);
+    what.low = -1.0 / 0.0;
+    what.high = 1.0 / 0.0;
+    what.with_exemplars = true;
     e->counts->histograms++;
     return prom_series_labels(&e->memory, point, e->tables.families[metric].name, &none, &labels) &&
            add_item(e, &labels, metric, what);
+}
+
+/* The histogram that a point goes out as; none: it goes out as numbers. False without memory. */
+static bool native_of(encoder *e, uint32_t row, metric_type type, const histogram **ret,
+                      const char **ret_problem)
+{
+    const point_rows *p = &e->b->points;
+    *ret = NULL;
+    *ret_problem = NULL;
+    if (!native_is_point(type, &p->value[row]))
+        return true;
+    if (p->flags[row] & POINT_FLAG_NO_RECORDED_VALUE) {
+        histogram *stale = ARENA_NEW(&e->memory, histogram);
+        if (!stale)
+            return false;
+        stale->sum = prom_stale_marker();
+        stale->zero_threshold = NATIVE_LEAST_ZERO_THRESHOLD;
+        *ret = stale;
+        return true;
+    }
+    return native_of_point(&e->memory, type, &p->value[row], ret, ret_problem) || *ret_problem;
 }
 
 static bool add_point(encoder *e, uint32_t row)
@@ -166,26 +186,27 @@ static bool add_point(encoder *e, uint32_t row)
     const point_rows *p = &b->points;
     uint32_t metric = p->metric[row];
     const batch_metric *m = &b->metrics[metric];
-    bool native = m->type == METRIC_EXP_HISTOGRAM;
+    const char *problem;
+    item what = { .row = row };
     if (m->temporality == TEMPORALITY_DELTA && m->type != METRIC_GAUGE) {
         e->counts->deltas++;
         return true;
     }
-    if (e->tables.families[metric].name.len == 0 ||
-        prom_series_count(m->type, &p->value[row]) == 0 ||
-        (native && p->value[row].exp->scale < NATIVE_SCHEMA_MIN)) {
+    if (!native_of(e, row, m->type, &what.native, &problem))
+        return false;
+    if (e->tables.families[metric].name.len == 0 || problem ||
+        prom_series_count(m->type, &p->value[row]) == 0) {
         e->counts->refused++;
         return true;
     }
     uint32_t resource = prom_series_resource_at(&e->tables, b, metric);
     prom_labels labels;
-    item what = { .row = row };
     what.time_ms = prom_ms(p->time_ns[row] ? p->time_ns[row] : e->o->received_ns);
     e->newest_ms[resource] = MAX(e->newest_ms[resource], what.time_ms);
     e->counts->points++;
     return prom_series_point(&e->memory, &p->attributes[row], e->tables.native[metric],
                              &e->o->series, &e->tables.resources[resource], &labels) &&
-           (native ? add_native(e, row, &labels, what) : add_parts(e, row, &labels, what));
+           (what.native ? add_native(e, row, &labels, what) : add_parts(e, row, &labels, what));
 }
 
 static const write_type write_types[] = {
@@ -333,48 +354,26 @@ static void put_sample(encoder *e, const item *i)
     pb_end(&e->out, mark);
 }
 
-/* Buckets of one sign at a scale that Prometheus has. */
-static void put_buckets(encoder *e, const exp_buckets *b, int shift, uint32_t spans,
-                        uint32_t deltas)
-{
-    if (b->count == 0)
-        return;
-    if (shift == 0) {
-        native_buckets_put(&e->out, (int64_t)b->offset + 1, b->counts, b->count, spans, deltas,
-                           true);
-        return;
-    }
-    int64_t low = b->offset >> shift, high = ((int64_t)b->offset + b->count - 1) >> shift;
-    uint64_t *counts = ARENA_ARRAY(&e->memory, uint64_t, (size_t)(high - low) + 1);
-    if (!counts) {
-        e->out.failed = true;
-        return;
-    }
-    for (uint32_t i = 0; i < b->count; i++)
-        counts[(((int64_t)b->offset + i) >> shift) - low] += b->counts[i];
-    native_buckets_put(&e->out, low + 1, counts, (uint32_t)(high - low) + 1, spans, deltas, true);
-}
+static const native_message histogram_message = {
+    .count = HISTOGRAM_COUNT_INT,
+    .count_float = HISTOGRAM_COUNT_FLOAT,
+    .sum = HISTOGRAM_SUM,
+    .schema = HISTOGRAM_SCHEMA,
+    .zero_threshold = HISTOGRAM_ZERO_THRESHOLD,
+    .zero_count = HISTOGRAM_ZERO_INT,
+    .zero_count_float = HISTOGRAM_ZERO_FLOAT,
+    .hint = HISTOGRAM_RESET_HINT,
+    .custom = HISTOGRAM_CUSTOM,
+    .negative = { HISTOGRAM_NEGATIVE_SPANS, HISTOGRAM_NEGATIVE_DELTAS, HISTOGRAM_NEGATIVE_COUNTS },
+    .positive = { HISTOGRAM_POSITIVE_SPANS, HISTOGRAM_POSITIVE_DELTAS, HISTOGRAM_POSITIVE_COUNTS },
+    .packed = true,
+};
 
 static void put_histogram(encoder *e, const item *i)
 {
-    const exp_histogram_value *h = e->b->points.value[i->row].exp;
     buf *out = &e->out;
     pb_mark mark = pb_begin(out, is_two(e) ? SERIES2_HISTOGRAMS : SERIES1_HISTOGRAMS, 200);
-    int32_t schema = MIN(h->scale, NATIVE_SCHEMA_MAX);
-    int shift = MIN(h->scale - schema, 31);
-    pb_put_varint(out, HISTOGRAM_COUNT_INT, i->stale ? 0 : h->count);
-    if (i->stale)
-        pb_put_double(out, HISTOGRAM_SUM, prom_stale_marker());
-    else
-        pb_put_double(out, HISTOGRAM_SUM, h->has_sum ? h->sum : 0.0 / 0.0);
-    pb_put_sint(out, HISTOGRAM_SCHEMA, schema);
-    pb_put_double(out, HISTOGRAM_ZERO_THRESHOLD,
-                  h->zero_threshold > 0 ? h->zero_threshold : NATIVE_LEAST_ZERO_THRESHOLD);
-    if (!i->stale) {
-        pb_put_varint(out, HISTOGRAM_ZERO_INT, h->zero_count);
-        put_buckets(e, &h->negative, shift, HISTOGRAM_NEGATIVE_SPANS, HISTOGRAM_NEGATIVE_DELTAS);
-        put_buckets(e, &h->positive, shift, HISTOGRAM_POSITIVE_SPANS, HISTOGRAM_POSITIVE_DELTAS);
-    }
+    native_histogram_put(out, i->native, &histogram_message);
     pb_put_varint(out, HISTOGRAM_TIME, (uint64_t)i->time_ms);
     if (start_ms(e, i))
         pb_put_varint(out, HISTOGRAM_START, (uint64_t)start_ms(e, i));
@@ -429,7 +428,7 @@ static void put_exemplars(encoder *e, const item *i)
     for (uint32_t n = 0; n < list->count; n++) {
         const exemplar *x = &list->items[n];
         double v = x->is_int ? (double)x->i64 : x->f64;
-        if (i->is_native)
+        if (i->native)
             put_exemplar(e, x, i->time_ms);
         else if (v > i->low && v <= i->high && (!newest || x->time_ns >= newest->time_ns))
             newest = x;
@@ -475,10 +474,10 @@ static void put_series(encoder *e, const out_series *s)
     pb_mark mark = pb_begin(&e->out, is_two(e) ? REQUEST2_SERIES : REQUEST1_SERIES, 200);
     put_labels(e, &s->labels);
     for (const item *i = s->first; i; i = i->next)
-        if (!i->is_native)
+        if (!i->native)
             put_sample(e, i);
     for (const item *i = s->first; i; i = i->next)
-        if (i->is_native)
+        if (i->native)
             put_histogram(e, i);
     for (const item *i = s->first; i; i = i->next)
         put_exemplars(e, i);

@@ -84,20 +84,15 @@ enum {
 
 /* A Histogram message as it is on the wire. */
 typedef struct {
-    uint64_t count, zero_count;
-    double sum, zero_threshold;
-    int32_t schema;
-    native_side positive, negative;
-    double *custom;
-    uint32_t custom_count;
+    native_wire value;
     int64_t time_ms, start_ms;
 } write_histogram;
 
 /* Lists go to `a`. False without memory, or with r->problem. */
 MUST_USE bool write_histogram_read(arena *a, pb_reader *r, write_histogram *ret);
-/* A point's value: of METRIC_EXP_HISTOGRAM, or with custom bounds of METRIC_HISTOGRAM. *ret_flags
- * gets POINT_FLAG_NO_RECORDED_VALUE for a stale marker. The reason in *ret_problem when it
- * contradicts itself; NULL there: no memory. */
+/* A point's value: of METRIC_EXP_HISTOGRAM, or with custom bounds of METRIC_HISTOGRAM; `native` in
+ * it is what was sent. *ret_flags gets POINT_FLAG_NO_RECORDED_VALUE for a stale marker. The reason
+ * in *ret_problem when it contradicts itself; NULL there: no memory. */
 MUST_USE bool write_histogram_point(arena *a, const write_histogram *h, metric_type *ret_type,
                                     point_value *ret, uint32_t *ret_flags,
                                     const char **ret_problem);

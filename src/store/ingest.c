@@ -250,7 +250,7 @@ static status make_durable(store *s, const store_sender *from, const batch *b,
     routed_rows rows = { 0 };
     buf own;
     buf_init(&own, INTAKE_PAYLOAD_MAX);
-    status st = encoded.len ? STATUS_OK : otlp_encode(b, &own, err);
+    status st = encoded.len ? STATUS_OK : otlp_encode_own(b, &own, err);
     if (st == STATUS_OK)
         st = build_chunks(kept, &rows, e.received_ns, err);
     if (st == STATUS_OK) {

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "codec/exp_histogram.h"
+#include "codec/histogram.h"
 #include "codec/prometheus_scope.h"
 
 #include <pthread.h>
@@ -236,7 +237,7 @@ static void *new_block(prom_values *v, entry *e, size_t size, size_t old_size)
     return block;
 }
 
-static size_t histogram_size(const histogram_value *h)
+static size_t explicit_size(const histogram_value *h)
 {
     return h ? sizeof(*h) + h->bucket_count * sizeof(uint64_t) + h->bound_count * sizeof(double)
              : 0;
@@ -256,12 +257,13 @@ static bool set_histogram(prom_values *v, entry *e, const histogram_value *h, bo
         old->has_sum &= h->has_sum;
         return true;
     }
-    histogram_value *n = same ? old : new_block(v, e, histogram_size(h), histogram_size(old));
+    histogram_value *n = same ? old : new_block(v, e, explicit_size(h), explicit_size(old));
     if (!n)
         return false;
     uint64_t *buckets = (uint64_t *)(void *)(n + 1);
     double *bounds = (double *)(void *)(buckets + h->bucket_count);
     *n = *h;
+    n->native = NULL; /* exposition knows no native histograms with bounds of their own */
     n->buckets = buckets;
     n->bounds = bounds;
     if (h->bucket_count)
@@ -272,9 +274,13 @@ static bool set_histogram(prom_values *v, entry *e, const histogram_value *h, bo
     return true;
 }
 
+/* The value, behind it its counts, then its native histogram. */
 static size_t exp_size(const exp_histogram_value *h)
 {
-    return h ? sizeof(*h) + ((size_t)h->positive.count + h->negative.count) * sizeof(uint64_t) : 0;
+    if (!h)
+        return 0;
+    size_t counts = ((size_t)h->positive.count + h->negative.count) * sizeof(uint64_t);
+    return sizeof(*h) + counts + (h->native ? histogram_size(h->native) : 0);
 }
 
 static bool store_exp(prom_values *v, entry *e, const exp_histogram_value *h)
@@ -289,6 +295,8 @@ static bool store_exp(prom_values *v, entry *e, const exp_histogram_value *h)
         memcpy(n->positive.counts, h->positive.counts, h->positive.count * sizeof(uint64_t));
     if (h->negative.count)
         memcpy(n->negative.counts, h->negative.counts, h->negative.count * sizeof(uint64_t));
+    if (h->native)
+        n->native = histogram_copy_to(n->negative.counts + h->negative.count, h->native);
     e->value.exp = n;
     return true;
 }
@@ -311,6 +319,7 @@ static bool add_exp(prom_values *v, entry *e, const exp_histogram_value *h)
     exp_sum_downscale(&positive, scale);
     exp_sum_downscale(&negative, scale);
     exp_histogram_value sum = *h;
+    sum.native = NULL;
     sum.scale = scale;
     sum.count += old->count;
     sum.sum += old->sum;

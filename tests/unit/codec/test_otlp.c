@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* OTLP in protobuf: what is encoded decodes to the same batch; what is malformed, too much or
  * contradictory is refused with its place; answers. */
+#include "codec/native_convert.h"
 #include "codec/otlp.h"
 #include "codec/protobuf.h"
 
@@ -511,6 +512,62 @@ static void formats_follow_the_content_type(void **state)
     assert_false(otlp_format_of(STR(""), &f));
 }
 
+/* Both kinds of points carry what Prometheus sent, in our own log only. */
+static void native_histograms_pass_the_log_exactly(void **state)
+{
+    (void)state;
+    static const native_span spans[] = { { 0, 3 } };
+    static const double counts[] = { 0.5, 2, 3 }, bounds[] = { 1, 2.5 };
+    const histogram in[] = {
+        { .schema = 2, .hint = HISTOGRAM_RESET, .count = 6, .positive = { spans, counts, 1, 3 } },
+        { .schema = NATIVE_SCHEMA_CUSTOM,
+          .count = 6,
+          .positive = { spans, counts, 1, 3 },
+          .custom = bounds,
+          .custom_count = 2 },
+    };
+    batch b, back, other;
+    buf own, plain;
+    otlp_partial partial;
+    error err;
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    batch_init(&back, SIGNAL_METRICS, MiB(1));
+    batch_init(&other, SIGNAL_METRICS, MiB(1));
+    buf_init(&own, 0);
+    buf_init(&plain, 0);
+    uint32_t scope = batch_add_scope(&b, batch_add_resource(&b));
+    for (size_t i = 0; i < 2; i++) {
+        point_value v;
+        uint32_t m = batch_add_metric(&b, scope);
+        assert_true(native_to_point(&b.arena, &in[i], &b.metrics[m].type, &v));
+        uint32_t p = batch_add_point(&b, m);
+        b.points.value[p] = v;
+    }
+    assert_int_equal(otlp_encode_own(&b, &own, &err), STATUS_OK);
+    assert_int_equal(otlp_encode(&b, &plain, &err), STATUS_OK);
+    assert_int_equal(otlp_decode(&other, buf_view(&plain), NULL, NULL, &err), STATUS_OK);
+    assert_null(other.points.value[0].exp->native);
+    assert_null(other.points.value[1].histogram->native);
+    assert_int_equal(otlp_decode(&back, buf_view(&own), NULL, NULL, &err), STATUS_OK);
+    assert_int_equal(back.points.value[0].exp->native->hint, HISTOGRAM_RESET);
+    assert_memory_equal(back.points.value[0].exp->native->positive.counts, counts, sizeof(counts));
+    assert_memory_equal(back.points.value[1].histogram->native->custom, bounds, sizeof(bounds));
+    assert_int_equal(back.points.value[1].histogram->buckets[2], 3);
+    batch_clear(&back);
+    for (size_t i = 0; i + 2 < own.len; i++) /* the second histogram's first byte: unknown flags */
+        if (memcmp(own.ptr + i, "\x0c\x02\0\0", 4) == 0 ||
+            memcmp(own.ptr + i, "\x08\x02\0\0", 4) == 0)
+            own.ptr[i] = (char)0xff;
+    assert_int_equal(otlp_decode(&back, buf_view(&own), NULL, &partial, &err), STATUS_OK);
+    assert_int_equal(partial.rejected, 1);
+    assert_non_null(strstr(partial.message, "damaged"));
+    batch_done(&b);
+    batch_done(&back);
+    batch_done(&other);
+    buf_done(&own);
+    buf_done(&plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +588,7 @@ int main(void)
         cmocka_unit_test(answers_survive_in_both_formats),
         cmocka_unit_test(broken_answers_are_refused),
         cmocka_unit_test(formats_follow_the_content_type),
+        cmocka_unit_test(native_histograms_pass_the_log_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * packages (prompb and prompb/io/prometheus/write/v2 of release 3.0). */
 #include "tests/support.h"
 
+#include "codec/native_convert.h"
 #include "codec/prometheus_scope.h"
 #include "codec/protobuf.h"
 #include "codec/remote_write.h"
@@ -206,6 +207,34 @@ static void sent_done(sent *s)
         buf_done(&s->bodies[--s->count]);
 }
 
+static const histogram *native_at(const batch *b, uint32_t i)
+{
+    const point_value *v = &b->points.value[i];
+    metric_type type = b->metrics[b->points.metric[i]].type;
+    return type == METRIC_EXP_HISTOGRAM ? v->exp->native
+           : type == METRIC_HISTOGRAM   ? v->histogram->native
+                                        : NULL;
+}
+
+static void same_natives(const batch *a, const batch *b)
+{
+    for (uint32_t i = 0; i < a->points.count; i++) {
+        const histogram *x = native_at(a, i), *y = native_at(b, i);
+        assert_int_equal(x != NULL, y != NULL);
+        if (!x)
+            continue;
+        buf one, other;
+        buf_init(&one, 0);
+        buf_init(&other, 0);
+        histogram_encode(&one, x);
+        histogram_encode(&other, y);
+        assert_int_equal(one.len, other.len);
+        assert_memory_equal(one.ptr, other.ptr, one.len);
+        buf_done(&one);
+        buf_done(&other);
+    }
+}
+
 /* Decoded, encoded as either version, decoded again: the same points. */
 static void what_came_goes_out_the_same(void **state)
 {
@@ -222,8 +251,6 @@ static void what_came_goes_out_the_same(void **state)
             buf_init(&first, 0);
             buf_init(&second, 0);
             (void)decode(&b, view(&r), (remote_write_version)in, types);
-            if (in == 1) /* histograms with bounds go out as classic ones: another shape */
-                b.points.count = 2;
             if (out == 0)
                 for (uint32_t i = 0; i < b.points.count; i++)
                     b.points.start_ns[i] = 0; /* version 1.0 has none */
@@ -235,6 +262,7 @@ static void what_came_goes_out_the_same(void **state)
             (void)decode(&again, buf_view(&s.bodies[0]), o.version, types);
             describe(&again, &second);
             assert_string_equal(first.ptr, second.ptr);
+            same_natives(&b, &again);
             assert_true(str_is(again.metrics[0].description, "Requests."));
             remote_write_types_free(types);
             batch_done(&again);
@@ -482,12 +510,12 @@ static void one_bad_series_does_not_cost_the_others(void **state)
     }
 }
 
-static void put_histogram(buf *out, int schema, uint64_t delta, unsigned length)
+static void put_histogram(buf *out, int schema, uint64_t delta, unsigned length, unsigned count)
 {
     pb_mark s = pb_begin(out, 1, 50);
     put_label(out, "__name__", "h");
     pb_mark h = pb_begin(out, 4, 50);
-    pb_put_varint(out, 1, 1);
+    pb_put_varint(out, 1, count);
     pb_put_sint(out, 4, schema);
     pb_mark span = pb_begin(out, 11, 4);
     pb_put_sint(out, 1, 1000000);
@@ -506,17 +534,19 @@ static void histograms_that_contradict_themselves_are_left_out(void **state)
     static const struct {
         int schema;
         int64_t delta;
-        unsigned length;
+        unsigned length, count;
         const char *reason;
     } cases[] = {
-        { 0, 1, 2, NULL },    { 0, -2, 2, "negative" }, { 0, 1, 1, "more bucket counts" },
-        { 0, 1, 3, "fewer" }, { 9, 1, 2, "schema" },    { -53, 1, 2, "no bound" },
+        { 0, 1, 2, 3, NULL },      { 0, -2, 2, 0, "negative" },  { 0, 1, 1, 3, "more" },
+        { 0, 1, 3, 3, "fewer" },   { 9, 1, 2, 3, NULL },         { 53, 1, 2, 3, "schema" },
+        { -5, 1, 2, 3, "schema" }, { -53, 1, 2, 3, "no bound" }, { 0, 1, 2, 4, "add up to" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         buf out;
         batch b;
         buf_init(&out, 0);
-        put_histogram(&out, cases[i].schema, (uint64_t)cases[i].delta, cases[i].length);
+        put_histogram(&out, cases[i].schema, (uint64_t)cases[i].delta, cases[i].length,
+                      cases[i].count);
         remote_write_result r = decode(&b, buf_view(&out), REMOTE_WRITE_1, NULL);
         assert_int_equal(r.rejected, cases[i].reason != NULL);
         assert_int_equal(r.histograms, cases[i].reason == NULL);
@@ -536,6 +566,7 @@ static void very_wide_histograms_get_a_lower_scale(void **state)
     pb_mark s = pb_begin(&out, 1, 50);
     put_label(&out, "__name__", "h");
     pb_mark h = pb_begin(&out, 4, 50);
+    pb_put_varint(&out, 1, 3);
     pb_put_sint(&out, 4, 8);
     for (int i = 0; i < 2; i++) {
         pb_mark span = pb_begin(&out, 11, 4);
@@ -555,6 +586,47 @@ static void very_wide_histograms_get_a_lower_scale(void **state)
     assert_int_equal(e->positive.counts[e->positive.count - 1], 2);
     batch_done(&b);
     buf_done(&out);
+}
+
+/* A float histogram with a hint, a sum that is no number and a count that no bucket explains; then
+ * a stale marker. */
+static void float_histograms_come_and_go_exactly(void **state)
+{
+    (void)state;
+    static const double counts[] = { 0.25, 1e300, 7 };
+    static const native_span spans[] = { { -3, 1 }, { 0, 2 } };
+    batch b, again;
+    sent out;
+    for (int v = REMOTE_WRITE_1; v <= REMOTE_WRITE_2; v++) {
+        histogram h = { .schema = -4,
+                        .hint = HISTOGRAM_GAUGE,
+                        .zero_threshold = 0.5,
+                        .zero_count = 0.125,
+                        .count = NAN,
+                        .sum = INFINITY,
+                        .positive = { spans, counts, 2, 3 },
+                        .negative = { spans, counts, 2, 3 } };
+        uint32_t m = add_metric(&b, otel(&b), "h", METRIC_EXP_HISTOGRAM);
+        uint32_t p = add_number(&b, m, 0, 0), stale = add_number(&b, m, 1, 0);
+        metric_type type;
+        assert_true(native_to_point(&b.arena, &h, &type, &b.points.value[p]));
+        b.points.value[stale] = b.points.value[p];
+        b.points.flags[stale] = POINT_FLAG_NO_RECORDED_VALUE;
+        remote_write_options o = { .version = (remote_write_version)v };
+        assert_int_equal(encode(&b, &o, &out).histograms, 2);
+        (void)decode(&again, buf_view(&out.bodies[0]), o.version, NULL);
+        const histogram *got = native_at(&again, 0);
+        assert_int_equal(got->hint, HISTOGRAM_GAUGE);
+        assert_int_equal(got->positive.span_count, 1); /* they touch */
+        assert_memory_equal(got->positive.counts, counts, sizeof(counts));
+        assert_memory_equal(got->negative.counts, counts, sizeof(counts));
+        assert_true(isnan(got->count) && isinf(got->sum) && got->zero_count == 0.125);
+        assert_int_equal(again.points.flags[1], POINT_FLAG_NO_RECORDED_VALUE);
+        assert_true(prom_is_stale(native_at(&again, 1)->sum));
+        batch_done(&again);
+        batch_done(&b);
+        sent_done(&out);
+    }
 }
 
 static void malformed_requests_say_where(void **state)
@@ -672,6 +744,7 @@ int main(void)
         cmocka_unit_test(one_bad_series_does_not_cost_the_others),
         cmocka_unit_test(histograms_that_contradict_themselves_are_left_out),
         cmocka_unit_test(very_wide_histograms_get_a_lower_scale),
+        cmocka_unit_test(float_histograms_come_and_go_exactly),
         cmocka_unit_test(malformed_requests_say_where),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(symbols_are_checked),
