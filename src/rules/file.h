@@ -57,6 +57,7 @@ void rule_file_done(rule_file *f);
 
 /* As YAML, expressions in canonical form if `canonical`; reading it gives the same rules. */
 void rule_file_print(buf *out, const rule_file *f, bool canonical);
+void rule_group_print(buf *out, const rule_group_definition *g, bool canonical);
 
 /* The labels of a rule with those of its group beneath; false: no memory. */
 MUST_USE bool rule_labels(arena *a, const rule_group_definition *g, const rule_definition *r,
