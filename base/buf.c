@@ -119,6 +119,34 @@ static void put_micros(buf *b, uint64_t micros)
     buf_add(b, decimals, n);
 }
 
+/* The 16 digits above those that printf rounds to. Below a power of two doubles lie closer than
+ * above it, so that only these may read back. */
+static bool round_up(char text[40], double v)
+{
+    snprintf(text, 40, "%.15e", v);
+    for (char *at = strchr(text, 'e'); at-- > text;) {
+        if (*at < '0' || *at > '9')
+            continue;
+        if (*at != '9') {
+            ++*at;
+            break;
+        }
+        *at = '0';
+    }
+    return strtod(text, NULL) == v;
+}
+
+void f64_shortest(char text[40], double v, int digits)
+{
+    for (; digits <= 16; digits++) {
+        snprintf(text, 40, "%.*e", digits - 1, v);
+        if (strtod(text, NULL) == v)
+            return;
+    }
+    if (!round_up(text, v))
+        snprintf(text, 40, "%.16e", v);
+}
+
 void buf_f64(buf *b, double v)
 {
     char text[40];
@@ -147,6 +175,10 @@ void buf_f64(buf *b, double v)
     }
     int n = 0;
     for (int precision = 15; precision <= 17; precision++) {
+        if (precision == 17 && round_up(text, v)) { /* a number far from 1 */
+            n = (int)strlen(text);
+            break;
+        }
         n = snprintf(text, sizeof(text), "%.*g", precision, v);
         if (strtod(text, NULL) == v)
             break;

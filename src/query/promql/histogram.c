@@ -73,6 +73,19 @@ static const histogram *map_counts(arena *a, const histogram *h, double (*fn)(do
     return done ? copy : NULL;
 }
 
+void histogram_scale_own(histogram *h, double factor)
+{
+    histogram_side *sides[] = { &h->positive, &h->negative };
+    h->zero_count *= factor;
+    h->count *= factor;
+    h->sum *= factor;
+    for (size_t i = 0; i < ARRAY_LEN(sides); i++) {
+        double *counts = (double *)(uintptr_t)sides[i]->counts;
+        for (uint32_t k = 0; k < sides[i]->count; k++)
+            counts[k] *= factor;
+    }
+}
+
 const histogram *histogram_multiply(arena *a, const histogram *h, double factor)
 {
     return map_counts(a, h, product, factor);

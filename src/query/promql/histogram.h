@@ -43,6 +43,8 @@ const histogram *histogram_multiply(arena *a, const histogram *h, double factor)
 const histogram *histogram_divide(arena *a, const histogram *h, double divisor);
 /* Without empty buckets. The same one when there are none. */
 const histogram *histogram_compact(arena *a, const histogram *h);
+/* In place, of one that nobody else has seen yet. */
+void histogram_scale_own(histogram *h, double factor);
 /* In a lower (or its own) resolution; exponential buckets only. */
 const histogram *histogram_reduce(arena *a, const histogram *h, int32_t schema);
 /* With another hint; shares everything. */
@@ -168,7 +170,22 @@ MUST_USE status histogram_interpolate(arena *a, const histogram *h1, int64_t t1_
                                       bool counter, histogram_findings *found_subtracting,
                                       histogram_findings *found_adding, const histogram **ret);
 
+/* ---- functions of windows with histograms in them (promql_function.native) ---- */
+
+/* Results are in the engine's arena and share nothing with the window. */
+typedef bool promql_native(const promql_window *w, promql_cell *ret);
+promql_native promql_rate_native, promql_increase_native, promql_delta_native, promql_irate_native,
+    promql_idelta_native, promql_changes_native, promql_resets_native, promql_sum_over_time_native,
+    promql_avg_over_time_native, promql_last_over_time_native, promql_first_over_time_native;
+/* For functions that look at times and numbers of samples alone: calls the one for floats. */
+promql_native promql_any_native;
+
+/* Warnings of a window: floats and histograms; exponential and custom buckets. */
+void promql_note_mixed(const promql_window *w);
+void promql_note_schemas(const promql_window *w);
+
 /* Texts of annotations that several files note; each takes the metric's name. */
+#define NOTE_NAME_MAX                120 /* bytes of a metric's name in a note */
 #define NOTE_MIXED_FLOATS_HISTOGRAMS "encountered a mix of histograms and floats for metric name "
 #define NOTE_MIXED_AGGREGATION       "encountered a mix of histograms and floats for aggregation"
 #define NOTE_MIXED_SCHEMAS \

@@ -3,7 +3,6 @@
 #include "query/promql/histogram.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static double bound_at(const histogram *h, int32_t index)
@@ -120,11 +119,7 @@ void histogram_print_number(buf *out, double v)
             buf_f64(out, v);
         return;
     }
-    for (int precision = 0; precision <= 16; precision++) {
-        snprintf(digits, sizeof(digits), "%.*e", precision, v);
-        if (strtod(digits, NULL) == v)
-            break;
-    }
+    f64_shortest(digits, v, 1);
     const char *mark = strchr(digits, 'e');
     long exponent = mark ? strtol(mark + 1, NULL, 10) : 0;
     if (exponent < -4 || exponent >= 6)

@@ -444,7 +444,8 @@ static status combine_alike(arena *a, const histogram *x, const histogram *y, do
 
 static bool alike(const histogram *x, const histogram *y)
 {
-    return x->schema == y->schema && x->zero_threshold == y->zero_threshold &&
+    return histogram_above_zero(y) && x->schema == y->schema &&
+           x->zero_threshold == y->zero_threshold &&
            histogram_same_spans(&x->positive, &y->positive) &&
            histogram_same_spans(&x->negative, &y->negative) &&
            histogram_same_bounds(x->custom, x->custom_count, y->custom, y->custom_count);

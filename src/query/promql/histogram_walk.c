@@ -174,6 +174,17 @@ double histogram_widen_zero(histogram_walk positive, histogram_walk negative, in
     }
 }
 
+static bool side_above_zero(const histogram *h, const histogram_side *s)
+{
+    return s->count == 0 || histogram_bound(s->spans[0].offset, h->schema) > h->zero_threshold;
+}
+
+bool histogram_above_zero(const histogram *h)
+{
+    return histogram_is_custom(h) || (h->zero_threshold == 0) ||
+           (side_above_zero(h, &h->positive) && side_above_zero(h, &h->negative));
+}
+
 bool histogram_same_spans(const histogram_side *x, const histogram_side *y)
 {
     return x->span_count == y->span_count && x->count == y->count &&
@@ -282,7 +293,7 @@ static bool side_reset(const histogram *now, const histogram *before, bool posit
     const histogram_side *n = positive ? &now->positive : &now->negative,
                          *b = positive ? &before->positive : &before->negative;
     if (now->zero_threshold == before->zero_threshold && now->schema == before->schema &&
-        histogram_same_spans(n, b))
+        histogram_same_spans(n, b) && histogram_above_zero(now))
         return counts_fell(n, b);
     histogram_walk walk = histogram_walk_side(b);
     histogram_walk_coarser(&walk, before->schema, now->schema);

@@ -40,6 +40,8 @@ bool histogram_write_side(arena *a, histogram_walk w, double divisor, bool compa
 double histogram_widen_zero(histogram_walk positive, histogram_walk negative, int32_t schema,
                             double threshold, kahan *zero);
 
+/* Whether no bucket is inside the zero bucket; it would be skipped where two histograms meet. */
+bool histogram_above_zero(const histogram *h);
 bool histogram_same_spans(const histogram_side *x, const histogram_side *y);
 bool histogram_same_bounds(const double *x, uint32_t x_count, const double *y, uint32_t y_count);
 /* Those in both, into ret (place for the smaller count); their number. */
