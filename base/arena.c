@@ -12,6 +12,13 @@ struct arena_block {
     max_align_t bytes[];
 };
 
+/* Lives in the arena itself. */
+struct arena_keeper {
+    arena_keeper *next;
+    void (*end)(void *user);
+    void *user;
+};
+
 enum { FIRST_BLOCK = 4096, LARGEST_STEP = 4 << 20 };
 
 void arena_init(arena *a, size_t limit)
@@ -19,8 +26,18 @@ void arena_init(arena *a, size_t limit)
     *a = (arena){ .limit = limit };
 }
 
+static void end_keepers(arena *a)
+{
+    while (a->keepers) {
+        arena_keeper *k = a->keepers;
+        a->keepers = k->next;
+        k->end(k->user);
+    }
+}
+
 void arena_done(arena *a)
 {
+    end_keepers(a);
     while (a->blocks) {
         arena_block *older = a->blocks->older;
         free(a->blocks);
@@ -32,6 +49,7 @@ void arena_done(arena *a)
 void arena_clear(arena *a)
 {
     arena_block *largest = NULL;
+    end_keepers(a);
     while (a->blocks) {
         arena_block *block = a->blocks;
         a->blocks = block->older;
@@ -51,6 +69,38 @@ void arena_clear(arena *a)
         a->cursor = (char *)largest->bytes;
         a->end = (char *)largest + largest->size;
     }
+}
+
+bool arena_at_end(arena *a, void (*end)(void *user), void *user)
+{
+    arena_keeper *k = arena_alloc(a, sizeof(*k));
+    if (!k)
+        return false;
+    *k = (arena_keeper){ a->keepers, end, user };
+    a->keepers = k;
+    return true;
+}
+
+void arena_adopt(arena *to, arena *from)
+{
+    arena_block *oldest = from->blocks;
+    if (!oldest)
+        return;
+    while (oldest->older)
+        oldest = oldest->older;
+    if (to->blocks) { /* behind the newest, in which `to` goes on allocating */
+        oldest->older = to->blocks->older;
+        to->blocks->older = from->blocks;
+    } else {
+        to->blocks = from->blocks; /* full, as far as `to` knows */
+    }
+    for (arena_keeper *k = from->keepers, *next; k; k = next) {
+        next = k->next;
+        k->next = to->keepers;
+        to->keepers = k;
+    }
+    to->used += from->used;
+    *from = (arena){ .limit = from->limit };
 }
 
 void *arena_alloc_slow(arena *a, size_t size, size_t align)

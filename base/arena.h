@@ -8,12 +8,14 @@
 #include "base/str.h"
 
 typedef struct arena_block arena_block;
+typedef struct arena_keeper arena_keeper;
 
 typedef struct arena {
     char *cursor;
     char *end;
     arena_block *blocks; /* newest first */
-    size_t used;         /* bytes taken from the system */
+    arena_keeper *keepers;
+    size_t used; /* bytes taken from the system */
     size_t limit;
 } arena;
 
@@ -23,6 +25,14 @@ void arena_init(arena *a, size_t limit);
 void arena_done(arena *a);
 /* Keeps the largest block for reuse and forgets all allocations. */
 void arena_clear(arena *a);
+
+/* Calls `end` when all that was allocated is forgotten; what is kept outside for the arena's
+ * content goes with it. False without memory. */
+MUST_USE bool arena_at_end(arena *a, void (*end)(void *user), void *user);
+
+/* Gives all of `from` to `to`, which frees it with its own; `from` is as after arena_done. The sum
+ * may be above the limit of `to`. */
+void arena_adopt(arena *to, arena *from);
 
 void *arena_alloc_slow(arena *a, size_t size, size_t align);
 
