@@ -130,6 +130,8 @@ double histogram_bound(int32_t index, int32_t schema);
 void histogram_print(buf *out, const histogram *h);
 /* A number as Go's %g writes it: with an exponent below 1e-4 and from 1e+06 on; +Inf, NaN. */
 void histogram_print_number(buf *out, double v);
+/* The same, terminated, in `text`, which is returned. */
+const char *histogram_number_text(char text[48], double v);
 
 /* ---- statistics ---- */
 
@@ -169,6 +171,10 @@ MUST_USE status histogram_interpolate(arena *a, const histogram *h1, int64_t t1_
                                       const histogram *h2, int64_t t2_ms, int64_t t_ms,
                                       bool counter, histogram_findings *found_subtracting,
                                       histogram_findings *found_adding, const histogram **ret);
+
+promql_general promql_fn_histogram_count, promql_fn_histogram_sum, promql_fn_histogram_avg,
+    promql_fn_histogram_stddev, promql_fn_histogram_stdvar, promql_fn_histogram_fraction,
+    promql_fn_histogram_quantiles;
 
 /* ---- functions of windows with histograms in them (promql_function.native) ---- */
 

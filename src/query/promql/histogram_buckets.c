@@ -3,6 +3,7 @@
 #include "query/promql/histogram.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static double bound_at(const histogram *h, int32_t index)
@@ -109,23 +110,32 @@ int histogram_boundary_rule(const histogram_bucket *b)
 
 /* ---- text ---- */
 
-void histogram_print_number(buf *out, double v)
+const char *histogram_number_text(char text[48], double v)
 {
-    char digits[40];
-    if (isnan(v) || isinf(v) || v == 0) {
-        if (v == 0)
-            buf_str(out, signbit(v) ? STR("-0") : STR("0"));
-        else
-            buf_f64(out, v);
-        return;
+    buf plain;
+    if (isnan(v) || isinf(v)) {
+        snprintf(text, 48, "%s", isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf");
+        return text;
     }
-    f64_shortest(digits, v, 1);
-    const char *mark = strchr(digits, 'e');
+    f64_shortest(text, v, 1);
+    const char *mark = strchr(text, 'e');
     long exponent = mark ? strtol(mark + 1, NULL, 10) : 0;
     if (exponent < -4 || exponent >= 6)
-        buf_str(out, str_c(digits));
+        return text;
+    buf_init(&plain, 0);
+    if (v == 0)
+        buf_str(&plain, signbit(v) ? STR("-0") : STR("0"));
     else
-        buf_f64(out, v);
+        buf_f64(&plain, v);
+    snprintf(text, 48, "%.*s", (int)plain.len, plain.ptr);
+    buf_done(&plain);
+    return text;
+}
+
+void histogram_print_number(buf *out, double v)
+{
+    char text[48];
+    buf_str(out, str_c(histogram_number_text(text, v)));
 }
 
 static void print_bucket(buf *out, const histogram_bucket *b)
