@@ -20,6 +20,7 @@ typedef struct {
     uint32_t features;                 /* PROMQL_… of query/promql/ast.h that are switched on */
     struct rules *rules;               /* NULL: there are none */
     struct alertmanager *alertmanager; /* NULL: there is none */
+    struct alert_forwarder *alert_forwarder; /* to external Alertmanagers; NULL: there are none */
 } api_options;
 
 /* The store must outlive the api. */

@@ -330,6 +330,11 @@ static const api_row rows[] = {
       "Values of one label: match[], start, end, limit." },
     { "GET", "/api/v1/metadata", metadata, "Type, help and unit of metrics: metric, limit." },
     { "GET", "/api/v1/targets", prometheus_targets, "Scraped targets: state, scrapePool." },
+    { "GET", "/api/v1/rules", prometheus_rules,
+      "Rules and their state: type, rule_name[], rule_group[], file[], match[], exclude_alerts, "
+      "group_limit, group_next_token." },
+    { "GET", "/api/v1/alerts", prometheus_alerts, "Active alerts." },
+    { "GET", "/api/v1/alertmanagers", prometheus_alertmanagers, "External Alertmanagers." },
     { "GET", "/api/v1/status/buildinfo", build_info, "Version, for clients that choose by it." },
     { "GET", "/api/v1/status/runtimeinfo", runtime_info, "Start time and number of series." },
 };

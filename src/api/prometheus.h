@@ -25,5 +25,8 @@ void prometheus_query(api_request *r);
 void prometheus_query_range(api_request *r);
 void prometheus_format_query(api_request *r);
 void prometheus_targets(api_request *r);
+void prometheus_rules(api_request *r);
+void prometheus_alerts(api_request *r);
+void prometheus_alertmanagers(api_request *r);
 
 #endif

@@ -20,6 +20,7 @@ static const char usage[] =
     "       sonde check config --components       the components there are\n"
     "       sonde check config --component TYPE   the options of one\n"
     "       sonde check config --reference        all of them as Markdown\n"
+    "       sonde check rules FILE...|-           rule files; --help tells more\n"
     "\n"
     "Prints the pipelines of FILE as a picture; errors and warnings go to stderr, with line and\n"
     "column. Nothing is started, and no file is opened but FILE and those that it names by\n"
@@ -34,6 +35,11 @@ static const text_pair builtin_values[] = {
     { STR_INIT("sonde:seal_after"), STR_INIT("60s") },
     { STR_INIT("sonde:recorders"), STR_INIT("[]") },
     { STR_INIT("sonde:recorder_metrics"), STR_INIT("15s") },
+    { STR_INIT("sonde:rules"), STR_INIT("[]") },
+    { STR_INIT("sonde:evaluation_interval"), STR_INIT("1m") },
+    { STR_INIT("sonde:external_url"), STR_INIT("") },
+    { STR_INIT("sonde:alertmanagers"), STR_INIT("[]") },
+    { STR_INIT("sonde:alertmanager_config"), STR_INIT("") },
 };
 
 static int put_out(buf *out)
@@ -202,18 +208,20 @@ static int check_config(int argc, char **argv)
 
 int cmd_check(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && !str_is(str_c(argv[1]), "rules"); i++) {
         if (str_is(str_c(argv[i]), "--help") || str_is(str_c(argv[i]), "-h")) {
             fputs(usage, stdout);
             return EXIT_GOOD;
         }
     }
     if (argc < 2)
-        return wrong_usage("it wants to know what to check: config");
+        return wrong_usage("it wants to know what to check: config or rules");
     str what = str_c(argv[1]);
     if (str_is(what, "config"))
         return check_config(argc - 2, argv + 2);
-    if (str_is(what, "rules") || str_is(what, "metrics"))
+    if (str_is(what, "rules"))
+        return check_rules(argc - 2, argv + 2);
+    if (str_is(what, "metrics"))
         return wrong_usage("%s: this build cannot check that yet", argv[1]);
-    return wrong_usage("\"%s\" is nothing to check; config is", argv[1]);
+    return wrong_usage("\"%s\" is nothing to check; config and rules are", argv[1]);
 }

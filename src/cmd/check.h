@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What `sonde check config` tells about components, out of their option tables. */
+/* What `sonde check config` tells about components, out of their option tables; the other things
+ * that are checked. */
 #ifndef SONDE_CMD_CHECK_H
 #define SONDE_CMD_CHECK_H
 
@@ -11,5 +12,8 @@ void check_list_components(buf *out);
 bool check_describe(str type, buf *out);
 /* docs/reference/collector.md */
 void check_write_reference(buf *out);
+
+/* sonde check rules; argv: what follows these words. The exit code. */
+int check_rules(int argc, char **argv);
 
 #endif

@@ -24,6 +24,7 @@ typedef struct {
     serve_options options;
     collector *collector;
     store *store;
+    serve_rules rules;
     api *api;
     http_server *server;
     serve_self self;
@@ -130,15 +131,37 @@ static uint32_t features_of(const char *list)
     return features;
 }
 
+static serve_rules_options rules_settings(const serve *s)
+{
+    return (serve_rules_options){
+        .data = s->options.data,
+        .store = s->store,
+        .features = features_of(s->options.features),
+        .web = &s->web[s->web_at],
+        .settings = collector_settings(s->collector, COMPONENT_EXTENSION, "sonde_rules"),
+    };
+}
+
+static status open_api(serve *s, error *err)
+{
+    api_options options = { .store = s->store,
+                            .features = features_of(s->options.features),
+                            .rules = s->rules.rules,
+                            .alertmanager = s->rules.alertmanager,
+                            .alert_forwarder = s->rules.forwarder };
+    return api_new(&s->api, &options, err);
+}
+
 static status serve_open(serve *s, error *err)
 {
     status st = open_collector(s, err);
     if (st == STATUS_OK)
         st = open_store(s, err);
+    serve_rules_options rules = rules_settings(s);
     if (st == STATUS_OK)
-        st = api_new(
-            &s->api,
-            &(api_options){ .store = s->store, .features = features_of(s->options.features) }, err);
+        st = serve_rules_open(&s->rules, &rules, err);
+    if (st == STATUS_OK)
+        st = open_api(s, err);
     if (st == STATUS_OK)
         st = http_server_new(&s->server, NULL, err);
     if (st != STATUS_OK)
@@ -146,19 +169,24 @@ static status serve_open(serve *s, error *err)
     s->self.store = s->store;
     s->self.server = s->server;
     s->self.collector = s->collector;
+    s->self.rules = &s->rules;
     fill_tables(s);
     collector_web web = web_of(s);
     st = collector_start(s->collector, s->store, s->server, &web, err);
     if (st == STATUS_OK)
         collector_ports(s->collector, say_port, s);
+    if (st == STATUS_OK)
+        st = serve_rules_start(&s->rules, err);
     return st == STATUS_OK ? http_server_start(s->server, err) : st;
 }
 
 static void serve_close(serve *s)
 {
+    serve_rules_stop(&s->rules);
     http_server_free(s->server);
     api_free(s->api);
     collector_stop(s->collector);
+    serve_rules_close(&s->rules);
     store_close(s->store);
     collector_free(s->collector);
 }
@@ -231,7 +259,8 @@ static void reload(serve *s)
     error err;
     config file;
     if (!s->options.config) {
-        sonde_info("reload_ignored", sonde_kv("detail", "there is no --config file"));
+        serve_rules_options rules = rules_settings(s);
+        serve_rules_reload(&s->rules, &rules);
         return;
     }
     unsigned before = s->web_at;
@@ -243,6 +272,8 @@ static void reload(serve *s)
     if (st == STATUS_OK) {
         sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
         warn_store_settings(s);
+        serve_rules_options rules = rules_settings(s);
+        serve_rules_reload(&s->rules, &rules);
         collector_ports(s->collector, say_port, s);
         if (collector_complete(s->collector, &err) != STATUS_OK)
             sonde_error("configuration_incomplete", sonde_kv("path", s->options.config),
@@ -281,6 +312,7 @@ static int wait_for_signal(serve *s, const sigset_t *signals)
         bool changed = serve_config_changed(&s->options, &s->mark);
         if (changed || number == SIGHUP)
             reload(s);
+        serve_rules_look(&s->rules);
         watch_ready(s, &was_ready);
     }
 }

@@ -4,6 +4,7 @@
 #ifndef SONDE_CMD_SERVE_H
 #define SONDE_CMD_SERVE_H
 
+#include "cmd/serve_rules.h"
 #include "net/server.h"
 #include "pipeline/pipelines.h"
 #include "store/store.h"
@@ -11,7 +12,7 @@
 #include <sonde/log.h>
 #include <stdatomic.h>
 
-enum { SERVE_RECORDERS_MAX = 16 };
+enum { SERVE_RECORDERS_MAX = 16, SERVE_RULES_MAX = 64, SERVE_ALERTMANAGERS_MAX = 16 };
 
 typedef struct {
     const char *data;
@@ -24,12 +25,19 @@ typedef struct {
     const char *recorders[SERVE_RECORDERS_MAX];
     unsigned recorder_count;
     const char *recorder_metrics;
+    const char *rules[SERVE_RULES_MAX]; /* paths, folders, globs */
+    unsigned rule_count;
+    const char *alertmanagers[SERVE_ALERTMANAGERS_MAX]; /* URLs */
+    unsigned alertmanager_count;
+    const char *alertmanager_config;
+    const char *external_url;
+    const char *evaluation_interval;
     size_t intake_limit; /* bytes; 0: the store's default */
     bool no_auth;
     const char *features; /* names separated by commas; NULL: none */
     sonde_level log_level;
     bool help;
-    const char *overridden[8]; /* flags that a configuration file decides; ended by NULL */
+    const char *overridden[16]; /* flags that a configuration file decides; ended by NULL */
 } serve_options;
 
 /* Fills *ret from the command line; STATUS_INVALID with what is wrong. */
@@ -58,6 +66,7 @@ typedef struct {
     store *store;
     http_server *server;
     collector *collector;
+    serve_rules *rules;
     atomic_bool stopping; /* not ready any more */
 } serve_self;
 

@@ -26,39 +26,47 @@ static void tell_log(void *user, bool warning, const char *text)
         sonde_error("configuration_error", sonde_kv("detail", text));
 }
 
-/* As YAML: ["/run/a", "/run/b"]. */
-static void write_recorders(buf *out, const serve_options *o)
+/* As YAML: ['/run/a', '/run/b'], or with a key [{url: 'http://a'}]. */
+static str write_list(buf *out, const char *const *items, unsigned count, const char *key)
 {
+    buf_init(out, KiB(256));
     buf_char(out, '[');
-    for (unsigned i = 0; i < o->recorder_count; i++) {
-        buf_str(out, i ? STR(", '") : STR("'"));
-        for (const char *c = o->recorders[i]; *c; c++) {
+    for (unsigned i = 0; i < count; i++) {
+        buf_fmt(out, "%s%s%s'", i ? ", " : "", key ? "{" : "", key ? key : "");
+        for (const char *c = items[i]; *c; c++) {
             if (*c == '\'')
                 buf_char(out, '\'');
             buf_char(out, *c);
         }
-        buf_char(out, '\'');
+        buf_str(out, key ? STR("'}") : STR("'"));
     }
     buf_char(out, ']');
+    return buf_view(out);
 }
 
 static status read_builtin(config *ret, const serve_options *o, config_issue *tell, error *err)
 {
-    buf recorders;
-    buf_init(&recorders, KiB(128));
-    write_recorders(&recorders, o);
+    buf recorders, rules, alertmanagers;
     text_pair pairs[] = {
         { STR("sonde:http"), str_c(o->http) },
         { STR("sonde:otlp_grpc"), str_c(o->otlp_grpc) },
         { STR("sonde:otlp_http"), str_c(o->otlp_http) },
         { STR("sonde:retention"), str_c(o->retention) },
         { STR("sonde:seal_after"), str_c(o->seal_after) },
-        { STR("sonde:recorders"), buf_view(&recorders) },
+        { STR("sonde:recorders"), write_list(&recorders, o->recorders, o->recorder_count, NULL) },
         { STR("sonde:recorder_metrics"), str_c(o->recorder_metrics) },
+        { STR("sonde:rules"), write_list(&rules, o->rules, o->rule_count, NULL) },
+        { STR("sonde:alertmanagers"),
+          write_list(&alertmanagers, o->alertmanagers, o->alertmanager_count, "url: ") },
+        { STR("sonde:alertmanager_config"), str_c(o->alertmanager_config) },
+        { STR("sonde:external_url"), str_c(o->external_url) },
+        { STR("sonde:evaluation_interval"), str_c(o->evaluation_interval) },
     };
     pair_list names = { pairs, ARRAY_LEN(pairs) };
     status st = config_parse(ret, "built-in", config_builtin(), &names, tell, NULL, err);
     buf_done(&recorders);
+    buf_done(&rules);
+    buf_done(&alertmanagers);
     return st;
 }
 

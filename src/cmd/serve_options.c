@@ -94,15 +94,21 @@ static status set_intake_limit(serve_options *o, const char *text, error *err)
                 "--intake-limit %s is no size from 1MiB on; write 1GiB, 512MiB", text);
 }
 
-static status set_recorder(serve_options *o, const char *text, error *err)
+/* One more of a repeatable option. */
+static status add_text(const char **list, unsigned *count, unsigned max, const char *option,
+                       const char *text, error *err)
 {
     if (!*text)
-        return fail(err, STATUS_INVALID, "--recorder wants a directory");
-    if (o->recorder_count == SERVE_RECORDERS_MAX)
-        return fail(err, STATUS_INVALID, "--recorder %s: at most %d directories", text,
-                    SERVE_RECORDERS_MAX);
-    o->recorders[o->recorder_count++] = text;
+        return fail(err, STATUS_INVALID, "%s wants a value", option);
+    if (*count == max)
+        return fail(err, STATUS_INVALID, "%s %s: at most %u of these", option, text, max);
+    list[(*count)++] = text;
     return STATUS_OK;
+}
+
+static status set_recorder(serve_options *o, const char *text, error *err)
+{
+    return add_text(o->recorders, &o->recorder_count, SERVE_RECORDERS_MAX, "--recorder", text, err);
 }
 
 static status set_recorder_metrics(serve_options *o, const char *text, error *err)
@@ -112,6 +118,50 @@ static status set_recorder_metrics(serve_options *o, const char *text, error *er
     if (!clock_parse_duration(str_c(text), &ns) || ns < 100 * NS_PER_MS || ns > 3600 * NS_PER_S)
         return fail(err, STATUS_INVALID,
                     "--recorder-metrics %s is no duration from 100ms to 1h; write 15s, 1m", text);
+    return STATUS_OK;
+}
+
+static status set_rules(serve_options *o, const char *text, error *err)
+{
+    return add_text(o->rules, &o->rule_count, SERVE_RULES_MAX, "--rules", text, err);
+}
+
+static status check_url(const char *option, const char *text, error *err)
+{
+    if (str_starts(str_c(text), STR("http://")) || str_starts(str_c(text), STR("https://")))
+        return STATUS_OK;
+    return fail(err, STATUS_INVALID, "%s %s: wants http://… or https://…", option, text);
+}
+
+static status set_alertmanager(serve_options *o, const char *text, error *err)
+{
+    status st = check_url("--alertmanager", text, err);
+    return st == STATUS_OK ? add_text(o->alertmanagers, &o->alertmanager_count,
+                                      SERVE_ALERTMANAGERS_MAX, "--alertmanager", text, err)
+                           : st;
+}
+
+static status set_alertmanager_config(serve_options *o, const char *text, error *err)
+{
+    if (!*text)
+        return fail(err, STATUS_INVALID, "--alertmanager-config wants a file");
+    o->alertmanager_config = text;
+    return STATUS_OK;
+}
+
+static status set_external_url(serve_options *o, const char *text, error *err)
+{
+    o->external_url = text;
+    return check_url("--external-url", text, err);
+}
+
+static status set_evaluation_interval(serve_options *o, const char *text, error *err)
+{
+    int64_t ns;
+    o->evaluation_interval = text;
+    if (!clock_parse_duration(str_c(text), &ns) || ns < 100 * NS_PER_MS)
+        return fail(err, STATUS_INVALID,
+                    "--evaluation-interval %s is no duration from 100ms on; write 15s, 1m", text);
     return STATUS_OK;
 }
 
@@ -174,6 +224,16 @@ static const serve_option rows[] = {
       "how long rows stay in memory before they go into a part (60s)" },
     { "--intake-limit", "SIZE", false, set_intake_limit,
       "bytes of the log that holds what is not stored or sent yet; then senders wait (1GiB)" },
+    { "--rules", "PATH", true, set_rules,
+      "evaluate the rules of this file, folder or glob; may be repeated" },
+    { "--evaluation-interval", "TIME", true, set_evaluation_interval,
+      "how often groups of rules are evaluated that do not say it (1m)" },
+    { "--alertmanager-config", "FILE", true, set_alertmanager_config,
+      "whom the built-in alertmanager notifies, in Alertmanager's format" },
+    { "--alertmanager", "URL", true, set_alertmanager,
+      "tell alerts to this Alertmanager as well; may be repeated" },
+    { "--external-url", "URL", true, set_external_url,
+      "of this server for others, for links in notifications" },
     { "--no-auth", NULL, false, set_no_auth, "let --http be an address that other machines reach" },
     { "--enable-feature", "LIST", false, set_features,
       "names that Prometheus has, separated by commas" },
@@ -187,7 +247,7 @@ void serve_print_help(void)
          "Receives, stores and queries telemetry until it gets SIGTERM or SIGINT.\n"
          "ADDR is HOST:PORT; port 0 takes a free one, a missing host means all addresses.\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        printf("  %-18s %-6s %s\n", rows[i].name, rows[i].takes ? rows[i].takes : "", rows[i].help);
+        printf("  %-21s %-6s %s\n", rows[i].name, rows[i].takes ? rows[i].takes : "", rows[i].help);
 }
 
 static void note_overridden(serve_options *o, const serve_option *given)
@@ -232,6 +292,9 @@ status serve_parse(serve_options *ret, int argc, char **argv, error *err)
         .retention = "30d",
         .seal_after = "60s",
         .recorder_metrics = "15s",
+        .alertmanager_config = "",
+        .external_url = "",
+        .evaluation_interval = "1m",
         .log_level = SONDE_INFO,
     };
     for (int i = 1; i < argc; i++) {

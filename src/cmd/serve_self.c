@@ -250,6 +250,7 @@ static void handle_metrics(http_exchange *x, void *user)
     write_components(&p, self->collector);
     write_recorders(&p, self->collector);
     write_server(&p, self->server);
+    serve_rules_metrics(self->rules, p.out, p.format != PROM_TEXT_0_0_4);
     write_library(&p);
 }
 

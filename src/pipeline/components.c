@@ -39,6 +39,7 @@
     X(file_storage_extension) \
     X(health_check_extension) \
     X(pprof_extension) \
+    X(sonde_rules_extension) \
     X(sonde_web_extension) \
     X(zpages_extension)
 /* clang-format on */

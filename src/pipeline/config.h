@@ -53,7 +53,8 @@ void config_done(config *c);
 void config_draw(const config *c, buf *out);
 /* The built-in file. Its variables: ${sonde:http}, ${sonde:otlp_grpc}, ${sonde:otlp_http},
  * ${sonde:retention}, ${sonde:seal_after}, ${sonde:recorders} (a YAML sequence),
- * ${sonde:recorder_metrics}. */
+ * ${sonde:recorder_metrics}, ${sonde:rules} and ${sonde:alertmanagers} (YAML sequences),
+ * ${sonde:alertmanager_config}, ${sonde:external_url}, ${sonde:evaluation_interval}. */
 str config_builtin(void);
 
 #endif

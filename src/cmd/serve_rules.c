@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rules and notification; see serve_rules.h. */
+#include "cmd/serve_rules.h"
+
+#include <sonde/sonde.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void say(void *user, bool warning, const char *event, const char *text)
+{
+    (void)user;
+    if (warning)
+        sonde_warn("component_warning", sonde_kv("component_event", event),
+                   sonde_kv("component", "rules"), sonde_kv("detail", text));
+    else
+        sonde_info("component_news", sonde_kv("component_event", event),
+                   sonde_kv("component", "rules"), sonde_kv("detail", text));
+}
+
+/* ---- from settings to options ---- */
+
+/* By the port of the web UI; an address of all machines is told as the loopback one. */
+static void own_url(serve_rules *s, const server_settings *web)
+{
+    char host[256];
+    size_t colon = web->endpoint.len;
+    while (colon > 0 && web->endpoint.ptr[colon - 1] != ':')
+        colon--;
+    str_copy_c(host, sizeof(host), str_n(web->endpoint.ptr, colon ? colon - 1 : 0));
+    bool all = !*host || str_is(str_c(host), "0.0.0.0") || str_is(str_c(host), "[::]");
+    str port = str_slice(web->endpoint, colon, web->endpoint.len);
+    snprintf(s->url, sizeof(s->url), "%s://%s:%.*s", web->has_tls ? "https" : "http",
+             all ? "127.0.0.1" : host, STR_ARG(port));
+}
+
+static str external_url(const serve_rules *s, const sonde_rules_settings *from)
+{
+    str url = from->external_url.len ? from->external_url : str_c(s->url);
+    while (str_ends(url, STR("/")))
+        url.len--;
+    return url;
+}
+
+/* *labels: memory of the external ones, to be freed. */
+static status make_options(const serve_rules *s, const serve_rules_options *o, label **labels,
+                           rules_options *ret, error *err)
+{
+    const sonde_rules_settings *from = o->settings;
+    label *items = calloc((size_t)from->external_labels.count + 1, sizeof(*items));
+    if (!items)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the settings of rules");
+    for (uint32_t i = 0; i < from->external_labels.count; i++)
+        items[i] =
+            (label){ from->external_labels.items[i].name, from->external_labels.items[i].value };
+    *labels = items;
+    *ret = (rules_options){
+        .store = o->store,
+        .paths = from->rule_files.items,
+        .path_count = from->rule_files.count,
+        .interval_ms = from->evaluation_interval / NS_PER_MS,
+        .query_offset_ms = from->query_offset / NS_PER_MS,
+        .resend_delay_ms = from->resend_delay / NS_PER_MS,
+        .outage_tolerance_ms = from->outage_tolerance / NS_PER_MS,
+        .grace_period_ms = from->grace_period ? from->grace_period / NS_PER_MS : -1,
+        .catch_up_ms = from->catch_up / NS_PER_MS,
+        .catch_up_delay_ms = from->catch_up_delay / NS_PER_MS,
+        .external_labels = items,
+        .external_label_count = from->external_labels.count,
+        .external_url = external_url(s, from),
+        .threads = (uint32_t)from->threads,
+        .features = o->features,
+        .say = say,
+    };
+    return STATUS_OK;
+}
+
+/* ---- life ---- */
+
+status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err)
+{
+    rules_options options;
+    label *labels = NULL;
+    if (!o->settings)
+        return STATUS_OK;
+    s->settings = o->settings;
+    own_url(s, o->web);
+    status st = make_options(s, o, &labels, &options, err);
+    if (st == STATUS_OK)
+        st = rules_new(&s->rules, &options, err);
+    free(labels);
+    return st == STATUS_OK ? rules_load(s->rules, err) : st;
+}
+
+status serve_rules_start(serve_rules *s, error *err)
+{
+    return s->rules ? rules_start(s->rules, err) : STATUS_OK;
+}
+
+static void tell_load(const serve_rules *s, status st, const error *err)
+{
+    (void)s;
+    if (st == STATUS_OK)
+        sonde_info("rules_loaded");
+    else
+        sonde_error("rules_refused", sonde_kv("detail", (const char *)err->message),
+                    sonde_kv("outcome", "the former rules stay"));
+}
+
+void serve_rules_look(serve_rules *s)
+{
+    error err;
+    if (s->rules && rules_changed(s->rules))
+        tell_load(s, rules_load(s->rules, &err), &err);
+}
+
+void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
+{
+    error err;
+    rules_options options;
+    label *labels = NULL;
+    if (!s->rules || !o->settings) {
+        if (s->rules || o->settings)
+            sonde_warn("restart_needed",
+                       sonde_kv("detail", "the extension sonde_rules came or went: rules are as at "
+                                          "the start until the server is started anew"));
+        return;
+    }
+    s->settings = o->settings;
+    own_url(s, o->web);
+    status st = make_options(s, o, &labels, &options, &err);
+    if (st == STATUS_OK)
+        st = rules_reload(s->rules, &options, &err);
+    free(labels);
+    tell_load(s, st, &err);
+}
+
+void serve_rules_stop(serve_rules *s)
+{
+    rules_stop(s->rules);
+}
+
+void serve_rules_close(serve_rules *s)
+{
+    rules_free(s->rules);
+    s->rules = NULL;
+}
+
+/* ---- metrics ---- */
+
+typedef struct {
+    buf *out;
+    bool openmetrics;
+    const rules_view *view;
+} page;
+
+static void family(const page *p, const char *name, const char *type, const char *help)
+{
+    str text = str_c(name);
+    if (p->openmetrics && str_is(str_c(type), "counter"))
+        text.len -= strlen("_total");
+    buf_fmt(p->out, "# HELP %.*s %s\n# TYPE %.*s %s\n", STR_ARG(text), help, STR_ARG(text), type);
+}
+
+static void put_escaped(buf *out, str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\n')
+            buf_lit(out, "\\n");
+        else if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+            buf_fmt(out, "\\%c", s.ptr[i]);
+        else
+            buf_char(out, s.ptr[i]);
+    }
+}
+
+typedef double group_number(const group_view *g);
+
+static double n_evaluations(const group_view *g)
+{
+    return (double)g->evaluations;
+}
+static double n_failures(const group_view *g)
+{
+    return (double)g->failures;
+}
+static double n_iterations(const group_view *g)
+{
+    return (double)g->iterations;
+}
+static double n_missed(const group_view *g)
+{
+    return (double)g->missed;
+}
+static double n_caught_up(const group_view *g)
+{
+    return (double)g->caught_up;
+}
+static double n_interval(const group_view *g)
+{
+    return (double)g->interval_ms / 1000;
+}
+static double n_last(const group_view *g)
+{
+    return (double)g->last_evaluation_ns / NS_PER_S;
+}
+static double n_duration(const group_view *g)
+{
+    return (double)g->evaluation_ns / NS_PER_S;
+}
+static double n_sum(const group_view *g)
+{
+    return (double)g->rule_duration_ns / NS_PER_S;
+}
+static double n_restore(const group_view *g)
+{
+    return (double)g->restore_ns / NS_PER_S;
+}
+static double n_rules(const group_view *g)
+{
+    return (double)g->rule_count;
+}
+static double n_samples(const group_view *g)
+{
+    return (double)g->last_samples;
+}
+
+static const struct {
+    const char *name, *type;
+    group_number *number;
+    const char *help;
+} group_rows[] = {
+    { "prometheus_rule_evaluations_total", "counter", n_evaluations, "Evaluations of rules." },
+    { "prometheus_rule_evaluation_failures_total", "counter", n_failures,
+      "Evaluations of rules that failed." },
+    { "prometheus_rule_group_iterations_total", "counter", n_iterations,
+      "Evaluations of the group that were due, executed or missed." },
+    { "prometheus_rule_group_iterations_missed_total", "counter", n_missed,
+      "Evaluations of the group that were left out, because one before took too long." },
+    { "sonde_rule_group_iterations_caught_up_total", "counter", n_caught_up,
+      "Evaluations of the group that were made up after a restart." },
+    { "prometheus_rule_group_interval_seconds", "gauge", n_interval, "Interval of the group." },
+    { "prometheus_rule_group_last_evaluation_timestamp_seconds", "gauge", n_last,
+      "When the group was evaluated last." },
+    { "prometheus_rule_group_last_duration_seconds", "gauge", n_duration, "How long that took." },
+    { "prometheus_rule_group_last_rule_duration_sum_seconds", "gauge", n_sum,
+      "How long its rules took, added up." },
+    { "prometheus_rule_group_last_restore_duration_seconds", "gauge", n_restore,
+      "How long it took to restore the state of alerts after the start." },
+    { "prometheus_rule_group_rules", "gauge", n_rules, "Rules of the group." },
+    { "prometheus_rule_group_last_evaluation_samples", "gauge", n_samples,
+      "Samples that the last evaluation gave." },
+};
+
+static void put_groups(const page *p)
+{
+    for (size_t i = 0; i < ARRAY_LEN(group_rows) && p->view->count; i++) {
+        family(p, group_rows[i].name, group_rows[i].type, group_rows[i].help);
+        for (uint32_t g = 0; g < p->view->count; g++) {
+            const group_view *v = &p->view->groups[g];
+            buf_fmt(p->out, "%s{rule_group=\"", group_rows[i].name);
+            put_escaped(p->out, v->file);
+            buf_char(p->out, ';');
+            put_escaped(p->out, v->name);
+            buf_lit(p->out, "\"} ");
+            buf_f64(p->out, group_rows[i].number(v));
+            buf_char(p->out, '\n');
+        }
+    }
+}
+
+static void put_duration(const page *p, const char *summary, const char *histogram,
+                         const char *help, const rules_duration *d)
+{
+    static const char *const bounds[RULES_BUCKETS] = { "0.01", "0.1", "1.0", "10.0", "+Inf" };
+    family(p, summary, "summary", help);
+    buf_fmt(p->out, "%s_sum %.9g\n%s_count %llu\n", summary, (double)d->sum_ns / NS_PER_S, summary,
+            (unsigned long long)d->count);
+    family(p, histogram, "histogram", help);
+    for (size_t i = 0; i < RULES_BUCKETS; i++)
+        buf_fmt(p->out, "%s_bucket{le=\"%s\"} %llu\n", histogram, bounds[i],
+                (unsigned long long)d->buckets[i]);
+    buf_fmt(p->out, "%s_sum %.9g\n%s_count %llu\n", histogram, (double)d->sum_ns / NS_PER_S,
+            histogram, (unsigned long long)d->count);
+}
+
+static void single(const page *p, const char *name, const char *type, const char *help, uint64_t n)
+{
+    family(p, name, type, help);
+    buf_fmt(p->out, "%s %llu\n", name, (unsigned long long)n);
+}
+
+static void put_stats(const page *p, rules *r)
+{
+    rules_stats t;
+    rules_get_stats(r, &t);
+    put_duration(p, "prometheus_rule_evaluation_duration_seconds",
+                 "prometheus_rule_evaluation_duration_histogram_seconds",
+                 "Time that evaluations of rules took.", &t.evaluation);
+    put_duration(p, "prometheus_rule_group_duration_seconds",
+                 "prometheus_rule_group_duration_histogram_seconds",
+                 "Time that evaluations of groups took.", &t.iteration);
+    single(p, "sonde_rules_alerts_told_total", "counter",
+           "Alerts that rules gave to notification, each as often as it was told again.",
+           t.alerts_sent);
+    single(p, "sonde_rules_alerts_refused_total", "counter",
+           "Alerts that notification did not take; they are given again.", t.alerts_dropped);
+    single(p, "sonde_rules_reload_failures_total", "counter",
+           "Times that changed rule files could not be used.", t.reload_failures);
+    single(p, "sonde_rules_last_reload_successful", "gauge",
+           "Whether the rule files as they are now are in use.", t.last_reload_good);
+}
+
+void serve_rules_metrics(serve_rules *s, buf *out, bool openmetrics)
+{
+    arena a;
+    rules_view view;
+    error err;
+    if (!s->rules)
+        return;
+    arena_init(&a, MiB(64));
+    page p = { out, openmetrics, &view };
+    if (rules_list(s->rules, false, &a, &view, &err) == STATUS_OK)
+        put_groups(&p);
+    put_stats(&p, s->rules);
+    arena_done(&a);
+}
