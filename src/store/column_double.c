@@ -83,7 +83,7 @@ static bool put_decimals(buf *out, const double *v, uint32_t n, int e)
         return false;
     buf_char(out, DECIMALS);
     buf_char(out, (char)e);
-    column_put_ints(out, scaled, n);
+    column_put_ints_in_groups(out, scaled, n);
     put_varint(out, except);
     for (uint32_t i = 0; i < n && except; i++) {
         int64_t d;
@@ -129,16 +129,20 @@ void column_put_doubles(buf *out, const double *v, uint32_t n)
     }
 }
 
-static bool get_decimals(bytes_reader *r, double *ret, uint32_t n)
+static bool get_decimals(bytes_reader *r, double *ret, uint32_t n, uint32_t from, uint32_t to)
 {
     int e = get_u8(r);
-    if (e > EXPONENT_MAX || !column_get_ints(r, (int64_t *)(void *)ret, n))
+    int_column c;
+    if (e > EXPONENT_MAX || !column_open_ints(r, n, &c))
         return false;
-    for (uint32_t i = 0; i < n; i++) {
+    column_ints_part(&c, from, to, (int64_t *)(void *)ret);
+    for (uint32_t i = 0; i < to - from; i++) {
         int64_t d;
         memcpy(&d, &ret[i], 8);
-        ret[i] = unscale(d, e);
+        ret[i] = (double)d;
     }
+    for (uint32_t i = 0; e && i < to - from; i++)
+        ret[i] /= powers[e];
     uint32_t count = get_count(r, n);
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -146,47 +150,53 @@ static bool get_decimals(bytes_reader *r, double *ret, uint32_t n)
         str bytes = get_bytes(r, 8);
         if (r->failed || at >= n)
             return false;
-        memcpy(&ret[at], bytes.ptr, 8);
+        if (at >= from && at < to)
+            memcpy(&ret[at - from], bytes.ptr, 8);
     }
     return !r->failed;
 }
 
-static bool get_planes(bytes_reader *r, double *ret, uint32_t n)
+static bool get_planes(bytes_reader *r, double *ret, uint32_t n, uint32_t from, uint32_t to)
 {
     arena a;
     arena_init(&a, MiB(64));
     str planes;
     bool ok = column_get_frame(r, (uint64_t)n * 8, &a, &planes) && planes.len == (size_t)n * 8;
-    for (uint32_t i = 0; ok && i < n; i++) {
+    for (uint32_t i = from; ok && i < to; i++) {
         uint64_t u = 0;
         for (uint32_t b = 0; b < 8; b++)
             u |= (uint64_t)(uint8_t)planes.ptr[(size_t)b * n + i] << (8 * b);
-        memcpy(&ret[i], &u, 8);
+        memcpy(&ret[i - from], &u, 8);
     }
     arena_done(&a);
     return ok;
 }
 
-bool column_get_doubles(bytes_reader *r, double *ret, uint32_t n)
+bool column_get_doubles_part(bytes_reader *r, double *ret, uint32_t n, uint32_t from, uint32_t to)
 {
     switch (get_u8(r)) {
     case CONSTANT: {
         str bytes = get_bytes(r, 8);
-        for (uint32_t i = 0; i < n && !r->failed; i++)
-            memcpy(&ret[i], bytes.ptr, 8);
+        for (uint32_t i = from; i < to && !r->failed; i++)
+            memcpy(&ret[i - from], bytes.ptr, 8);
         return !r->failed;
     }
     case DECIMALS:
-        return get_decimals(r, ret, n);
+        return get_decimals(r, ret, n, from, to);
     case PLANES:
-        return get_planes(r, ret, n);
+        return get_planes(r, ret, n, from, to);
     case RAW: {
         str bytes = get_bytes(r, (uint64_t)n * 8);
         if (!r->failed)
-            memcpy(ret, bytes.ptr, bytes.len);
+            memcpy(ret, bytes.ptr + (size_t)from * 8, (size_t)(to - from) * 8);
         return !r->failed;
     }
     default:
         return false;
     }
+}
+
+bool column_get_doubles(bytes_reader *r, double *ret, uint32_t n)
+{
+    return column_get_doubles_part(r, ret, n, 0, n);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Integer columns: constant, plain, delta or delta of delta, bit-packed in groups of 128 over their
- * minimum; see column.h. */
+ * minimum; or delta whose groups begin anew, so that a part of a column is read without what stands
+ * before it; see column.h. */
 #include "store/column.h"
 
-enum { GROUP = 128, CONSTANT = 0, PLAIN = 1, DELTA = 2, DELTA2 = 3 };
+enum { GROUP = 128, CONSTANT = 0, PLAIN = 1, DELTA = 2, DELTA2 = 3, RESTARTS = 4 };
 
 static unsigned width_of(uint64_t v)
 {
@@ -76,7 +77,7 @@ static inline void put_bits(bit_writer *w, uint64_t v, unsigned width)
     w->count = width - taken;
 }
 
-static void put_group(buf *out, const int64_t *v, uint32_t from, uint32_t to, int order)
+static void put_packed(buf *out, const int64_t *v, uint32_t from, uint32_t to, int order)
 {
     int64_t min;
     unsigned width;
@@ -93,16 +94,45 @@ static void put_group(buf *out, const int64_t *v, uint32_t from, uint32_t to, in
     out->len += bytes;
 }
 
-void column_put_ints(buf *out, const int64_t *v, uint32_t n)
+/* The first number of each group, then the differences within it. */
+static void put_restarts(buf *out, const int64_t *v, uint32_t n)
 {
-    bool constant = true;
-    for (uint32_t i = 1; i < n && constant; i++)
-        constant = v[i] == v[0];
-    if (constant) {
-        buf_char(out, CONSTANT);
-        put_zigzag(out, n ? v[0] : 0);
-        return;
+    buf_char(out, RESTARTS);
+    for (uint32_t from = 0; from < n; from += GROUP) {
+        uint32_t to = MIN(from + GROUP, n);
+        put_zigzag(out, v[from]);
+        if (to - from > 1)
+            put_packed(out, v, from + 1, to, DELTA);
     }
+}
+
+static size_t size_of_restarts(const int64_t *v, uint32_t n)
+{
+    size_t size = 0;
+    for (uint32_t from = 0; from < n; from += GROUP) {
+        uint32_t to = MIN(from + GROUP, n);
+        int64_t min = 0;
+        unsigned width = 0;
+        size += varint_size(zigzag(v[from]));
+        if (to - from == 1)
+            continue;
+        group_range(v, from + 1, to, DELTA, &min, &width);
+        size += varint_size(zigzag(min)) + 1 + ((size_t)width * (to - from - 1) + 7) / 8;
+    }
+    return size;
+}
+
+static bool is_constant(const int64_t *v, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        if (v[i] != v[0])
+            return false;
+    }
+    return true;
+}
+
+static int best_order(const int64_t *v, uint32_t n)
+{
     int best = PLAIN;
     size_t best_size = size_of(v, n, PLAIN);
     for (int order = DELTA; order <= DELTA2; order++) {
@@ -112,13 +142,44 @@ void column_put_ints(buf *out, const int64_t *v, uint32_t n)
             best_size = size;
         }
     }
-    buf_char(out, (char)best);
-    uint32_t skip = (uint32_t)(best - PLAIN);
+    return best;
+}
+
+static void put_constant(buf *out, int64_t v)
+{
+    buf_char(out, CONSTANT);
+    put_zigzag(out, v);
+}
+
+static void put_order(buf *out, const int64_t *v, uint32_t n, int order)
+{
+    buf_char(out, (char)order);
+    uint32_t skip = (uint32_t)(order - PLAIN);
     for (uint32_t i = 0; i < skip && i < n; i++)
         put_zigzag(out, i == 0 ? v[0] : nth(v, i, DELTA));
     for (uint32_t from = skip; from < n; from += GROUP)
-        put_group(out, v, from, MIN(from + GROUP, n), best);
+        put_packed(out, v, from, MIN(from + GROUP, n), order);
 }
+
+void column_put_ints(buf *out, const int64_t *v, uint32_t n)
+{
+    if (is_constant(v, n))
+        put_constant(out, n ? v[0] : 0);
+    else
+        put_order(out, v, n, best_order(v, n));
+}
+
+void column_put_ints_in_groups(buf *out, const int64_t *v, uint32_t n)
+{
+    if (is_constant(v, n))
+        put_constant(out, n ? v[0] : 0);
+    else if (size_of(v, n, PLAIN) <= size_of_restarts(v, n))
+        put_order(out, v, n, PLAIN);
+    else
+        put_restarts(out, v, n);
+}
+
+/* ---- reading ---- */
 
 static inline uint64_t load_bits(const char *p, const char *end, size_t bit, unsigned width)
 {
@@ -135,50 +196,206 @@ static inline uint64_t load_bits(const char *p, const char *end, size_t bit, uns
     return width == 64 ? v : v & ((UINT64_C(1) << width) - 1);
 }
 
-static bool get_group(bytes_reader *r, int64_t *ret, uint32_t n)
+/* Eight numbers take `width` bytes, so that within them every shift is a constant. */
+static inline __attribute__((always_inline)) void unpack_eights(const char *p, uint64_t min,
+                                                                unsigned width, uint32_t eights,
+                                                                int64_t *ret)
 {
-    uint64_t min = (uint64_t)get_zigzag(r);
-    unsigned width = get_u8(r);
-    if (r->failed || width > 64)
-        return false;
-    str packed = get_bytes(r, ((uint64_t)width * n + 7) / 8);
-    if (r->failed)
-        return false;
-    const char *end = packed.ptr + packed.len;
-    for (uint32_t i = 0; i < n; i++)
-        ret[i] =
-            (int64_t)(min + (width ? load_bits(packed.ptr, end, (size_t)i * width, width) : 0));
-    return true;
+    const uint64_t mask = (UINT64_C(1) << width) - 1;
+    for (uint32_t i = 0; i < eights; i++, p += width, ret += 8) {
+        for (unsigned k = 0; k < 8; k++) {
+            uint64_t bits;
+            memcpy(&bits, p + (size_t)k * width / 8, 8);
+            ret[k] = (int64_t)(min + ((bits >> (k * width % 8)) & mask));
+        }
+    }
 }
 
-static void sum_up(int64_t *v, uint32_t n, int order)
+enum { FAST_WIDTH = 57 }; /* with a shift of up to 7 bits it fits 64 */
+
+/* Never inlined into a caller that knows the width: the compiler makes one loop for each. */
+static void unpack_fast(const char *p, uint64_t min, unsigned width, uint32_t eights, int64_t *ret)
 {
-    if (order == DELTA2) {
-        for (uint32_t i = 2; i < n; i++)
-            v[i] = (int64_t)((uint64_t)v[i] + (uint64_t)v[i - 1]);
+#define WIDTH(w) \
+    case w: \
+        unpack_eights(p, min, w, eights, ret); \
+        break;
+#define WIDTHS(w) WIDTH(w) WIDTH(w + 1) WIDTH(w + 2) WIDTH(w + 3)
+    switch (width) {
+        WIDTHS(1)
+        WIDTHS(5)
+        WIDTHS(9)
+        WIDTHS(13) WIDTHS(17) WIDTHS(21) WIDTHS(25) default
+            : unpack_eights(p, min, width, eights, ret);
+        break;
     }
-    for (uint32_t i = 1; i < n && order >= DELTA; i++)
-        v[i] = (int64_t)((uint64_t)v[i] + (uint64_t)v[i - 1]);
+#undef WIDTHS
+#undef WIDTH
+}
+
+/* `bytes` holds n numbers; `end` is how far may be read behind them. */
+static void unpack(str bytes, const char *end, uint64_t min, unsigned width, uint32_t n,
+                   int64_t *ret)
+{
+    uint32_t i = 0;
+    if (width == 0) {
+        for (; i < n; i++)
+            ret[i] = (int64_t)min;
+        return;
+    }
+    if (width <= FAST_WIDTH) {
+        size_t reach = (size_t)7 * width / 8 + 8, left = (size_t)(end - bytes.ptr);
+        uint32_t eights = left < reach ? 0 : (uint32_t)((left - reach) / width + 1);
+        eights = MIN(eights, n / 8);
+        unpack_fast(bytes.ptr, min, width, eights, ret);
+        i = eights * 8;
+    }
+    for (; i < n; i++)
+        ret[i] =
+            (int64_t)(min + load_bits(bytes.ptr, bytes.ptr + bytes.len, (size_t)i * width, width));
+}
+
+typedef struct {
+    uint64_t min;
+    unsigned width;
+    str packed;
+} group;
+
+static inline bool get_group(bytes_reader *r, uint32_t n, group *ret)
+{
+    ret->min = (uint64_t)get_zigzag(r);
+    ret->width = get_u8(r);
+    if (r->failed || ret->width > 64)
+        return false;
+    ret->packed = get_bytes(r, ((uint64_t)ret->width * n + 7) / 8);
+    return !r->failed;
+}
+
+bool column_open_ints(bytes_reader *r, uint32_t n, int_column *ret)
+{
+    *ret = (int_column){ .encoding = get_u8(r), .count = n, .end = r->end };
+    if (ret->encoding > RESTARTS || r->failed)
+        return false;
+    if (ret->encoding == CONSTANT) {
+        ret->first = get_zigzag(r);
+        ret->groups = ret->behind = r->at;
+        ret->linear = true;
+        return !r->failed;
+    }
+    uint32_t skip = ret->encoding == RESTARTS ? 0 : (uint32_t)(ret->encoding - PLAIN);
+    ret->first = skip > 0 && n > 0 ? get_zigzag(r) : 0;
+    ret->step = skip > 1 && n > 1 ? get_zigzag(r) : 0;
+    ret->groups = r->at;
+    bool flat = ret->encoding == DELTA2;
+    for (uint32_t from = skip; from < n; from += GROUP) {
+        uint32_t in_group = MIN((uint32_t)GROUP, n - from);
+        group g = { 0 };
+        if (ret->encoding == RESTARTS)
+            get_varint(r);
+        if ((ret->encoding != RESTARTS || in_group > 1) &&
+            !get_group(r, in_group - (ret->encoding == RESTARTS), &g))
+            return false;
+        flat = flat && g.min == 0 && g.width == 0;
+    }
+    ret->linear = flat;
+    ret->behind = r->at;
+    return !r->failed;
+}
+
+/* The numbers of groups, some of which are wanted. */
+typedef struct {
+    uint32_t from, to;
+    int64_t *ret;
+} wanted;
+
+static void keep(const wanted *w, uint32_t at, const int64_t *v, uint32_t n)
+{
+    uint32_t from = MAX(at, w->from), to = MIN(at + n, w->to);
+    if (from < to)
+        memcpy(w->ret + (from - w->from), v + (from - at), (to - from) * sizeof(int64_t));
+}
+
+static void read_plain(const int_column *c, bytes_reader *r, const wanted *w)
+{
+    int64_t v[GROUP];
+    for (uint32_t at = 0; at < w->to; at += GROUP) {
+        uint32_t n = MIN((uint32_t)GROUP, c->count - at);
+        group g = { 0 };
+        if (!get_group(r, n, &g))
+            return;
+        if (at + n <= w->from)
+            continue;
+        bool whole = at >= w->from && at + n <= w->to;
+        int64_t *to = whole ? w->ret + (at - w->from) : v;
+        unpack(g.packed, c->end, g.min, g.width, n, to);
+        if (!whole)
+            keep(w, at, v, n);
+    }
+}
+
+static void read_restarts(const int_column *c, bytes_reader *r, const wanted *w)
+{
+    int64_t v[GROUP];
+    for (uint32_t at = 0; at < w->to; at += GROUP) {
+        uint32_t n = MIN((uint32_t)GROUP, c->count - at);
+        group g = { 0 };
+        uint64_t sum = (uint64_t)get_zigzag(r);
+        if (n > 1 && !get_group(r, n - 1, &g))
+            return;
+        if (at + n <= w->from)
+            continue;
+        unpack(g.packed, c->end, g.min, g.width, n - 1, v + 1);
+        v[0] = (int64_t)sum;
+        for (uint32_t i = 1; i < n; i++)
+            v[i] = (int64_t)(sum += (uint64_t)v[i]);
+        keep(w, at, v, n);
+    }
+}
+
+/* Each number needs all before it. */
+static void read_sums(const int_column *c, bytes_reader *r, const wanted *w)
+{
+    bool twice = c->encoding == DELTA2;
+    int64_t v[GROUP] = { c->first, (int64_t)((uint64_t)c->first + (uint64_t)c->step) };
+    uint32_t at = twice ? 2 : 1;
+    uint64_t sum = (uint64_t)v[at - 1], step = (uint64_t)c->step;
+    keep(w, 0, v, MIN(at, c->count));
+    for (; at < w->to; at += GROUP) {
+        uint32_t n = MIN((uint32_t)GROUP, c->count - at);
+        group g = { 0 };
+        if (!get_group(r, n, &g))
+            return;
+        unpack(g.packed, c->end, g.min, g.width, n, v);
+        for (uint32_t i = 0; i < n; i++) {
+            step = twice ? step + (uint64_t)v[i] : (uint64_t)v[i];
+            v[i] = (int64_t)(sum += step);
+        }
+        keep(w, at, v, n);
+    }
+}
+
+void column_ints_part(const int_column *c, uint32_t from, uint32_t to, int64_t *ret)
+{
+    if (c->linear) {
+        for (uint32_t i = from; i < to; i++)
+            ret[i - from] = (int64_t)((uint64_t)c->first + i * (uint64_t)c->step);
+        return;
+    }
+    bytes_reader r = { .at = c->groups, .end = c->end };
+    wanted w = { from, to, ret };
+    if (c->encoding == PLAIN)
+        read_plain(c, &r, &w);
+    else if (c->encoding == RESTARTS)
+        read_restarts(c, &r, &w);
+    else
+        read_sums(c, &r, &w);
 }
 
 bool column_get_ints(bytes_reader *r, int64_t *ret, uint32_t n)
 {
-    uint8_t encoding = get_u8(r);
-    if (encoding > DELTA2 || r->failed)
+    int_column c;
+    if (!column_open_ints(r, n, &c))
         return false;
-    if (encoding == CONSTANT) {
-        int64_t v = get_zigzag(r);
-        for (uint32_t i = 0; i < n; i++)
-            ret[i] = v;
-        return !r->failed;
-    }
-    uint32_t skip = (uint32_t)(encoding - PLAIN);
-    for (uint32_t i = 0; i < skip && i < n; i++)
-        ret[i] = get_zigzag(r);
-    for (uint32_t from = skip; from < n; from += GROUP) {
-        if (!get_group(r, ret + from, MIN((uint32_t)GROUP, n - from)))
-            return false;
-    }
-    sum_up(ret, n, encoding);
-    return !r->failed;
+    column_ints_part(&c, 0, n, ret);
+    return true;
 }

@@ -160,37 +160,96 @@ static roaring_bitmap_t *read_bitmap(str bytes)
     return roaring_bitmap_portable_deserialize_safe(bytes.ptr, bytes.len);
 }
 
+static const indexed_value *read_values(bytes_reader *r, arena *a, uint32_t count)
+{
+    indexed_value *values = count <= bytes_left(r) ? ARENA_ARRAY(a, indexed_value, count) : NULL;
+    if (count && !values)
+        r->failed = true;
+    for (uint32_t i = 0; i < count && !r->failed; i++) {
+        values[i].value = get_text(r);
+        values[i].members = get_text(r);
+    }
+    return values;
+}
+
+status label_table_open(str section, arena *a, label_table *ret, error *err)
+{
+    bytes_reader r = bytes_read(section);
+    uint32_t count = section.len ? get_count(&r, LABELS_MAX) : 0;
+    indexed_name *names = count <= bytes_left(&r) ? ARENA_ARRAY(a, indexed_name, count) : NULL;
+    if (count && !names)
+        r.failed = true;
+    for (uint32_t i = 0; i < count && !r.failed; i++) {
+        names[i].name = get_text(&r);
+        names[i].count = get_count(&r, VALUES_MAX);
+        names[i].values = read_values(&r, a, names[i].count);
+    }
+    if (r.failed)
+        return fail(err, STATUS_CORRUPT, "a label index cannot be read");
+    *ret = (label_table){ names, count };
+    return STATUS_OK;
+}
+
+static int name_is(const void *key, const void *item)
+{
+    return str_cmp(*(const str *)key, ((const indexed_name *)item)->name);
+}
+
+static int value_is(const void *key, const void *item)
+{
+    return str_cmp(*(const str *)key, ((const indexed_value *)item)->value);
+}
+
+static bool add_members(roaring_bitmap_t *to, const indexed_value *v)
+{
+    roaring_bitmap_t *members = read_bitmap(v->members);
+    if (members)
+        roaring_bitmap_or_inplace(to, members);
+    bitmap_free(members);
+    return members != NULL;
+}
+
+roaring_bitmap_t *label_table_match(const label_table *t, match_set *set, const match_item *m,
+                                    uint32_t total)
+{
+    static const indexed_name absent = { 0 };
+    const indexed_name *n =
+        t->count ? bsearch(&m->name, t->names, t->count, sizeof(*n), name_is) : NULL;
+    n = n ? n : &absent;
+    roaring_bitmap_t *found = roaring_bitmap_create();
+    bool ok = found != NULL;
+    if ((m->op == MATCH_EQ || m->op == MATCH_NE) && m->value.len > 0) {
+        const indexed_value *v =
+            n->count ? bsearch(&m->value, n->values, n->count, sizeof(*v), value_is) : NULL;
+        if (ok && v)
+            ok = add_members(found, v);
+    } else {
+        /* What takes the empty string takes all but those whose value it does not take. */
+        for (uint32_t i = 0; i < n->count && ok; i++) {
+            if (match_value(set, m, n->values[i].value) != m->takes_empty)
+                ok = add_members(found, &n->values[i]);
+        }
+    }
+    if (ok && m->takes_empty)
+        roaring_bitmap_flip_inplace(found, 0, total);
+    if (!ok) {
+        bitmap_free(found);
+        return NULL;
+    }
+    return found;
+}
+
 roaring_bitmap_t *label_index_match(str section, match_set *set, const match_item *m,
                                     uint32_t total)
 {
-    uint32_t count;
-    bytes_reader r = find_label(section, m->name, &count);
-    roaring_bitmap_t *yes = roaring_bitmap_create(), *present = roaring_bitmap_create();
-    bool ok = yes && present && !r.failed;
-    for (uint32_t i = 0; i < count && ok; i++) {
-        str value = get_text(&r), bytes = get_text(&r);
-        bool match = match_value(set, m, value);
-        if (!match && !m->takes_empty)
-            continue;
-        roaring_bitmap_t *members = r.failed ? NULL : read_bitmap(bytes);
-        ok = members != NULL;
-        if (ok && match)
-            roaring_bitmap_or_inplace(yes, members);
-        if (ok && m->takes_empty)
-            roaring_bitmap_or_inplace(present, members);
-        bitmap_free(members);
-    }
-    ok = ok && !r.failed;
-    if (ok && m->takes_empty) {
-        roaring_bitmap_flip_inplace(present, 0, total);
-        roaring_bitmap_or_inplace(yes, present);
-    }
-    bitmap_free(present);
-    if (!ok) {
-        bitmap_free(yes);
-        return NULL;
-    }
-    return yes;
+    arena a;
+    label_table t;
+    arena_init(&a, GiB(1));
+    roaring_bitmap_t *found = NULL;
+    if (label_table_open(section, &a, &t, NULL) == STATUS_OK)
+        found = label_table_match(&t, set, m, total);
+    arena_done(&a);
+    return found;
 }
 
 bool label_index_values(str section, str name, const roaring_bitmap_t *among,

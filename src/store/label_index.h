@@ -18,8 +18,28 @@ bool label_index_add(label_index *x, str name, str value, uint32_t member);
 /* False without memory. */
 bool label_index_write(label_index *x, buf *out);
 
-/* Members that satisfy one matcher, out of 0 … total - 1; NULL when the section is wrong or memory
- * is short. `exact`: labels of series, not OTLP keys where '_' also finds '.'. */
+/* A section whose labels and values were looked over; views into it. Any thread. */
+typedef struct {
+    str value, members; /* a bitmap */
+} indexed_value;
+typedef struct {
+    str name;
+    const indexed_value *values; /* sorted */
+    uint32_t count;
+} indexed_name;
+typedef struct {
+    const indexed_name *names; /* sorted */
+    uint32_t count;
+} label_table;
+/* In `a`. STATUS_CORRUPT when the section is wrong. */
+MUST_USE status label_table_open(str section, arena *a, label_table *ret, error *err);
+/* Members that satisfy one matcher, out of 0 … total - 1; NULL when a bitmap is wrong or memory is
+ * short. */
+roaring_bitmap_t *label_table_match(const label_table *t, match_set *set, const match_item *m,
+                                    uint32_t total);
+
+/* The same of a section that is looked at once. `exact`: labels of series, not OTLP keys where '_'
+ * also finds '.'. */
 roaring_bitmap_t *label_index_match(str section, match_set *set, const match_item *m,
                                     uint32_t total);
 

@@ -159,6 +159,8 @@ void part_unref(part *p)
 {
     if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (p->open_in)
+        part_cache_forget(p);
     if (atomic_load(&p->doomed))
         unlink(p->path);
     free(p);

@@ -36,12 +36,15 @@ typedef struct part {
     uint64_t rows, bytes;
     int64_t min_time, max_time; /* ns; metrics: ms */
     part_section sections[SECTION_END];
-    char path[]; /* of the file */
+    struct open_part *opened;   /* under the cache's lock */
+    struct part_cache *open_in; /* NULL: was never open there; part_cache.h */
+    char path[];                /* of the file */
 } part;
 
 /* Reads and checks header, footer and trailer of DIR/<signal>/<day>/<first>-<last>-<n>.part. */
 MUST_USE status part_open(part **ret, const char *dir, signal_kind signal, int32_t day,
                           uint64_t first, uint64_t last, uint64_t n, error *err);
+void part_cache_forget(part *p); /* of part_cache.h, for the last reference */
 void part_ref(part *p);
 void part_unref(part *p);
 /* Writes the path of a part's file or, n 0, of its day's directory. */

@@ -4,6 +4,7 @@
 #ifndef SONDE_STORE_PART_SERIES_H
 #define SONDE_STORE_PART_SERIES_H
 
+#include "store/column.h"
 #include "store/part_file.h"
 #include "store/series.h"
 
@@ -19,9 +20,12 @@ typedef struct {
     uint64_t offset, length, sum;
 } series_page;
 
-typedef struct {
+/* Immutable once open, and read by any number of threads. */
+typedef struct part_series {
     part *part;
     int fd;
+    const char *map; /* of the whole file; a page is looked at once its checksum held */
+    size_t map_size;
     arena *memory;
     str *symbols;
     uint32_t *label_start; /* series -> first pair; count + 1 of them */
@@ -31,23 +35,28 @@ typedef struct {
     uint32_t *block_start; /* series -> first block; count + 1 of them */
     series_page *pages;
     uint32_t page_count;
-    str index; /* section, see label_index.h */
-    /* the page read last */
-    arena page_memory;
-    str page;
-    uint32_t page_number;
+    atomic_uchar *page_state; /* 0: not looked at; PAGE_SOUND, PAGE_DAMAGED */
+    str index;                /* section, see label_index.h */
 } part_series;
 
 /* Reads series, blocks and label index into `a`. */
 MUST_USE status part_series_open(part_series *ret, part *p, arena *a, error *err);
 void part_series_close(part_series *ps);
-/* Closes the file; what was read into `a` stays. */
-void part_series_release(part_series *ps);
 /* Appends the label bytes (series.h) of a series. */
 void part_series_key(const part_series *ps, uint32_t series, buf *out);
 /* Decodes a block into arrays of blocks[block].samples elements. */
-MUST_USE status part_series_read(part_series *ps, uint32_t block, int64_t *times, double *values,
+MUST_USE status part_series_read(const part_series *ps, uint32_t block, int64_t *times,
+                                 double *values, error *err);
+
+/* A block that is not decoded yet. */
+typedef struct {
+    int_column times;
+    bytes_reader values; /* a column of doubles */
+    uint32_t count;
+} series_block_view;
+MUST_USE status part_series_view(const part_series *ps, uint32_t block, series_block_view *ret,
                                  error *err);
+
 /* Families live in `a`. */
 MUST_USE status part_families_read(part *p, arena *a, family **ret, uint32_t *ret_count,
                                    error *err);

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Reading parts of metrics; see part_series.h. */
-#include "store/column.h"
 #include "store/part_series.h"
 
-#include <unistd.h>
+#include <errno.h>
 
-enum { COUNT_MAX = 1 << 28 };
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+
+enum { COUNT_MAX = 1 << 28, PAGE_SOUND = 1, PAGE_DAMAGED = 2 };
 
 static status too_large(error *err)
 {
@@ -114,10 +120,26 @@ static status read_blocks(part_series *ps, error *err)
     return STATUS_OK;
 }
 
+/* The length was checked by part_open; a file that was cut since is not mapped. */
+static status map_file(part_series *ps, error *err)
+{
+    struct stat info;
+    if (fstat(ps->fd, &info) != 0)
+        return fail_errno(err, errno, "looking at %s", ps->part->path);
+    if ((uint64_t)info.st_size != ps->part->bytes)
+        return part_damage(ps->part, err, "the file's length");
+    void *at = mmap(NULL, ps->part->bytes, PROT_READ, MAP_SHARED, ps->fd, 0);
+    if (at == MAP_FAILED)
+        return fail_errno(err, errno, "mapping %s", ps->part->path);
+    ps->map = at;
+    ps->map_size = ps->part->bytes;
+    ps->page_state = arena_calloc(ps->memory, MAX(ps->page_count, 1u), sizeof(atomic_uchar));
+    return ps->page_state ? STATUS_OK : too_large(err);
+}
+
 status part_series_open(part_series *ret, part *p, arena *a, error *err)
 {
-    *ret = (part_series){ .part = p, .memory = a, .fd = -1, .page_number = UINT32_MAX };
-    arena_init(&ret->page_memory, GiB(1));
+    *ret = (part_series){ .part = p, .memory = a, .fd = -1 };
     status st = part_file(p, &ret->fd, err);
     if (st == STATUS_OK)
         st = read_series(ret, err);
@@ -125,23 +147,22 @@ status part_series_open(part_series *ret, part *p, arena *a, error *err)
         st = read_blocks(ret, err);
     if (st == STATUS_OK)
         st = part_section_read(p, ret->fd, SECTION_INDEX, a, &ret->index, err);
+    if (st == STATUS_OK)
+        st = map_file(ret, err);
     if (st != STATUS_OK)
         part_series_close(ret);
     return st;
 }
 
-void part_series_release(part_series *ps)
-{
-    if (ps->fd >= 0)
-        close(ps->fd);
-    ps->fd = -1;
-}
-
 void part_series_close(part_series *ps)
 {
-    part_series_release(ps);
+    if (ps->map)
+        munmap((void *)(uintptr_t)ps->map, ps->map_size);
+    if (ps->fd >= 0)
+        close(ps->fd);
+    ps->map = NULL;
+    ps->fd = -1;
     ps->count = 0;
-    arena_done(&ps->page_memory);
 }
 
 void part_series_key(const part_series *ps, uint32_t series, buf *out)
@@ -150,36 +171,65 @@ void part_series_key(const part_series *ps, uint32_t series, buf *out)
         put_text(out, ps->symbols[ps->pairs[i]]);
 }
 
-static status load_page(part_series *ps, uint32_t number, error *err)
+/* Reads the page once by pread, which tells a disk's error where the mapping would end the process.
+ */
+static status check_page(const part_series *ps, uint32_t number, error *err)
 {
-    if (ps->page_number == number)
-        return STATUS_OK;
     const series_page *p = &ps->pages[number];
-    arena_clear(&ps->page_memory);
-    ps->page_number = UINT32_MAX;
-    status st = part_bytes_read(ps->part, ps->fd, p->offset, p->length, p->sum, &ps->page_memory,
-                                &ps->page, err);
-    if (st == STATUS_OK)
-        ps->page_number = number;
+    arena memory;
+    str bytes;
+    arena_init(&memory, MiB(64));
+    status st =
+        part_bytes_read(ps->part, ps->fd, p->offset, p->length, p->sum, &memory, &bytes, err);
+    arena_done(&memory);
+    if (st == STATUS_OK || st == STATUS_CORRUPT)
+        atomic_store_explicit(&ps->page_state[number], st == STATUS_OK ? PAGE_SOUND : PAGE_DAMAGED,
+                              memory_order_release);
     return st;
 }
 
-status part_series_read(part_series *ps, uint32_t block, int64_t *times, double *values, error *err)
+static status page_bytes(const part_series *ps, uint32_t number, str *ret, error *err)
+{
+    uint8_t state = atomic_load_explicit(&ps->page_state[number], memory_order_acquire);
+    if (UNLIKELY(state == PAGE_DAMAGED))
+        return part_damage(ps->part, err, "a checksum");
+    if (UNLIKELY(state != PAGE_SOUND)) {
+        status st = check_page(ps, number, err);
+        if (st != STATUS_OK)
+            return st;
+    }
+    *ret = str_n(ps->map + ps->pages[number].offset, ps->pages[number].length);
+    return STATUS_OK;
+}
+
+status part_series_view(const part_series *ps, uint32_t block, series_block_view *ret, error *err)
 {
     const series_block *b = &ps->blocks[block];
-    status st = load_page(ps, b->page, err);
+    str page = STR_EMPTY;
+    status st = page_bytes(ps, b->page, &page, err);
     if (st != STATUS_OK)
         return st;
-    bytes_reader r = bytes_read(str_slice(ps->page, b->offset, (size_t)b->offset + b->length));
+    bytes_reader r = bytes_read(str_slice(page, b->offset, (size_t)b->offset + b->length));
     uint64_t shared = get_varint(&r);
-    bool ok = !r.failed && shared <= ps->page.len;
-    if (ok && shared) {
-        bytes_reader t = bytes_read(str_slice(ps->page, shared - 1, ps->page.len));
-        ok = column_get_ints(&t, times, b->samples);
-    } else if (ok) {
-        ok = column_get_ints(&r, times, b->samples);
-    }
-    if (!ok || !column_get_doubles(&r, values, b->samples))
+    if (r.failed || shared > page.len)
+        return part_damage(ps->part, err, "a block of samples");
+    *ret = (series_block_view){ .count = b->samples };
+    bytes_reader elsewhere = bytes_read(str_slice(page, shared ? shared - 1 : 0, page.len));
+    if (!column_open_ints(shared ? &elsewhere : &r, b->samples, &ret->times))
+        return part_damage(ps->part, err, "a block of samples");
+    ret->values = r;
+    return STATUS_OK;
+}
+
+status part_series_read(const part_series *ps, uint32_t block, int64_t *times, double *values,
+                        error *err)
+{
+    series_block_view v;
+    status st = part_series_view(ps, block, &v, err);
+    if (st != STATUS_OK)
+        return st;
+    column_ints_part(&v.times, 0, v.count, times);
+    if (!column_get_doubles(&v.values, values, v.count))
         return part_damage(ps->part, err, "a block of samples");
     return STATUS_OK;
 }

@@ -1,342 +1,206 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Finds series by their labels in sealed parts (label index) and in memory, then reads the samples
- * of each, by any number of threads. Where a time occurs twice the sample that came in last
- * counts. */
-#include "store/label_index.h"
-#include "store/part_series.h"
-#include "store/store_internal.h"
+/* Reads the samples of series that were found, by any number of threads, each with a reader of its
+ * own. Where a time occurs twice the sample that came in last counts. */
+#include "store/series_found.h"
 
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define SAMPLE_LIMIT_DEFAULT 50000000u
-enum { CONTROL_EVERY = 256 };
+enum { CONTROL_EVERY = 256, TIMES_KEPT = 64, TIMES_MIN = 512 };
 
-/* Where samples of one series are; in the order in which they came in. */
-typedef struct piece {
-    struct piece *next;
-    const sample *samples; /* in memory, or NULL: a block of a part */
-    uint32_t count;
-    uint32_t part, block;
-} piece;
-
+/* Times that were decoded; series of one scrape have the same bytes for them. */
 typedef struct {
-    str key;
-    piece *first, **end;
-    uint64_t samples; /* at most */
-} found_series;
+    int_column column; /* in a part's page */
+    uint32_t capacity;
+    int64_t *times;
+} kept_times;
 
-/* Immutable once store_find gave it out. */
-struct series_found {
-    store *s;
-    series_query q; /* without its matchers */
-    snapshot sn;
-    part_series *open_parts;
-    arena memory; /* directories, pieces */
-    found_series *found;
-    series_head *heads;
+/* Samples being gathered, in order of time when `sorted`. */
+typedef struct {
+    int64_t *times;
+    double *values;
     uint32_t count, capacity;
+    bool sorted;
+} gathered;
+
+struct series_reader {
+    series_found *f;
+    gathered out;
+    kept_times kept[TIMES_KEPT];
+    uint32_t reads;
 };
 
-typedef struct {
-    series_found *f;
-    store *s;
-    const series_query *q;
-    match_set set;
-    arena *a; /* the answer */
-    map by_key;
-    uint64_t samples;
-    buf key;
-} series_scan;
-
-static status no_memory(error *err)
+status series_reader_new(series_reader **ret, series_found *f, error *err)
 {
-    return fail(err, STATUS_LIMIT,
-                "the query needs more memory than it may use; narrow the selector or the range");
+    series_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
+    r->f = f;
+    *ret = r;
+    return STATUS_OK;
 }
 
-static status find_or_add(series_scan *sc, str key, found_series **ret, error *err)
+void series_reader_free(series_reader *r)
 {
-    uint64_t *slot = map_get(&sc->by_key, key);
-    if (slot) {
-        *ret = &sc->f->found[*slot];
+    if (!r)
+        return;
+    for (int i = 0; i < TIMES_KEPT; i++)
+        free(r->kept[i].times);
+    free(r->out.times);
+    free(r->out.values);
+    free(r);
+}
+
+static status room(gathered *g, uint32_t count, error *err)
+{
+    if (count <= g->capacity)
         return STATUS_OK;
-    }
-    series_found *all = sc->f;
-    if (sc->q->series_limit && all->count >= sc->q->series_limit)
-        return fail(err, STATUS_LIMIT, "the query finds more than %u series; narrow the selector",
-                    sc->q->series_limit);
-    if (all->count == all->capacity) {
-        uint32_t capacity = all->capacity ? all->capacity * 2 : 64;
-        found_series *grown =
-            arena_grow(&all->memory, all->found, all->count * sizeof(found_series),
-                       capacity * sizeof(found_series));
-        if (!grown)
-            return no_memory(err);
-        for (uint32_t i = 0; i < all->count; i++) {
-            if (!grown[i].first)
-                grown[i].end = &grown[i].first; /* it pointed into the old array */
-        }
-        all->found = grown;
-        all->capacity = capacity;
-    }
-    str copy = arena_str(sc->a, key);
-    if (!copy.ptr || !map_put(&sc->by_key, copy, all->count, NULL))
-        return no_memory(err);
-    found_series *f = &all->found[all->count++];
-    *f = (found_series){ .key = copy };
-    f->end = &f->first;
-    *ret = f;
+    uint32_t capacity = MAX(count, MIN(g->capacity, UINT32_MAX / 2) * 2);
+    int64_t *times = realloc(g->times, capacity * sizeof(int64_t));
+    g->times = times ? times : g->times;
+    double *values = realloc(g->values, capacity * sizeof(double));
+    g->values = values ? values : g->values;
+    if (!times || !values)
+        return fail(err, STATUS_NO_MEMORY, "no memory for %u samples of a series", count);
+    g->capacity = capacity;
     return STATUS_OK;
 }
 
-static status add_piece(series_scan *sc, found_series *f, piece p, error *err)
+/* ---- times ---- */
+
+/* The first index whose time is not below t. */
+static uint32_t first_at(const int64_t *times, uint32_t count, int64_t t)
 {
-    uint64_t limit = sc->q->sample_limit ? sc->q->sample_limit : SAMPLE_LIMIT_DEFAULT;
-    if ((sc->samples += p.count) > limit)
-        return fail(err, STATUS_LIMIT,
-                    "the query reads more than %llu samples; narrow the selector or the range",
-                    (unsigned long long)limit);
-    piece *copy = arena_alloc(&sc->f->memory, sizeof(piece));
-    if (!copy)
-        return no_memory(err);
-    *copy = p;
-    *f->end = copy;
-    f->end = &copy->next;
-    f->samples += p.count;
-    return STATUS_OK;
+    uint32_t from = 0, to = count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (times[middle] < t)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
 }
 
-/* ---- sealed parts ---- */
-
-static roaring_bitmap_t *match_part(series_scan *sc, const part_series *ps)
+/* Index of the first time that is not below t, of times that rise by a fixed step. */
+static uint32_t linear_at(const int_column *c, int64_t t)
 {
-    roaring_bitmap_t *all = roaring_bitmap_create();
-    if (all)
-        roaring_bitmap_add_range(all, 0, ps->count);
-    for (uint32_t i = 0; all && i < sc->set.count; i++) {
-        roaring_bitmap_t *one =
-            label_index_match(ps->index, &sc->set, &sc->set.items[i], ps->count);
-        if (!one) {
-            roaring_bitmap_free(all);
+    if (t <= c->first)
+        return 0;
+    if (c->step <= 0)
+        return c->count;
+    uint64_t away = (uint64_t)t - (uint64_t)c->first;
+    uint64_t at = (away - 1) / (uint64_t)c->step + 1;
+    return (uint32_t)MIN(at, (uint64_t)c->count);
+}
+
+static bool same_column(const int_column *x, const int_column *y)
+{
+    size_t size = (size_t)(x->behind - x->groups);
+    return x->count == y->count && x->encoding == y->encoding && x->first == y->first &&
+           x->step == y->step && size == (size_t)(y->behind - y->groups) &&
+           memcmp(x->groups, y->groups, size) == 0;
+}
+
+/* All times of a block, decoded or kept from another one; NULL without memory. */
+static const int64_t *all_times(series_reader *r, const int_column *c)
+{
+    uint64_t hash = XXH3_64bits(c->groups, (size_t)(c->behind - c->groups)) ^ (uint64_t)c->first;
+    kept_times *k = &r->kept[hash % TIMES_KEPT];
+    if (k->column.count && same_column(&k->column, c))
+        return k->times;
+    k->column.count = 0;
+    if (k->capacity < c->count) {
+        free(k->times);
+        k->capacity = MAX(c->count, (uint32_t)TIMES_MIN);
+        k->times = malloc(k->capacity * sizeof(int64_t));
+        if (!k->times) {
+            k->capacity = 0;
             return NULL;
         }
-        roaring_bitmap_and_inplace(all, one);
-        roaring_bitmap_free(one);
-        if (roaring_bitmap_is_empty(all))
-            break;
     }
-    return all;
+    column_ints_part(c, 0, c->count, k->times);
+    k->column = *c;
+    return k->times;
 }
 
-static status add_part_series(series_scan *sc, uint32_t part_index, uint32_t series, error *err)
+/* ---- blocks ---- */
+
+/* The part of a block that is in the range: its times, and where its values begin. */
+typedef struct {
+    const int64_t *times; /* NULL: they are linear */
+    uint32_t from, to;
+} block_window;
+
+static status find_window(series_reader *r, const int_column *c, block_window *ret, error *err)
 {
-    const part_series *ps = &sc->f->open_parts[part_index];
-    found_series *f = NULL;
-    status st = STATUS_OK;
-    for (uint32_t b = ps->block_start[series]; b < ps->block_start[series + 1]; b++) {
-        const series_block *block = &ps->blocks[b];
-        if (block->max_ms < sc->q->from_ms || block->min_ms > sc->q->to_ms)
-            continue;
-        if (!f) {
-            buf_clear(&sc->key);
-            part_series_key(ps, series, &sc->key);
-            st = find_or_add(sc, buf_view(&sc->key), &f, err);
-        }
-        if (st == STATUS_OK && !sc->q->labels_only)
-            st = add_piece(sc, f,
-                           (piece){ .count = block->samples, .part = part_index, .block = b }, err);
-        if (st != STATUS_OK)
-            return st;
+    const series_query *q = &r->f->q;
+    int64_t behind = q->to_ms == INT64_MAX ? INT64_MAX : q->to_ms + 1;
+    if (c->linear) {
+        *ret = (block_window){ NULL, linear_at(c, q->from_ms), linear_at(c, behind) };
+        return STATUS_OK;
     }
+    const int64_t *times = all_times(r, c);
+    if (!times)
+        return fail(err, STATUS_NO_MEMORY, "no memory for the times of a series");
+    ret->from = first_at(times, c->count, q->from_ms);
+    ret->to = first_at(times, c->count, behind);
+    ret->times = times + ret->from;
     return STATUS_OK;
 }
 
-static status scan_part(series_scan *sc, uint32_t index, error *err)
+/* Appends the block's samples of the range; *ret_times: where they are, when they could stay where
+ * they were decoded. */
+static status read_block(series_reader *r, const piece *p, const int64_t **ret_times, error *err)
 {
-    part_series *ps = &sc->f->open_parts[index];
-    status st = part_series_open(ps, sc->f->sn.parts[index], &sc->f->memory, err);
+    gathered *g = &r->out;
+    const part_series *ps = &r->f->parts[p->part]->series;
+    series_block_view v;
+    block_window w = { 0 };
+    status st = part_series_view(ps, p->block, &v, err);
+    if (st == STATUS_OK)
+        st = find_window(r, &v.times, &w, err);
+    if (st != STATUS_OK || w.from >= w.to)
+        return st;
+    uint32_t n = w.to - w.from;
+    st = room(g, g->count + n, err);
     if (st != STATUS_OK)
         return st;
-    roaring_bitmap_t *members = match_part(sc, ps);
-    if (!members)
-        return part_damage(ps->part, err, "the label index");
-    uint64_t before = sc->samples;
-    roaring_uint32_iterator_t it;
-    roaring_init_iterator(members, &it);
-    for (uint32_t n = 0; it.has_value && st == STATUS_OK; n++) {
-        if (it.current_value < ps->count)
-            st = add_part_series(sc, index, it.current_value, err);
-        if (st == STATUS_OK && n % CONTROL_EVERY == 0)
-            st = control_check(sc->q->control, err);
-        roaring_advance_uint32_iterator(&it);
+    if (!column_get_doubles_part(&v.values, g->values + g->count, v.count, w.from, w.to))
+        return part_damage(ps->part, err, "a block of samples");
+    if (ret_times && w.times) {
+        *ret_times = w.times;
+    } else if (w.times) {
+        memcpy(g->times + g->count, w.times, n * sizeof(int64_t));
+    } else {
+        column_ints_part(&v.times, w.from, w.to, g->times + g->count);
     }
-    roaring_bitmap_free(members);
-    if (sc->samples == before)
-        part_series_release(ps); /* nothing more of it will be read */
-    return st;
+    if (!ret_times && g->count && g->times[g->count] <= g->times[g->count - 1])
+        g->sorted = false;
+    g->count += n;
+    return STATUS_OK;
 }
 
 /* ---- memory ---- */
 
-static bool match_key(series_scan *sc, str key)
+static status read_chunk(series_reader *r, const piece *p, error *err)
 {
-    for (uint32_t i = 0; i < sc->set.count; i++) {
-        const match_item *m = &sc->set.items[i];
-        if (!match_value(&sc->set, m, label_key_get(key, m->name)))
-            return false;
-    }
-    return true;
-}
-
-/* Chunks do not move and what is in them stays; only the counts need the lock. */
-static status add_mem_series(series_scan *sc, const mem_view *v, const mem_series *ms, error *err)
-{
-    found_series *f = NULL;
-    status st = STATUS_OK;
-    str key = str_n(ms->key->key, ms->key->key_len);
-    if (v->receiving)
-        pthread_mutex_lock(&sc->s->metrics_lock);
-    if (ms->max_ms >= sc->q->from_ms && ms->min_ms <= sc->q->to_ms)
-        st = find_or_add(sc, key, &f, err);
-    for (const sample_chunk *c = f && !sc->q->labels_only ? ms->first : NULL; c && st == STATUS_OK;
-         c = c->next)
-        st = add_piece(sc, f, (piece){ .samples = c->samples, .count = c->count }, err);
-    if (v->receiving)
-        pthread_mutex_unlock(&sc->s->metrics_lock);
-    return st;
-}
-
-static status scan_mem(series_scan *sc, const mem_view *v, error *err)
-{
-    status st = STATUS_OK;
-    for (uint32_t i = 0; i < v->series_count && st == STATUS_OK; i++) {
-        const mem_series *ms = v->series[i];
-        if (match_key(sc, str_n(ms->key->key, ms->key->key_len)))
-            st = add_mem_series(sc, v, ms, err);
-        if (st == STATUS_OK && i % CONTROL_EVERY == 0)
-            st = control_check(sc->q->control, err);
+    const series_query *q = &r->f->q;
+    gathered *g = &r->out;
+    status st = room(g, g->count + p->count, err);
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++) {
+        int64_t t = p->chunk->samples[i].time_ms;
+        if (t < q->from_ms || t > q->to_ms)
+            continue;
+        if (g->count && t <= g->times[g->count - 1])
+            g->sorted = false;
+        g->times[g->count] = t;
+        g->values[g->count++] = p->chunk->samples[i].value;
     }
     return st;
 }
 
-static status scan_all(series_scan *sc, error *err)
-{
-    series_found *f = sc->f;
-    f->open_parts = ARENA_ARRAY(&f->memory, part_series, MAX(f->sn.part_count, 1u));
-    if (!f->open_parts)
-        return no_memory(err);
-    for (uint32_t i = 0; i < f->sn.part_count; i++)
-        f->open_parts[i].fd = -1;
-    status st = STATUS_OK;
-    for (uint32_t i = 0; i < f->sn.part_count && st == STATUS_OK; i++) {
-        st = scan_part(sc, i, err);
-        if (st == STATUS_CORRUPT)
-            st = STATUS_OK; /* counted by the part; the others still answer */
-    }
-    for (uint32_t i = 0; i < f->sn.mem_count && st == STATUS_OK; i++)
-        st = scan_mem(sc, &f->sn.mems[i], err);
-    return st == STATUS_OK ? match_set_trouble(&sc->set, err) : st;
-}
-
-/* ---- heads ---- */
-
-static int by_labels(const void *a, const void *b)
-{
-    return label_key_cmp(((const found_series *)a)->key, ((const found_series *)b)->key);
-}
-
-static status make_heads(series_found *f, arena *a, error *err)
-{
-    if (f->count)
-        qsort(f->found, f->count, sizeof(found_series), by_labels);
-    f->heads = ARENA_ARRAY(a, series_head, MAX(f->count, 1u));
-    if (!f->heads)
-        return no_memory(err);
-    for (uint32_t i = 0; i < f->count; i++) {
-        const found_series *one = &f->found[i];
-        series_head *h = &f->heads[i];
-        *h = (series_head){ .hash = XXH3_64bits(one->key.ptr, one->key.len),
-                            .samples = one->samples };
-        if (!label_key_labels(one->key, a, &h->labels, &h->label_count))
-            return no_memory(err);
-    }
-    return STATUS_OK;
-}
-
-status store_find(store *s, const series_query *q, arena *a, series_found **ret, error *err)
-{
-    series_found *f = calloc(1, sizeof(*f));
-    if (!f)
-        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
-    f->s = s;
-    f->q = *q;
-    f->q.matchers = NULL;
-    f->q.matcher_count = 0;
-    arena_init(&f->memory, s->options.query_memory);
-    series_scan sc = { .f = f, .s = s, .q = q, .a = a };
-    map_init(&sc.by_key);
-    buf_init(&sc.key, MiB(16));
-    status st = match_set_init(&sc.set, q->matchers, q->matcher_count, NULL, 0, err);
-    if (st == STATUS_OK)
-        st = snapshot_take(s, SIGNAL_METRICS, q->from_ms, q->to_ms, &f->sn, err);
-    if (st == STATUS_OK)
-        st = scan_all(&sc, err);
-    if (st == STATUS_OK)
-        st = make_heads(f, a, err);
-    buf_done(&sc.key);
-    map_done(&sc.by_key);
-    match_set_done(&sc.set);
-    if (st != STATUS_OK) {
-        series_found_done(f);
-        return st;
-    }
-    *ret = f;
-    return STATUS_OK;
-}
-
-const series_head *series_found_heads(const series_found *f, uint32_t *ret_count)
-{
-    *ret_count = f->count;
-    return f->heads;
-}
-
-void series_found_done(series_found *f)
-{
-    if (!f)
-        return;
-    for (uint32_t i = 0; f->open_parts && i < f->sn.part_count; i++) {
-        if (f->open_parts[i].part)
-            part_series_close(&f->open_parts[i]);
-    }
-    snapshot_done(&f->sn);
-    arena_done(&f->memory);
-    free(f);
-}
-
-/* ---- samples ---- */
-
-typedef struct {
-    int64_t *times;
-    double *values;
-    uint32_t count;
-    bool sorted;
-} gathered;
-
-static void keep_sample(gathered *g, const series_query *q, int64_t t, double v)
-{
-    if (t < q->from_ms || t > q->to_ms)
-        return;
-    if (g->count && t <= g->times[g->count - 1]) {
-        if (t == g->times[g->count - 1]) {
-            g->values[g->count - 1] = v; /* the later one counts */
-            return;
-        }
-        g->sorted = false;
-    }
-    g->times[g->count] = t;
-    g->values[g->count++] = v;
-}
+/* ---- a series ---- */
 
 typedef struct {
     int64_t time;
@@ -352,6 +216,7 @@ static int by_time_then_order(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Of samples with the same time the last one that came stays. */
 static status sort_samples(gathered *g, error *err)
 {
     ordered_sample *all = malloc(g->count * sizeof(*all));
@@ -372,127 +237,80 @@ static status sort_samples(gathered *g, error *err)
     return STATUS_OK;
 }
 
-struct series_reader {
-    series_found *f;
-    part_series *parts; /* those of f, with a page of its own each */
-    arena memory;
-    int64_t times[PART_BLOCK_ROWS]; /* of one block */
-    double values[PART_BLOCK_ROWS];
-};
-
-status series_reader_new(series_reader **ret, series_found *f, error *err)
+static status gather(series_reader *r, const found_series *f, series *ret, error *err)
 {
-    series_reader *r = malloc(sizeof(*r));
-    if (!r)
-        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
-    r->f = f;
-    arena_init(&r->memory, f->s->options.query_memory);
-    r->parts = calloc(MAX(f->sn.part_count, 1u), sizeof(part_series));
-    if (!r->parts) {
-        free(r);
-        return fail(err, STATUS_NO_MEMORY, "no memory for a query");
-    }
-    for (uint32_t i = 0; i < f->sn.part_count; i++) {
-        r->parts[i] = f->open_parts[i];
-        r->parts[i].page_number = UINT32_MAX;
-        arena_init(&r->parts[i].page_memory, GiB(1));
-    }
-    *ret = r;
-    return STATUS_OK;
-}
-
-void series_reader_free(series_reader *r)
-{
-    if (!r)
-        return;
-    for (uint32_t i = 0; i < r->f->sn.part_count; i++)
-        arena_done(&r->parts[i].page_memory);
-    free(r->parts);
-    arena_done(&r->memory);
-    free(r);
-}
-
-/* With arrays in `a`. */
-static status gather(series_reader *r, const found_series *f, arena *a, series *ret, error *err)
-{
-    const series_query *q = &r->f->q;
-    gathered g = { .sorted = true };
-    if (f->samples > UINT32_MAX)
-        return fail(err, STATUS_LIMIT, "a series with more than 4 billion samples");
-    g.times = arena_alloc(a, MAX(f->samples, UINT64_C(1)) * sizeof(int64_t));
-    g.values = arena_alloc(a, MAX(f->samples, UINT64_C(1)) * sizeof(double));
-    if (!g.times || !g.values)
-        return no_memory(err);
+    gathered *g = &r->out;
+    const int64_t *elsewhere = NULL;
+    bool one = f->first && !f->first->next;
+    g->count = 0;
+    g->sorted = true;
     for (const piece *p = f->first; p; p = p->next) {
-        if (p->samples) {
-            for (uint32_t i = 0; i < p->count; i++)
-                keep_sample(&g, q, p->samples[i].time_ms, p->samples[i].value);
-            continue;
-        }
-        status st = part_series_read(&r->parts[p->part], p->block, r->times, r->values, err);
-        if (st == STATUS_CORRUPT)
-            continue; /* counted; the block is left out */
-        if (st != STATUS_OK)
-            return st;
-        for (uint32_t i = 0; i < p->count; i++)
-            keep_sample(&g, q, r->times[i], r->values[i]);
+        status st =
+            p->chunk ? read_chunk(r, p, err) : read_block(r, p, one ? &elsewhere : NULL, err);
+        if (st != STATUS_OK && st != STATUS_CORRUPT)
+            return st; /* a damaged block is counted and left out */
     }
-    if (!g.sorted) {
-        status st = sort_samples(&g, err);
+    if (!g->sorted) {
+        status st = sort_samples(g, err);
         if (st != STATUS_OK)
             return st;
     }
-    ret->time_ms = g.times;
-    ret->value = g.values;
-    ret->sample_count = g.count;
+    ret->time_ms = elsewhere ? elsewhere : g->times;
+    ret->value = g->values;
+    ret->sample_count = g->count;
     return STATUS_OK;
-}
-
-static void head_to_series(const series_head *h, series *ret)
-{
-    *ret = (series){ .labels = h->labels, .label_count = h->label_count, .hash = h->hash };
 }
 
 status series_read(series_reader *r, uint32_t index, series *ret, error *err)
 {
-    head_to_series(&r->f->heads[index], ret);
-    arena_clear(&r->memory);
-    status st = control_check(r->f->q.control, err);
-    return st == STATUS_OK ? gather(r, &r->f->found[index], &r->memory, ret, err) : st;
+    const series_head *h = &r->f->heads[index];
+    *ret = (series){ .labels = h->labels, .label_count = h->label_count, .hash = h->hash };
+    status st = r->reads++ % CONTROL_EVERY == 0 ? control_check(r->f->q.control, err) : STATUS_OK;
+    return st == STATUS_OK ? gather(r, &r->f->series[index], ret, err) : st;
 }
 
-static status read_all(series_found *f, arena *a, series_set *ret, error *err)
+/* ---- everything at once ---- */
+
+static status read_into(series_reader *r, uint32_t index, arena *a, series *ret, error *err)
 {
-    series *items = ARENA_ARRAY(a, series, MAX(f->count, 1u));
-    if (!items)
-        return no_memory(err);
-    series_reader *r = NULL;
-    status st = f->q.labels_only ? STATUS_OK : series_reader_new(&r, f, err);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < f->count && st == STATUS_OK; i++) {
-        series *s = &items[kept];
-        head_to_series(&f->heads[i], s);
-        if (r)
-            st = gather(r, &f->found[i], a, s, err);
-        if (st == STATUS_OK && i % CONTROL_EVERY == 0)
-            st = control_check(f->q.control, err);
-        kept += !r || s->sample_count > 0;
-    }
-    series_reader_free(r);
-    *ret = (series_set){ items, kept };
-    return st;
+    status st = series_read(r, index, ret, err);
+    if (st != STATUS_OK || ret->sample_count == 0)
+        return st;
+    size_t size = ret->sample_count * sizeof(int64_t);
+    ret->time_ms = arena_grow(a, ret->time_ms, size, size);
+    ret->value = arena_grow(a, ret->value, size, size);
+    if (!ret->time_ms || !ret->value)
+        return fail(err, STATUS_LIMIT,
+                    "the query needs more memory than it may use; narrow the "
+                    "selector or the range");
+    return STATUS_OK;
 }
 
 status store_series(store *s, const series_query *q, arena *a, series_set *ret, error *err)
 {
     series_found *f;
+    series_reader *r = NULL;
     status st = store_find(s, q, a, &f, err);
     if (st != STATUS_OK)
         return st;
-    series_set set;
-    st = read_all(f, a, &set, err);
+    series *items = ARENA_ARRAY(a, series, MAX(f->count, 1u));
+    if (!items)
+        return fail(err, STATUS_LIMIT, "%u series need more memory than the query may use",
+                    f->count);
+    if (!q->labels_only)
+        st = series_reader_new(&r, f, err);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < f->count && st == STATUS_OK; i++) {
+        const series_head *h = &f->heads[i];
+        items[kept] =
+            (series){ .labels = h->labels, .label_count = h->label_count, .hash = h->hash };
+        if (r)
+            st = read_into(r, i, a, &items[kept], err);
+        kept += !r || items[kept].sample_count > 0;
+    }
+    series_reader_free(r);
     series_found_done(f);
     if (st == STATUS_OK)
-        *ret = set;
+        *ret = (series_set){ items, kept };
     return st;
 }

@@ -21,6 +21,7 @@
 #define MEMORY_LIMIT_DEFAULT MiB(64)
 #define SEAL_AFTER_DEFAULT   (60 * NS_PER_S)
 #define QUERY_MEMORY_DEFAULT MiB(512)
+#define PART_CACHE_DEFAULT   MiB(128)
 
 int64_t day_of_ns(int64_t time_ns)
 {
@@ -262,6 +263,7 @@ status store_open(store **ret, const store_options *options, error *err)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    part_cache_init(&s->open_parts, PART_CACHE_DEFAULT);
     dedup_init(&s->seen);
     series_table_init(&s->series);
     buf_init(&s->dedup_state, 0);
@@ -300,6 +302,7 @@ void store_close(store *s)
     for (uint32_t i = 0; i < s->part_count; i++)
         part_unref(s->parts[i]);
     free(s->parts);
+    part_cache_done(&s->open_parts);
     dedup_done(&s->seen);
     series_table_done(&s->series);
     buf_done(&s->dedup_state);

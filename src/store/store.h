@@ -193,9 +193,9 @@ typedef struct {
     uint64_t samples; /* at most so many, within the range about */
 } series_head;
 
-/* Heads are sorted by labels and live in `a`, whose limit is the query's; the labels' texts are
- * valid until series_found_done as well: who returns labels keeps it open, or copies them. Samples
- * are read as of this call. STATUS_LIMIT says what it would have read and the limit. */
+/* Heads are sorted by labels. All of it, the labels' texts too, is valid until `a` ends or is
+ * cleared, however early series_found_done is called; the limit of `a` is the query's. Samples are
+ * those of this moment. STATUS_LIMIT says what would have been read and the limit. */
 MUST_USE status store_find(store *s, const series_query *q, arena *a, series_found **ret,
                            error *err);
 const series_head *series_found_heads(const series_found *f, uint32_t *ret_count);

@@ -7,7 +7,7 @@
 #include "store/dedup.h"
 #include "store/intake.h"
 #include "store/mem.h"
-#include "store/part.h"
+#include "store/part_cache.h"
 #include "store/store.h"
 
 enum {
@@ -60,6 +60,8 @@ struct store {
 
     pthread_mutex_t readers_lock; /* before lock, and before the intake log's */
     log_reader *readers;          /* open ones, and places of names that nobody has opened */
+
+    part_cache open_parts; /* its lock is taken last */
 
     pthread_t sealer, maintainer;
     atomic_ullong corrupt_blocks;
