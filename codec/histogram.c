@@ -80,6 +80,9 @@ bool histogram_check(const histogram *h, const char **ret_problem)
         return wrong(ret_problem, "its zero threshold is negative, or not a number");
     if (!histogram_is_custom(h) && h->custom_count)
         return wrong(ret_problem, "it has bounds of its own, which its schema does not have");
+    if (h->custom_count > NATIVE_COUNTS_MAX || h->positive.count > NATIVE_COUNTS_MAX ||
+        h->negative.count > NATIVE_COUNTS_MAX)
+        return wrong(ret_problem, "it has more than 65536 buckets of one sign");
     return side_check(&h->positive, ret_problem) && side_check(&h->negative, ret_problem) &&
            (!histogram_is_custom(h) || custom_check(h, ret_problem));
 }

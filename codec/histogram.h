@@ -13,6 +13,7 @@
 #define NATIVE_SCHEMA_MAX    8
 #define NATIVE_SCHEMA_MIN    (-4)
 #define NATIVE_SCHEMA_CUSTOM (-53) /* bounds of its own */
+#define NATIVE_COUNTS_MAX    65536 /* buckets of one sign, and bounds, that one may have */
 
 typedef struct {
     int32_t offset; /* from the end of the one before; of the first: the index */

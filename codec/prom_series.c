@@ -4,6 +4,7 @@
 #include "codec/prom_series.h"
 
 #include "codec/exposition.h"
+#include "codec/native_convert.h"
 
 #include "codec/prometheus_scope.h"
 
@@ -209,12 +210,12 @@ bool prom_series_labels(arena *a, const prom_labels *point, str family,
 uint32_t prom_series_count(metric_type type, const point_value *v)
 {
     uint32_t more = 0;
+    if (native_is_point(type, v))
+        return 1;
     switch (type) {
     case METRIC_HISTOGRAM:
         more = v->histogram->bound_count;
         return more <= PROM_SERIES_MAX - 3 ? more + 3 : 0;
-    case METRIC_EXP_HISTOGRAM:
-        return 2;
     case METRIC_SUMMARY:
         more = v->summary->quantile_count;
         return more <= PROM_SERIES_MAX - 2 ? more + 2 : 0;
@@ -240,6 +241,8 @@ bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint3
 {
     uint32_t before = 0; /* series before _count and _sum */
     *ret = (prom_series_part){ STR_EMPTY, { STR_EMPTY, STR_EMPTY } };
+    if (native_is_point(type, v))
+        return true;
     if (type == METRIC_HISTOGRAM) {
         before = v->histogram->bound_count + 1;
         if (n < before) {
@@ -253,7 +256,7 @@ bool prom_series_part_of(arena *a, metric_type type, const point_value *v, uint3
         before = v->summary->quantile_count;
         if (n < before)
             return number_label(a, "quantile", v->summary->quantiles[n].quantile, native, ret);
-    } else if (type != METRIC_EXP_HISTOGRAM) {
+    } else {
         return true;
     }
     ret->suffix = n == before ? STR("_count") : STR("_sum");
@@ -280,10 +283,6 @@ uint32_t prom_series_values(metric_type type, const point_value *v, double *ret)
     switch (type) {
     case METRIC_HISTOGRAM:
         return histogram_values(v->histogram, ret);
-    case METRIC_EXP_HISTOGRAM:
-        ret[0] = (double)v->exp->count;
-        ret[1] = v->exp->sum;
-        return v->exp->has_sum ? 2 : 1;
     case METRIC_SUMMARY: {
         const summary_value *s = v->summary;
         uint32_t n = 0;
@@ -297,4 +296,38 @@ uint32_t prom_series_values(metric_type type, const point_value *v, double *ret)
         ret[0] = prom_number(v);
         return 1;
     }
+}
+
+/* ---- exemplars ---- */
+
+bool prom_series_exemplar(arena *a, const exemplar *x, prom_labels *ret)
+{
+    prom_labels more;
+    if (!prom_point_labels(a, &x->filtered_attributes, NULL, &more))
+        return false;
+    prom_label *items = ARENA_ARRAY(a, prom_label, (size_t)more.count + 2);
+    char *hex = arena_alloc(a, 48);
+    if (!items || !hex)
+        return false;
+    if (more.count)
+        memcpy(items, more.items, more.count * sizeof(items[0]));
+    *ret = (prom_labels){ items, more.count };
+    str_to_hex(x->trace.bytes, 16, hex);
+    str_to_hex(x->span.bytes, 8, hex + 32);
+    if (trace_id_is_set(x->trace))
+        prom_labels_put(ret, (prom_label){ STR("trace_id"), str_n(hex, 32) }, true);
+    if (span_id_is_set(x->span))
+        prom_labels_put(ret, (prom_label){ STR("span_id"), str_n(hex + 32, 16) }, true);
+    return true;
+}
+
+uint32_t prom_series_of_exemplar(metric_type type, const point_value *v, const exemplar *x)
+{
+    uint32_t n = 0;
+    if (type != METRIC_HISTOGRAM || v->histogram->native)
+        return 0;
+    double at = prom_exemplar_number(x);
+    while (n < v->histogram->bound_count && !(at <= v->histogram->bounds[n]))
+        n++;
+    return n;
 }

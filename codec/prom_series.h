@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The points of a batch as Prometheus series: what a metric is called, which labels a resource
  * gives, into how many series a point falls, how each is labelled and what it counts. Histograms
- * give _bucket{le}, _count and _sum, summaries quantile series, _count and _sum; exponential
- * histograms give _count and _sum. The scope PROMETHEUS_SCOPE is taken as it is
- * (codec/prometheus_scope.h). The store and the exporters share this; adding up deltas is theirs.
- * Pure functions; thread-safe. */
+ * give _bucket{le}, _count and _sum, summaries quantile series, _count and _sum; an exponential
+ * histogram, or one that came as a native histogram, is one series (codec/native_convert.h). The
+ * scope PROMETHEUS_SCOPE is taken as it is (codec/prometheus_scope.h). The store and the exporters
+ * share this; adding up deltas is theirs. Pure functions; thread-safe. */
 #ifndef SONDE_CODEC_PROM_SERIES_H
 #define SONDE_CODEC_PROM_SERIES_H
 
@@ -81,13 +81,26 @@ MUST_USE bool prom_series_part_of(arena *a, metric_type type, const point_value 
 MUST_USE bool prom_series_labels(arena *a, const prom_labels *point, str family,
                                  const prom_series_part *part, prom_labels *ret);
 
-/* Values of a histogram's or summary's series, in their order; ret has room for all of them.
- * Returns how many: one less than the series when the sum, which is the last, is not known. */
+/* Values of a classic histogram's or summary's series, in their order; ret has room for all of
+ * them. Returns how many: one less than the series when the sum, which is the last, is not known.
+ */
 uint32_t prom_series_values(metric_type type, const point_value *v, double *ret);
 
 static inline double prom_number(const point_value *v)
 {
     return v->is_int ? (double)v->i64 : v->f64;
+}
+
+/* ---- exemplars ---- */
+
+/* Ids of its trace and its attributes, sorted by name. False without memory. */
+MUST_USE bool prom_series_exemplar(arena *a, const exemplar *x, prom_labels *ret);
+/* Number of the point's series that it belongs to: of a classic histogram its bucket's. */
+uint32_t prom_series_of_exemplar(metric_type type, const point_value *v, const exemplar *x);
+
+static inline double prom_exemplar_number(const exemplar *x)
+{
+    return x->is_int ? (double)x->i64 : x->f64;
 }
 
 static inline double prom_stale_marker(void)

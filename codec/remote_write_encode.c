@@ -380,39 +380,17 @@ static void put_histogram(encoder *e, const item *i)
     pb_end(out, mark);
 }
 
-/* An exemplar's labels: ids of its trace, and its attributes. Its texts live in the arena, because
- * the symbols of a request outlive it. */
-static bool exemplar_labels(encoder *e, const exemplar *x, prom_labels *ret)
-{
-    prom_labels more;
-    if (!prom_point_labels(&e->memory, &x->filtered_attributes, NULL, &more))
-        return false;
-    prom_label *items = ARENA_ARRAY(&e->memory, prom_label, (size_t)more.count + 2);
-    char *hex = arena_alloc(&e->memory, 48);
-    if (!items || !hex)
-        return false;
-    if (more.count)
-        memcpy(items, more.items, more.count * sizeof(items[0]));
-    *ret = (prom_labels){ items, more.count };
-    str_to_hex(x->trace.bytes, 16, hex);
-    str_to_hex(x->span.bytes, 8, hex + 32);
-    if (trace_id_is_set(x->trace))
-        prom_labels_put(ret, (prom_label){ STR("trace_id"), str_n(hex, 32) }, true);
-    if (span_id_is_set(x->span))
-        prom_labels_put(ret, (prom_label){ STR("span_id"), str_n(hex + 32, 16) }, true);
-    return true;
-}
-
+/* The labels live in the arena, because the symbols of a request outlive them. */
 static void put_exemplar(encoder *e, const exemplar *x, int64_t time_ms)
 {
     prom_labels labels;
-    if (!exemplar_labels(e, x, &labels)) {
+    if (!prom_series_exemplar(&e->memory, x, &labels)) {
         e->out.failed = true;
         return;
     }
     pb_mark mark = pb_begin(&e->out, is_two(e) ? SERIES2_EXEMPLARS : SERIES1_EXEMPLARS, 100);
     put_labels(e, &labels);
-    pb_put_double(&e->out, EXEMPLAR_VALUE, x->is_int ? (double)x->i64 : x->f64);
+    pb_put_double(&e->out, EXEMPLAR_VALUE, prom_exemplar_number(x));
     pb_put_varint(&e->out, EXEMPLAR_TIME, (uint64_t)(x->time_ns ? prom_ms(x->time_ns) : time_ms));
     pb_end(&e->out, mark);
     e->counts->exemplars++;
@@ -427,7 +405,7 @@ static void put_exemplars(encoder *e, const item *i)
     const exemplar *newest = NULL;
     for (uint32_t n = 0; n < list->count; n++) {
         const exemplar *x = &list->items[n];
-        double v = x->is_int ? (double)x->i64 : x->f64;
+        double v = prom_exemplar_number(x);
         if (i->native)
             put_exemplar(e, x, i->time_ms);
         else if (v > i->low && v <= i->high && (!newest || x->time_ns >= newest->time_ns))

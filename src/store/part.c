@@ -104,9 +104,9 @@ static status read_footer(part *p, int fd, error *err)
     if (memcmp(header, PART_MAGIC, 8) != 0 || header_sum != XXH3_64bits(header, 56) ||
         memcmp(trailer + 24, PART_MAGIC_END, 8) != 0)
         return fail(err, STATUS_CORRUPT, "%s: not a part, or cut short", p->path);
-    if (version != PART_VERSION)
-        return fail(err, STATUS_UNSUPPORTED, "%s: format version %u; this build reads %d", p->path,
-                    version, PART_VERSION);
+    if (version < PART_VERSION || version > PART_VERSION_HISTOGRAMS)
+        return fail(err, STATUS_UNSUPPORTED, "%s: format version %u; this build reads %d and %d",
+                    p->path, version, PART_VERSION, PART_VERSION_HISTOGRAMS);
     if (length > FOOTER_MAX || offset > size - PART_TRAILER ||
         length != size - PART_TRAILER - offset)
         return fail(err, STATUS_CORRUPT, "%s: the footer lies outside of the file", p->path);

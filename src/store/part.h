@@ -8,7 +8,8 @@
 
 #include <stdatomic.h>
 
-enum { PART_VERSION = 1, PART_BLOCK_ROWS = 8192 };
+/* Parts with histograms are version 2; other parts are written as version 1 still. */
+enum { PART_VERSION = 1, PART_VERSION_HISTOGRAMS = 2, PART_BLOCK_ROWS = 8192 };
 
 typedef enum {
     SECTION_STREAMS = 1,
@@ -18,6 +19,8 @@ typedef enum {
     SECTION_TOKENS,
     SECTION_TRACES,
     SECTION_FAMILIES,
+    SECTION_HISTOGRAMS,
+    SECTION_EXEMPLARS,
     SECTION_END
 } section_kind;
 

@@ -24,25 +24,29 @@ static status fail_part(error *err, int errnum, const char *what, const char *pa
     return fail_errno(err, errnum == EFBIG ? ENOSPC : errnum, "%s %s", what, path);
 }
 
-static void write_header(part_file_writer *w)
+static void make_header(const part_file_writer *w, char h[PART_HEADER])
 {
-    char h[PART_HEADER] = PART_MAGIC;
-    uint32_t version = PART_VERSION, signal = w->id.signal;
-    int64_t now = clock_now_ns();
-    memcpy(h + 8, &version, 4);
+    uint32_t signal = w->id.signal;
+    memset(h, 0, PART_HEADER);
+    memcpy(h, PART_MAGIC, 8);
+    memcpy(h + 8, &w->version, 4);
     memcpy(h + 12, &signal, 4);
     memcpy(h + 16, &w->id.first, 8);
     memcpy(h + 24, &w->id.last, 8);
-    memcpy(h + 32, &now, 8);
+    memcpy(h + 32, &w->created_ns, 8);
     uint64_t sum = XXH3_64bits(h, 56);
     memcpy(h + 56, &sum, 8);
-    part_file_write(w, str_n(h, sizeof(h)));
 }
 
 status part_file_begin(part_file_writer *w, const part_identity *id, error *err)
 {
     char path[PATH_MAX];
-    *w = (part_file_writer){ .id = *id, .fd = -1, .min_time = INT64_MAX, .max_time = INT64_MIN };
+    *w = (part_file_writer){ .id = *id,
+                             .version = PART_VERSION,
+                             .created_ns = clock_now_ns(),
+                             .fd = -1,
+                             .min_time = INT64_MAX,
+                             .max_time = INT64_MIN };
     buf_init(&w->pending, 0); /* written out beyond WRITE_SIZE */
     w->dir = strdup(id->dir);
     part_path(path, sizeof(path), id->dir, id->signal, id->day, id->first, id->last, 0);
@@ -57,7 +61,9 @@ status part_file_begin(part_file_writer *w, const part_identity *id, error *err)
     w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (w->fd < 0)
         return fail_part(err, errno, "creating", w->temporary);
-    write_header(w);
+    char header[PART_HEADER];
+    make_header(w, header);
+    part_file_write(w, str_n(header, sizeof(header)));
     return STATUS_OK;
 }
 
@@ -147,10 +153,10 @@ static void write_footer(part_file_writer *w)
     }
     char t[PART_TRAILER] = { 0 };
     uint64_t offset = part_file_offset(w), sum = XXH3_64bits(f.ptr, f.len);
-    uint32_t length = (uint32_t)f.len, version = PART_VERSION;
+    uint32_t length = (uint32_t)f.len;
     memcpy(t, &offset, 8);
     memcpy(t + 8, &length, 4);
-    memcpy(t + 12, &version, 4);
+    memcpy(t + 12, &w->version, 4);
     memcpy(t + 16, &sum, 8);
     for (size_t i = 0; i < 8; i++)
         t[24 + i] = PART_MAGIC_END[i];
@@ -166,6 +172,12 @@ status part_file_finish(part_file_writer *w, part **ret, error *err)
     char path[PATH_MAX], dir[PATH_MAX];
     write_footer(w);
     flush(w);
+    if (w->version != PART_VERSION && w->trouble == STATUS_OK) { /* known only now */
+        char header[PART_HEADER];
+        make_header(w, header);
+        if (pwrite(w->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+            w->trouble = fail_part(&w->why, errno, "writing", w->temporary);
+    }
     if (w->trouble != STATUS_OK) {
         if (err)
             *err = w->why;

@@ -22,6 +22,8 @@ typedef struct {
     part_identity id;
     char *dir;       /* copy of id.dir */
     char *temporary; /* path */
+    uint32_t version;
+    int64_t created_ns;
     int fd;
     uint64_t flushed; /* bytes in the file */
     buf pending;

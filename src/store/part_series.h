@@ -5,6 +5,7 @@
 #define SONDE_STORE_PART_SERIES_H
 
 #include "store/column.h"
+#include "store/exemplars.h"
 #include "store/part_file.h"
 #include "store/series.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     uint32_t series, samples;
     int64_t min_ms, max_ms;
     uint32_t page, offset, length;
+    bool histograms; /* else numbers */
 } series_block;
 
 typedef struct {
@@ -42,11 +44,18 @@ typedef struct part_series {
 /* Reads series, blocks and label index into `a`. */
 MUST_USE status part_series_open(part_series *ret, part *p, arena *a, error *err);
 void part_series_close(part_series *ps);
+/* Reads which blocks hold histograms; of part_series_open. */
+MUST_USE status part_series_mark_histograms(part_series *ps, error *err);
 /* Appends the label bytes (series.h) of a series. */
 void part_series_key(const part_series *ps, uint32_t series, buf *out);
 /* Decodes a block into arrays of blocks[block].samples elements. */
 MUST_USE status part_series_read(const part_series *ps, uint32_t block, int64_t *times,
                                  double *values, error *err);
+
+/* The same of either kind of block: histograms are in `a`, and values hold them (histogram_boxed);
+ * numbers hold none. */
+MUST_USE status part_series_read_any(const part_series *ps, uint32_t block, int64_t *times,
+                                     double *values, arena *a, error *err);
 
 /* A block that is not decoded yet. */
 typedef struct {
@@ -65,9 +74,12 @@ MUST_USE status part_families_read(part *p, arena *a, family **ret, uint32_t *re
 
 typedef struct part_series_writer part_series_writer;
 MUST_USE status part_series_create(part_series_writer **ret, const part_identity *id, error *err);
-/* In order of labels; samples in order of time, no time twice. Nothing is kept of the arguments. */
+/* In order of labels; samples (histograms too) in order of time, no time twice. Nothing is kept of
+ * the arguments. */
 MUST_USE status part_series_add(part_series_writer *w, str key, const sample *samples, size_t count,
                                 error *err);
+/* Of the series added last. */
+void part_series_exemplars(part_series_writer *w, const exemplar_ring *r);
 MUST_USE status part_series_family(part_series_writer *w, const family *f, error *err);
 /* Frees w in any case. */
 MUST_USE status part_series_finish(part_series_writer *w, part **ret, error *err);

@@ -146,6 +146,8 @@ status part_series_open(part_series *ret, part *p, arena *a, error *err)
     if (st == STATUS_OK)
         st = read_blocks(ret, err);
     if (st == STATUS_OK)
+        st = part_series_mark_histograms(ret, err);
+    if (st == STATUS_OK)
         st = part_section_read(p, ret->fd, SECTION_INDEX, a, &ret->index, err);
     if (st == STATUS_OK)
         st = map_file(ret, err);

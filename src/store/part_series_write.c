@@ -3,6 +3,7 @@
  * one export have the same; see part_series.h. */
 #include "store/column.h"
 #include "store/label_index.h"
+#include "store/part_histogram.h"
 #include "store/part_series.h"
 
 #include <stdlib.h>
@@ -21,6 +22,8 @@ struct part_series_writer {
     buf page;
     uint32_t pages, blocks, series, families;
     buf page_directory, block_directory, series_list, symbol_list, family_list;
+    buf histogram_list, exemplar_list;
+    uint32_t histograms, last_histogram, last_exemplars; /* blocks; the last of each list */
     map symbols;
     map family_names;
     arena memory; /* symbols */
@@ -45,6 +48,8 @@ status part_series_create(part_series_writer **ret, const part_identity *id, err
     buf_init(&w->series_list, 0);
     buf_init(&w->symbol_list, 0);
     buf_init(&w->family_list, 0);
+    buf_init(&w->histogram_list, 0);
+    buf_init(&w->exemplar_list, 0);
     map_init(&w->symbols);
     map_init(&w->family_names);
     arena_init(&w->memory, 0);
@@ -71,6 +76,8 @@ void part_series_abort(part_series_writer *w)
     buf_done(&w->series_list);
     buf_done(&w->symbol_list);
     buf_done(&w->family_list);
+    buf_done(&w->histogram_list);
+    buf_done(&w->exemplar_list);
     map_done(&w->symbols);
     map_done(&w->family_names);
     arena_done(&w->memory);
@@ -157,17 +164,8 @@ static void put_times(part_series_writer *w, uint32_t n)
     column_put_ints(&w->page, w->times, n);
 }
 
-static void add_block(part_series_writer *w, const sample *samples, uint32_t n)
+static void note_block(part_series_writer *w, uint32_t n, size_t offset)
 {
-    if (w->page.len >= PAGE_BYTES)
-        end_page(w);
-    for (uint32_t i = 0; i < n; i++) {
-        w->times[i] = samples[i].time_ms;
-        w->values[i] = samples[i].value;
-    }
-    size_t offset = w->page.len;
-    put_times(w, n);
-    column_put_doubles(&w->page, w->values, n);
     buf *d = &w->block_directory;
     if (w->blocks == 0)
         w->first_time = w->times[0];
@@ -185,18 +183,77 @@ static void add_block(part_series_writer *w, const sample *samples, uint32_t n)
     w->file.rows += n;
 }
 
+/* Begins a block of n samples with their times; returns its place in the page. */
+static size_t begin_block(part_series_writer *w, const sample *samples, uint32_t n)
+{
+    if (w->page.len >= PAGE_BYTES)
+        end_page(w);
+    for (uint32_t i = 0; i < n; i++)
+        w->times[i] = samples[i].time_ms;
+    size_t offset = w->page.len;
+    put_times(w, n);
+    return offset;
+}
+
+static void add_numbers(part_series_writer *w, const sample *samples, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        w->values[i] = samples[i].value;
+    size_t offset = begin_block(w, samples, n);
+    column_put_doubles(&w->page, w->values, n);
+    note_block(w, n, offset);
+}
+
+/* Returns how many of the samples, all histograms, went into the block. */
+static uint32_t add_histograms(part_series_writer *w, const sample *samples, uint32_t n)
+{
+    const histogram *list[PART_HISTOGRAM_ROWS];
+    n = MIN(n, (uint32_t)PART_HISTOGRAM_ROWS);
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = value_histogram(samples[i].value);
+    n = part_histogram_fit(list, n);
+    size_t offset = begin_block(w, samples, n);
+    part_histogram_write(&w->page, list, n);
+    put_varint(&w->histogram_list, w->blocks - w->last_histogram);
+    w->last_histogram = w->blocks;
+    w->histograms++;
+    note_block(w, n, offset);
+    return n;
+}
+
+/* One block of the samples, which are of one kind as far as it goes; returns how many. */
+static uint32_t add_block(part_series_writer *w, const sample *samples, size_t count)
+{
+    uint32_t n = 1;
+    bool histograms = value_is_histogram(samples[0].value);
+    while (n < count && n < PART_BLOCK_ROWS && value_is_histogram(samples[n].value) == histograms)
+        n++;
+    if (histograms)
+        return add_histograms(w, samples, n);
+    add_numbers(w, samples, n);
+    return n;
+}
+
 status part_series_add(part_series_writer *w, str key, const sample *samples, size_t count,
                        error *err)
 {
     if (count == 0)
         return STATUS_OK;
     add_labels(w, key);
-    for (size_t from = 0; from < count; from += PART_BLOCK_ROWS)
-        add_block(w, samples + from, (uint32_t)MIN(count - from, (size_t)PART_BLOCK_ROWS));
+    for (size_t from = 0; from < count;)
+        from += add_block(w, samples + from, count - from);
     w->series++;
     if (w->failed || w->page.failed || w->block_directory.failed || w->series_list.failed)
         return fail(err, STATUS_NO_MEMORY, "no memory to write a part");
     return STATUS_OK;
+}
+
+void part_series_exemplars(part_series_writer *w, const exemplar_ring *r)
+{
+    if (r->count == 0)
+        return;
+    exemplar_ring_write(&w->exemplar_list, w->series - 1 - w->last_exemplars, r);
+    w->last_exemplars = w->series - 1;
 }
 
 status part_series_family(part_series_writer *w, const family *f, error *err)
@@ -213,6 +270,22 @@ status part_series_family(part_series_writer *w, const family *f, error *err)
     put_text(&w->family_list, f->help);
     w->families++;
     return STATUS_OK;
+}
+
+/* The sections that only some parts have. */
+static void write_extras(part_series_writer *w, buf *section)
+{
+    if (w->histograms) {
+        w->file.version = PART_VERSION_HISTOGRAMS;
+        buf_clear(section);
+        put_varint(section, w->histograms);
+        buf_str(section, buf_view(&w->histogram_list));
+        w->failed |= section->failed || w->histogram_list.failed;
+        part_file_section(&w->file, SECTION_HISTOGRAMS, buf_view(section));
+    }
+    w->failed |= w->exemplar_list.failed;
+    if (w->exemplar_list.len)
+        part_file_section(&w->file, SECTION_EXEMPLARS, buf_view(&w->exemplar_list));
 }
 
 status part_series_finish(part_series_writer *w, part **ret, error *err)
@@ -242,6 +315,7 @@ status part_series_finish(part_series_writer *w, part **ret, error *err)
     buf_str(section, buf_view(&w->family_list));
     w->failed |= section->failed || w->family_list.failed;
     part_file_section(&w->file, SECTION_FAMILIES, buf_view(section));
+    write_extras(w, section);
     status st = w->failed ? fail(err, STATUS_NO_MEMORY, "no memory to write a part")
                           : part_file_finish(&w->file, ret, err);
     part_series_abort(w);

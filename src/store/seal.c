@@ -294,6 +294,8 @@ static status write_series_day(sealing *sl, part_series_writer *w, int32_t day, 
         if (st == STATUS_OK)
             st = part_series_add(w, str_n(s->key->key, s->key->key_len), list.items, list.count,
                                  err);
+        if (st == STATUS_OK && s->exemplars && list.count && day_of_ms(s->max_ms) == day)
+            part_series_exemplars(w, s->exemplars);
     }
     sample_list_done(&list);
     return st;

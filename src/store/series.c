@@ -2,6 +2,7 @@
 /* Series in memory: keys, sample chunks, label bytes; see series.h. */
 #include "store/series.h"
 
+#include "store/exemplars.h"
 #include "store/series_internal.h"
 
 #include <stdlib.h>
@@ -16,8 +17,10 @@ void mem_metrics_init(mem_metrics *m, uint64_t generation)
 
 static void key_unref(series_key *k)
 {
-    if (atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1)
+    if (atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) == 1) {
+        free(k->delta_histogram);
         free(k);
+    }
 }
 
 void mem_metrics_done(mem_metrics *m)
@@ -83,6 +86,7 @@ series_key *series_key_intern(series_table *t, str bytes)
     k->generation = 0;
     k->newest = NULL;
     k->delta_sum = 0;
+    k->delta_histogram = NULL;
     memcpy(k->key, bytes.ptr, bytes.len);
     if (!map_put(&t->keys, str_n(k->key, k->key_len), (uint64_t)(uintptr_t)k, NULL)) {
         free(k);
@@ -115,14 +119,16 @@ static mem_series *place_in(mem_metrics *m, series_key *k)
     return s;
 }
 
-bool series_sample_add(mem_metrics *m, series_key *k, int64_t time_ms, double value)
+static inline mem_series *series_in(mem_metrics *m, series_key *k)
 {
-    mem_series *s = k->generation == m->generation ? k->newest : place_in(m, k);
-    if (UNLIKELY(!s))
-        return false;
+    return k->generation == m->generation ? k->newest : place_in(m, k);
+}
+
+static inline bool add_sample(mem_metrics *m, mem_series *s, int64_t time_ms, double value)
+{
     sample_chunk *c = s->last;
     if (UNLIKELY(!c || c->count == c->capacity)) {
-        uint32_t capacity = c ? MIN(c->capacity * 2, (uint32_t)CHUNK_MAX) : CHUNK_FIRST;
+        uint32_t capacity = c ? MIN(c->capacity * 2u, (uint32_t)CHUNK_MAX) : CHUNK_FIRST;
         sample_chunk *fresh =
             arena_alloc_aligned(&m->memory, sizeof(sample_chunk) + capacity * sizeof(sample), 8);
         if (!fresh)
@@ -130,6 +136,7 @@ bool series_sample_add(mem_metrics *m, series_key *k, int64_t time_ms, double va
         fresh->next = NULL;
         fresh->count = 0;
         fresh->capacity = capacity;
+        fresh->histograms = false;
         if (c)
             c->next = fresh;
         else
@@ -142,6 +149,84 @@ bool series_sample_add(mem_metrics *m, series_key *k, int64_t time_ms, double va
     s->max_ms = MAX(s->max_ms, time_ms);
     m->samples++;
     return true;
+}
+
+bool series_sample_add(mem_metrics *m, series_key *k, int64_t time_ms, double value)
+{
+    mem_series *s = series_in(m, k);
+    return LIKELY(s != NULL) && add_sample(m, s, time_ms, value_tamed(value));
+}
+
+/* ---- histograms ---- */
+
+/* The list of the one before where it is the same, else a copy. NULL: no memory. */
+static const void *share_list(arena *a, const void *list, size_t bytes, const void *before,
+                              size_t bytes_before)
+{
+    if (before && bytes == bytes_before && (bytes == 0 || memcmp(list, before, bytes) == 0))
+        return before;
+    void *copy = arena_alloc_aligned(a, MAX(bytes, (size_t)1), 8);
+    if (copy && bytes)
+        memcpy(copy, list, bytes);
+    return copy;
+}
+
+static bool share_side(arena *a, histogram_side *s, const histogram_side *before)
+{
+    s->spans = share_list(a, s->spans, s->span_count * sizeof(native_span), before->spans,
+                          before->span_count * sizeof(native_span));
+    s->counts = share_list(a, s->counts, s->count * sizeof(double), before->counts,
+                           before->count * sizeof(double));
+    return s->spans && s->counts;
+}
+
+/* Histograms of one series mostly have the same spans and bounds, and many the same counts. */
+static const histogram *keep_histogram(arena *a, const histogram *h, const histogram *before)
+{
+    histogram *copy = arena_alloc_aligned(a, sizeof(histogram), 8);
+    if (!copy)
+        return NULL;
+    *copy = *h;
+    copy->custom = share_list(a, h->custom, h->custom_count * sizeof(double), before->custom,
+                              before->custom_count * sizeof(double));
+    if (!copy->custom || !share_side(a, &copy->positive, &before->positive) ||
+        !share_side(a, &copy->negative, &before->negative))
+        return NULL;
+    return copy;
+}
+
+bool series_histogram_add(mem_metrics *m, series_key *k, int64_t time_ms, const histogram *h)
+{
+    static const histogram none;
+    mem_series *s = series_in(m, k);
+    if (!s)
+        return false;
+    const sample_chunk *c = s->last;
+    bool again = c && c->count && value_is_histogram(c->samples[c->count - 1].value);
+    const histogram *kept = keep_histogram(
+        &m->memory, h, again ? value_histogram(c->samples[c->count - 1].value) : &none);
+    if (!kept || !add_sample(m, s, time_ms, histogram_boxed(kept)))
+        return false;
+    s->last->histograms = true;
+    return true;
+}
+
+/* ---- exemplars ---- */
+
+bool series_exemplar_add(mem_metrics *m, series_key *k, int64_t time_ms, double value,
+                         const label *labels, uint32_t count, buf *scratch)
+{
+    if (k->generation != m->generation)
+        return false;
+    mem_series *s = k->newest;
+    buf_clear(scratch);
+    label_key_write(scratch, labels, count);
+    if (scratch->failed || scratch->len > EXEMPLAR_LABELS_MAX)
+        return false;
+    if (!s->exemplars && !(s->exemplars = ARENA_NEW(&m->memory, exemplar_ring)))
+        return false;
+    return exemplar_ring_add(s->exemplars, &m->memory,
+                             &(kept_exemplar){ time_ms, value, buf_view(scratch) });
 }
 
 /* ---- label bytes ---- */

@@ -11,14 +11,49 @@
 
 #include <stdatomic.h>
 
+/* A histogram is a sample whose value is a NaN that holds its address (histogram_boxed): lists of
+ * samples are sorted, cut and joined without looking. Such NaNs exist within the store only, and
+ * numbers that come from outside are made others first (value_tamed). */
 typedef struct {
     int64_t time_ms;
     double value;
 } sample;
 
+#define HISTOGRAM_BOX UINT64_C(0x7FF4)
+
+static inline bool value_is_histogram(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, 8);
+    return bits >> 48 == HISTOGRAM_BOX;
+}
+
+static inline const histogram *value_histogram(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, 8);
+    return (const histogram *)(uintptr_t)(bits & ((UINT64_C(1) << 48) - 1));
+}
+
+static inline double histogram_boxed(const histogram *h)
+{
+    uint64_t bits = (uint64_t)(uintptr_t)h | HISTOGRAM_BOX << 48;
+    double v;
+    memcpy(&v, &bits, 8);
+    return v;
+}
+
+/* A number; NaNs that would be taken for a histogram are the usual one. */
+static inline double value_tamed(double v)
+{
+    return UNLIKELY(v != v && value_is_histogram(v)) ? __builtin_nan("") : v;
+}
+
 typedef struct sample_chunk {
     struct sample_chunk *next;
-    uint32_t count, capacity;
+    uint32_t count;
+    uint32_t capacity : 31;
+    uint32_t histograms : 1; /* some of its samples are */
     sample samples[];
 } sample_chunk;
 
@@ -30,14 +65,17 @@ typedef struct {
     uint64_t generation;
     struct mem_series *newest;
     double delta_sum; /* of points of delta temporality: what was added up so far */
-    char key[];       /* per label, sorted by name: text name, text value */
+    struct delta_histogram *delta_histogram; /* the same of histograms, NULL at first */
+    char key[];                              /* per label, sorted by name: text name, text value */
 } series_key;
 
 typedef struct mem_series {
     series_key *key;
     sample_chunk *first, *last;
     int64_t min_ms, max_ms;
-    uint64_t count;
+    uint64_t count : 63;
+    uint64_t histograms : 1;         /* some of its samples are */
+    struct exemplar_ring *exemplars; /* NULL: none */
 } mem_series;
 
 typedef struct {

@@ -231,7 +231,10 @@ static status add_part_series(series_scan *sc, uint32_t part_index, uint32_t ser
         }
         if (st == STATUS_OK && !sc->q->labels_only)
             st = add_piece(sc, index,
-                           &(piece){ .count = block->samples, .part = part_index, .block = b },
+                           &(piece){ .count = block->samples,
+                                     .part = part_index,
+                                     .block = b,
+                                     .histograms = block->histograms },
                            within(block, sc->q), err);
         if (st != STATUS_OK)
             return st;
@@ -302,7 +305,9 @@ static status add_mem_chunks(series_scan *sc, const mem_view *v, const mem_serie
     if (v->receiving)
         pthread_mutex_lock(&sc->s->metrics_lock);
     for (const sample_chunk *c = ms->first; c && st == STATUS_OK; c = c->next)
-        st = add_piece(sc, index, &(piece){ .chunk = c, .count = c->count }, c->count, err);
+        st = add_piece(sc, index,
+                       &(piece){ .chunk = c, .count = c->count, .histograms = c->histograms },
+                       c->count, err);
     if (v->receiving)
         pthread_mutex_unlock(&sc->s->metrics_lock);
     return st;

@@ -13,6 +13,7 @@ typedef struct piece {
     const sample_chunk *chunk; /* in memory, or NULL: a block of a part */
     uint32_t count;            /* of samples; a chunk may have more by now */
     uint32_t part, block;
+    bool histograms; /* some, of a block all, of its samples are */
 } piece;
 
 typedef struct {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* OTLP metric points to samples in memory, by codec/prom_series.h (of exponential histograms count
- * and sum: their buckets are native histograms, which the store does not have yet). Deltas are
- * added up to cumulative values, which begin at zero again with each start of the server, as a
- * counter does. */
+/* OTLP metric points to samples in memory, by codec/prom_series.h; exponential histograms and
+ * native ones to histograms. Deltas are added up to cumulative values, which begin at zero again
+ * with each start of the server, as a counter does. */
 #include "store/enc.h"
 #include "store/series_internal.h"
 
+#include "codec/exp_histogram.h"
+#include "codec/native_convert.h"
 #include "codec/prom_series.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const prom_series_options translation = { .promote = true };
 
@@ -26,7 +28,16 @@ typedef struct {
     uint64_t generation; /* in which its family was noted */
 } known_metric;
 
-/* The series of one point: one for gauge and sum; for histograms the buckets, +Inf, count, sum. */
+/* Deltas of exponential histograms, added up. */
+typedef struct delta_histogram {
+    exp_sum positive, negative;
+    uint64_t count, zero_count;
+    double sum, zero_threshold;
+    int32_t scale;
+} delta_histogram;
+
+/* The series of one point: one for gauge, sum and native histograms; for classic histograms the
+ * buckets, +Inf, count, sum. */
 typedef struct {
     uint32_t count;
     bool is_delta; /* values are added up by series: several resources may have the same labels */
@@ -44,6 +55,7 @@ typedef struct {
     arena memory;       /* of this call */
     uint64_t samples;
     uint32_t refused;
+    const char *problem; /* of the point that is added, when it is not memory */
     char *reason;
     size_t reason_size;
 } appender;
@@ -202,7 +214,9 @@ static void identity_key(buf *key, const batch_metric *bm, const known_metric *k
     put_u32(key, k->id);
     put_u32(key, r->id);
     enc_attrs(key, &p->attributes[i]);
-    if (bm->type == METRIC_HISTOGRAM) {
+    if (native_is_point(bm->type, &p->value[i])) {
+        buf_lit(key, "native");
+    } else if (bm->type == METRIC_HISTOGRAM) {
         const histogram_value *h = p->value[i].histogram;
         buf_add(key, h->bounds, h->bound_count * sizeof(double));
     } else if (bm->type == METRIC_SUMMARY) {
@@ -222,13 +236,85 @@ static bool add_value(appender *ap, identity *id, uint32_t n, int64_t time_ms, d
     return series_sample_add(ap->m, id->series[n], time_ms, v);
 }
 
-static bool add_point(appender *ap, identity *id, metric_type type, uint32_t resource, uint32_t i)
+static int32_t joined_scale(int32_t scale, const exp_sum *s)
+{
+    return s->count ? MIN(scale, s->scale) : scale;
+}
+
+/* Adds e to what the series has; *ret lives until the next call. False without memory. */
+static bool add_delta(series_key *k, const exp_histogram_value *e, exp_histogram_value *ret)
+{
+    delta_histogram *d = k->delta_histogram;
+    if (!d) {
+        if (!(d = calloc(1, sizeof(*d))))
+            return false;
+        d->scale = e->scale;
+        k->delta_histogram = d;
+    }
+    exp_sum_add(&d->positive, EXP_SIZE_MAX, e->scale, e->positive.offset, e->positive.counts,
+                e->positive.count);
+    exp_sum_add(&d->negative, EXP_SIZE_MAX, e->scale, e->negative.offset, e->negative.counts,
+                e->negative.count);
+    d->scale = joined_scale(joined_scale(MIN(d->scale, e->scale), &d->positive), &d->negative);
+    exp_sum_downscale(&d->positive, d->scale);
+    exp_sum_downscale(&d->negative, d->scale);
+    d->count += e->count;
+    d->zero_count += e->zero_count;
+    d->zero_threshold = MAX(d->zero_threshold, e->zero_threshold);
+    d->sum += e->has_sum ? e->sum : 0;
+    *ret = (exp_histogram_value){
+        .count = d->count,
+        .has_sum = true,
+        .sum = d->sum,
+        .scale = d->scale,
+        .zero_count = d->zero_count,
+        .zero_threshold = d->zero_threshold,
+        .positive = { d->positive.start, d->positive.count, d->positive.counts },
+        .negative = { d->negative.start, d->negative.count, d->negative.counts },
+    };
+    return true;
+}
+
+static bool add_native(appender *ap, identity *id, metric_type type, const point_value *v,
+                       int64_t time_ms)
+{
+    exp_histogram_value total;
+    point_value sum = *v;
+    const histogram *h;
+    if (id->is_delta && type == METRIC_EXP_HISTOGRAM && !v->exp->native) {
+        if (!add_delta(id->series[0], v->exp, &total))
+            return false;
+        sum.exp = &total;
+    }
+    if (!native_of_point(&ap->memory, type, &sum, &h, &ap->problem))
+        return false;
+    ap->samples++;
+    if (prom_is_stale(h->sum))
+        return series_sample_add(ap->m, id->series[0], time_ms, h->sum);
+    return series_histogram_add(ap->m, id->series[0], time_ms, h);
+}
+
+static void add_exemplars(appender *ap, identity *id, metric_type type, uint32_t i, int64_t time_ms)
+{
+    _Static_assert(sizeof(label) == sizeof(prom_label), "one layout");
+    const exemplars *list = &ap->b->points.exemplars[i];
+    for (uint32_t k = 0; k < list->count; k++) {
+        const exemplar *x = &list->items[k];
+        uint32_t n = prom_series_of_exemplar(type, &ap->b->points.value[i], x);
+        prom_labels labels;
+        if (n >= id->count || !prom_series_exemplar(&ap->memory, x, &labels))
+            continue;
+        (void)series_exemplar_add(ap->m, id->series[n], x->time_ns ? prom_ms(x->time_ns) : time_ms,
+                                  prom_exemplar_number(x), (const label *)labels.items,
+                                  labels.count, &ap->t->label_scratch);
+    }
+}
+
+static bool add_values(appender *ap, identity *id, metric_type type, uint32_t i, int64_t t)
 {
     const point_rows *p = &ap->b->points;
     const point_value *v = &p->value[i];
-    int64_t t = prom_ms(p->time_ns[i] ? p->time_ns[i] : ap->received_ns);
     bool ok = true;
-    ap->target_ms[resource] = MAX(ap->target_ms[resource], t);
     if (UNLIKELY(p->flags[i] & POINT_FLAG_NO_RECORDED_VALUE)) {
         ap->samples += id->count;
         for (uint32_t n = 0; n < id->count; n++)
@@ -237,11 +323,25 @@ static bool add_point(appender *ap, identity *id, metric_type type, uint32_t res
     }
     if (type == METRIC_GAUGE || type == METRIC_SUM)
         return add_value(ap, id, 0, t, prom_number(v));
+    if (native_is_point(type, v))
+        return add_native(ap, id, type, v, t);
     double values[PROM_SERIES_MAX];
     uint32_t count = prom_series_values(type, v, values);
     for (uint32_t n = 0; n < count; n++)
         ok &= add_value(ap, id, n, t, values[n]);
     return ok;
+}
+
+static bool add_point(appender *ap, identity *id, metric_type type, uint32_t resource, uint32_t i)
+{
+    const point_rows *p = &ap->b->points;
+    int64_t t = prom_ms(p->time_ns[i] ? p->time_ns[i] : ap->received_ns);
+    ap->target_ms[resource] = MAX(ap->target_ms[resource], t);
+    if (!add_values(ap, id, type, i, t))
+        return false;
+    if (UNLIKELY(p->exemplars[i].count))
+        add_exemplars(ap, id, type, i, t);
+    return true;
 }
 
 static void refuse(appender *ap, const char *why, str name)
@@ -255,6 +355,7 @@ static void append_point(appender *ap, uint32_t i)
 {
     const batch *b = ap->b;
     uint32_t metric = b->points.metric[i];
+    ap->problem = NULL;
     const batch_metric *bm = &b->metrics[metric];
     known_metric *k = find_metric(ap, metric);
     uint32_t resource = b->scopes[bm->scope].resource * 2 + (k && k->native);
@@ -270,7 +371,7 @@ static void append_point(appender *ap, uint32_t i)
     if (!id)
         refuse(ap, "too many series, or no memory for one more", bm->name);
     else if (!add_point(ap, id, bm->type, resource, i))
-        refuse(ap, "no memory for its samples", bm->name);
+        refuse(ap, ap->problem ? ap->problem : "no memory for its samples", bm->name);
 }
 
 static void add_target_info(appender *ap)

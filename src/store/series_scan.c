@@ -28,6 +28,7 @@ struct series_reader {
     gathered out;
     kept_times kept[TIMES_KEPT];
     uint32_t reads;
+    arena histograms; /* of the series read last, as far as they come from parts */
 };
 
 status series_reader_new(series_reader **ret, series_found *f, error *err)
@@ -36,6 +37,7 @@ status series_reader_new(series_reader **ret, series_found *f, error *err)
     if (!r)
         return fail(err, STATUS_NO_MEMORY, "no memory for a query");
     r->f = f;
+    arena_init(&r->histograms, f->s->options.query_memory);
     *ret = r;
     return STATUS_OK;
 }
@@ -46,6 +48,7 @@ void series_reader_free(series_reader *r)
         return;
     for (int i = 0; i < TIMES_KEPT; i++)
         free(r->kept[i].times);
+    arena_done(&r->histograms);
     free(r->out.times);
     free(r->out.values);
     free(r);
@@ -181,6 +184,49 @@ static status read_block(series_reader *r, const piece *p, const int64_t **ret_t
     return STATUS_OK;
 }
 
+static void keep_sample(gathered *g, const series_query *q, int64_t t, double v)
+{
+    if (t < q->from_ms || t > q->to_ms)
+        return;
+    if (g->count && t <= g->times[g->count - 1])
+        g->sorted = false;
+    g->times[g->count] = t;
+    g->values[g->count++] = v;
+}
+
+/* As read_block, of a series that has histograms: values hold them until the series is complete. */
+static status read_mixed(series_reader *r, const piece *p, error *err)
+{
+    int64_t times[PART_BLOCK_ROWS];
+    double values[PART_BLOCK_ROWS];
+    gathered *g = &r->out;
+    status st = part_series_read_any(&r->f->parts[p->part]->series, p->block, times, values,
+                                     &r->histograms, err);
+    if (st == STATUS_OK)
+        st = room(g, g->count + p->count, err);
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++)
+        keep_sample(g, &r->f->q, times[i], values[i]);
+    return st;
+}
+
+/* The histograms beside their sums. */
+static status take_out(series_reader *r, series *ret, error *err)
+{
+    gathered *g = &r->out;
+    const histogram **list = ARENA_ARRAY(&r->histograms, const histogram *, MAX(g->count, 1u));
+    if (!list)
+        return fail(err, STATUS_LIMIT, "%u histograms need more memory than the query may use",
+                    g->count);
+    for (uint32_t i = 0; i < g->count; i++) {
+        if (!value_is_histogram(g->values[i]))
+            continue;
+        list[i] = value_histogram(g->values[i]);
+        g->values[i] = list[i]->sum;
+        ret->histograms = list;
+    }
+    return STATUS_OK;
+}
+
 /* ---- memory ---- */
 
 static status read_chunk(series_reader *r, const piece *p, error *err)
@@ -188,15 +234,8 @@ static status read_chunk(series_reader *r, const piece *p, error *err)
     const series_query *q = &r->f->q;
     gathered *g = &r->out;
     status st = room(g, g->count + p->count, err);
-    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++) {
-        int64_t t = p->chunk->samples[i].time_ms;
-        if (t < q->from_ms || t > q->to_ms)
-            continue;
-        if (g->count && t <= g->times[g->count - 1])
-            g->sorted = false;
-        g->times[g->count] = t;
-        g->values[g->count++] = p->chunk->samples[i].value;
-    }
+    for (uint32_t i = 0; i < p->count && st == STATUS_OK; i++)
+        keep_sample(g, q, p->chunk->samples[i].time_ms, p->chunk->samples[i].value);
     return st;
 }
 
@@ -241,12 +280,17 @@ static status gather(series_reader *r, const found_series *f, series *ret, error
 {
     gathered *g = &r->out;
     const int64_t *elsewhere = NULL;
-    bool one = f->first && !f->first->next;
+    bool one = f->first && !f->first->next, histograms = false;
     g->count = 0;
     g->sorted = true;
+    for (const piece *p = f->first; p; p = p->next)
+        histograms |= p->histograms;
+    if (histograms)
+        arena_clear(&r->histograms);
     for (const piece *p = f->first; p; p = p->next) {
-        status st =
-            p->chunk ? read_chunk(r, p, err) : read_block(r, p, one ? &elsewhere : NULL, err);
+        status st = p->chunk     ? read_chunk(r, p, err)
+                    : histograms ? read_mixed(r, p, err)
+                                 : read_block(r, p, one ? &elsewhere : NULL, err);
         if (st != STATUS_OK && st != STATUS_CORRUPT)
             return st; /* a damaged block is counted and left out */
     }
@@ -258,7 +302,7 @@ static status gather(series_reader *r, const found_series *f, series *ret, error
     ret->time_ms = elsewhere ? elsewhere : g->times;
     ret->value = g->values;
     ret->sample_count = g->count;
-    return STATUS_OK;
+    return histograms ? take_out(r, ret, err) : STATUS_OK;
 }
 
 status series_read(series_reader *r, uint32_t index, series *ret, error *err)
@@ -271,6 +315,16 @@ status series_read(series_reader *r, uint32_t index, series *ret, error *err)
 
 /* ---- everything at once ---- */
 
+static bool copy_histograms(arena *a, series *s)
+{
+    const histogram **list = ARENA_ARRAY(a, const histogram *, s->sample_count);
+    for (uint32_t i = 0; list && i < s->sample_count; i++)
+        if (s->histograms[i] && !(list[i] = histogram_copy(a, s->histograms[i])))
+            return false;
+    s->histograms = list;
+    return list != NULL;
+}
+
 static status read_into(series_reader *r, uint32_t index, arena *a, series *ret, error *err)
 {
     status st = series_read(r, index, ret, err);
@@ -279,7 +333,7 @@ static status read_into(series_reader *r, uint32_t index, arena *a, series *ret,
     size_t size = ret->sample_count * sizeof(int64_t);
     ret->time_ms = arena_grow(a, ret->time_ms, size, size);
     ret->value = arena_grow(a, ret->value, size, size);
-    if (!ret->time_ms || !ret->value)
+    if (!ret->time_ms || !ret->value || (ret->histograms && !copy_histograms(a, ret)))
         return fail(err, STATUS_LIMIT,
                     "the query needs more memory than it may use; narrow the "
                     "selector or the range");
