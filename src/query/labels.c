@@ -77,16 +77,34 @@ bool labels_drop(arena *a, labels l, name_list names, labels *ret)
     return labels_project(a, l, names, false, ret);
 }
 
+bool label_is_metadata(str name)
+{
+    return str_eq(name, LABEL_NAME) || str_eq(name, STR("__type__")) ||
+           str_eq(name, STR("__unit__"));
+}
+
 bool labels_drop_metric(arena *a, labels l, labels *ret)
 {
-    if (l.count && str_eq(l.items[0].name, LABEL_NAME)) {
-        *ret = (labels){ l.items + 1, l.count - 1 };
+    uint32_t dropped = 0, leading = 0;
+    for (uint32_t i = 0; i < l.count; i++) {
+        str name = l.items[i].name;
+        if (name.len < 8 || name.ptr[0] != '_' || !label_is_metadata(name))
+            continue;
+        leading += dropped == i;
+        dropped++;
+    }
+    if (leading == dropped) {
+        *ret = (labels){ l.items + leading, l.count - leading };
         return true;
     }
-    for (uint32_t i = 1; i < l.count; i++)
-        if (str_eq(l.items[i].name, LABEL_NAME))
-            return labels_drop(a, l, (name_list){ &LABEL_NAME, 1 }, ret);
-    *ret = l;
+    label *items = arena_calloc(a, l.count, sizeof(label));
+    if (!items)
+        return false;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < l.count; i++)
+        if (!label_is_metadata(l.items[i].name))
+            items[n++] = l.items[i];
+    *ret = (labels){ items, n };
     return true;
 }
 
@@ -195,4 +213,20 @@ void labels_print(buf *out, labels l)
         buf_char(out, '}');
     else if (!metric.len)
         buf_lit(out, "{}");
+}
+
+void labels_print_all(buf *out, labels l)
+{
+    buf_char(out, '{');
+    for (uint32_t i = 0; i < l.count; i++) {
+        if (i > 0)
+            buf_lit(out, ", ");
+        if (name_is_plain(l.items[i].name, false))
+            buf_str(out, l.items[i].name);
+        else
+            print_quoted(out, l.items[i].name);
+        buf_char(out, '=');
+        print_quoted(out, l.items[i].value);
+    }
+    buf_char(out, '}');
 }

@@ -31,7 +31,9 @@ bool name_list_has(name_list names, str name);
 /* Only the named labels, or all but the named ones. */
 MUST_USE bool labels_keep(arena *a, labels l, name_list names, labels *ret);
 MUST_USE bool labels_drop(arena *a, labels l, name_list names, labels *ret);
-/* Without "__name__"; shares memory with l where it can. */
+/* What says what a metric is, not which of its series this is: "__name__", "__type__", "__unit__". */
+bool label_is_metadata(str name);
+/* Without those three; shares memory with l where it can. */
 MUST_USE bool labels_drop_metric(arena *a, labels l, labels *ret);
 /* With one label set; an empty value removes it. Texts are not copied. */
 MUST_USE bool labels_set(arena *a, labels l, str name, str text, labels *ret);
@@ -40,6 +42,8 @@ labels labels_sort(label *items, uint32_t count);
 
 /* {a="b", c="d"} with the metric name in front; {} when empty. */
 void labels_print(buf *out, labels l);
+/* All of them in braces, the name too: {__name__="up", job="a"}. */
+void labels_print_all(buf *out, labels l);
 /* A double-quoted text with Go's escapes. */
 void print_quoted(buf *out, str s);
 

@@ -109,8 +109,9 @@ typedef struct promql_aggregation promql_aggregation;
 
 typedef struct {
     str name;          /* as written before the braces; empty when there is none */
-    matcher *matchers; /* "__name__" included */
+    matcher *matchers; /* "__name__" included; that of `name` is the last */
     uint32_t matcher_count;
+    bool takes_all; /* every matcher accepts an absent label: only info() may take it */
     const promql_duration *range; /* NODE_MATRIX; NULL: range_ms counts */
     int64_t range_ms;
     promql_shift shift;
@@ -264,6 +265,9 @@ void promql_print(buf *out, const promql_node *node);
 
 /* The same over several lines where one would be longer than 100 characters. */
 void promql_print_pretty(buf *out, const promql_node *node);
+
+/* The tree as JSON. */
+void promql_print_json(buf *out, const promql_node *node);
 
 /* What a query is bound to before it is evaluated. */
 typedef struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Walks the tree and gives each kind of node to its evaluator; limits, memory and notes are kept
  * here. The entry points are promql_instant and promql_range_query. */
-#include "query/promql/eval.h"
+#include "query/promql/binary.h"
 
 #include "base/clock.h"
 #include "query/promql/lex.h"
@@ -33,9 +33,14 @@ void *promql_alloc(promql_engine *e, size_t count, size_t size)
     return p;
 }
 
+uint64_t promql_sample_limit(const promql_engine *e)
+{
+    return e->options->sample_limit ? e->options->sample_limit : DEFAULT_SAMPLE_LIMIT;
+}
+
 status promql_count_samples(promql_engine *e, uint64_t n)
 {
-    uint64_t limit = e->options->sample_limit ? e->options->sample_limit : DEFAULT_SAMPLE_LIMIT;
+    uint64_t limit = promql_sample_limit(e);
     e->samples += n;
     if (e->samples > limit)
         return fail(e->err, STATUS_LIMIT,
@@ -92,6 +97,22 @@ static bool note_known(const promql_notes *notes, str text)
     return false;
 }
 
+void promql_note_text(promql_engine *e, bool warning, str text)
+{
+    promql_notes *notes = e->notes;
+    if (notes->count == NOTES_LIMIT || note_known(notes, text))
+        return;
+    if (!notes->items) {
+        notes->items = ARENA_ARRAY(e->arena, str, NOTES_LIMIT);
+        notes->warning = ARENA_ARRAY(e->arena, bool, NOTES_LIMIT);
+    }
+    str copy = arena_str(e->arena, text);
+    if (!notes->items || !notes->warning || !copy.ptr)
+        return;
+    notes->items[notes->count] = copy;
+    notes->warning[notes->count++] = warning;
+}
+
 void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
 {
     char body[320], text[400];
@@ -103,32 +124,48 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     promql_position(e->query, at->start, &line, &column);
     int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info",
                      body, line, column);
-    str s = str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1));
-    promql_notes *notes = e->notes;
-    if (notes->count == NOTES_LIMIT || note_known(notes, s))
-        return;
-    if (!notes->items) {
-        notes->items = ARENA_ARRAY(e->arena, str, NOTES_LIMIT);
-        notes->warning = ARENA_ARRAY(e->arena, bool, NOTES_LIMIT);
-    }
-    str copy = arena_str(e->arena, s);
-    if (!notes->items || !notes->warning || !copy.ptr)
-        return;
-    notes->items[notes->count] = copy;
-    notes->warning[notes->count++] = warning;
+    promql_note_text(e, warning, str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1)));
+}
+
+/* ---- histograms ---- */
+
+const histogram *promql_keep_histogram(promql_engine *e, const histogram *h)
+{
+    const histogram *copy = histogram_copy(e->arena, h);
+    if (!copy)
+        promql_report_no_memory(e);
+    return copy;
+}
+
+const histogram **promql_row_histograms(promql_engine *e, const promql_grid *g, promql_row *row)
+{
+    if (!row->histograms)
+        row->histograms = promql_alloc(e, g->steps, sizeof(histogram *));
+    return row->histograms;
 }
 
 /* ---- rows with the same labels ---- */
+
+static bool cell_present(const promql_row *row, uint32_t step)
+{
+    return !is_absent(row->cells[step]) || (row->histograms && row->histograms[step]);
+}
 
 static status merge_into(promql_engine *e, const promql_grid *g, promql_row *into,
                          const promql_row *from, const char *message)
 {
     for (uint32_t i = 0; i < g->steps; i++) {
-        if (is_absent(from->cells[i]))
+        if (!cell_present(from, i))
             continue;
-        if (!is_absent(into->cells[i]))
+        if (cell_present(into, i))
             return PROMQL_FAIL(e, "%s", message);
         into->cells[i] = from->cells[i];
+        if (from->histograms && from->histograms[i]) {
+            const histogram **list = promql_row_histograms(e, g, into);
+            if (!list)
+                return STATUS_LIMIT;
+            list[i] = from->histograms[i];
+        }
     }
     return STATUS_OK;
 }
@@ -136,7 +173,7 @@ static status merge_into(promql_engine *e, const promql_grid *g, promql_row *int
 static bool row_is_empty(const promql_grid *g, const promql_row *row)
 {
     for (uint32_t i = 0; i < g->steps; i++)
-        if (!is_absent(row->cells[i]))
+        if (cell_present(row, i))
             return false;
     return true;
 }
@@ -183,22 +220,7 @@ static status eval_unary(promql_engine *e, const promql_grid *g, const promql_no
     TRY(promql_eval_node(e, g, n->unary.operand, ret));
     if (n->unary.op == OP_ADD)
         return STATUS_OK;
-    if (ret->type == PROMQL_SCALAR) {
-        assert(ret->scalar);
-        for (uint32_t i = 0; i < g->steps; i++)
-            ret->scalar[i] = -ret->scalar[i];
-        return STATUS_OK;
-    }
-    for (uint32_t r = 0; r < ret->row_count; r++) {
-        promql_row *row = &ret->rows[r];
-        if (!labels_drop_metric(e->arena, row->labels, &row->labels))
-            return promql_no_memory(e);
-        for (uint32_t i = 0; i < g->steps; i++)
-            if (!is_absent(row->cells[i]))
-                row->cells[i] = -row->cells[i];
-    }
-    ret->ordered = false;
-    return promql_merge_rows(e, g, ret, SAME_LABELSET);
+    return promql_negate(e, g, ret);
 }
 
 status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
@@ -241,6 +263,32 @@ static int order_by_labels(const void *a, const void *b)
     return labels_cmp(((const promql_series *)a)->labels, ((const promql_series *)b)->labels);
 }
 
+/* Moves the values that are there together. */
+static status row_to_series(promql_engine *e, const promql_grid *g, promql_row *row,
+                            promql_series *ret)
+{
+    uint32_t n = 0;
+    int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
+    double *cells = row->cells;
+    assert(cells);
+    if (!times)
+        return promql_no_memory(e);
+    for (uint32_t i = 0; i < g->steps; i++) {
+        if (!cell_present(row, i))
+            continue;
+        if (row->histograms)
+            row->histograms[n] = row->histograms[i];
+        times[n] = grid_time(g, i);
+        cells[n++] = cells[i];
+    }
+    *ret = (promql_series){ .labels = row->labels,
+                            .time_ms = times,
+                            .value = cells,
+                            .histograms = row->histograms,
+                            .count = n };
+    return STATUS_OK;
+}
+
 static status rows_to_series(promql_engine *e, const promql_grid *g, const promql_value *v,
                              promql_result *ret)
 {
@@ -248,22 +296,8 @@ static status rows_to_series(promql_engine *e, const promql_grid *g, const promq
     if (!ret->series)
         return STATUS_LIMIT;
     for (uint32_t r = 0; r < v->row_count; r++) {
-        uint32_t n = 0;
-        int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
-        double *cells = v->rows[r].cells;
-        assert(cells);
-        if (!times)
-            return promql_no_memory(e);
-        for (uint32_t i = 0; i < g->steps; i++) {
-            if (is_absent(cells[i]))
-                continue;
-            times[n] = grid_time(g, i);
-            cells[n++] = cells[i];
-        }
-        if (n)
-            ret->series[ret->count++] = (promql_series){
-                .labels = v->rows[r].labels, .time_ms = times, .value = cells, .count = n
-            };
+        TRY(row_to_series(e, g, &v->rows[r], &ret->series[ret->count]));
+        ret->count += ret->series[ret->count].count > 0;
     }
     if (!v->ordered)
         qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
@@ -294,10 +328,12 @@ static status samples_to_series(promql_engine *e, const promql_grid *g, const pr
         while (last > first && from->time_ms[last - 1] > end)
             last--;
         if (last > first)
-            ret->series[ret->count++] = (promql_series){ .labels = from->labels,
-                                                         .time_ms = from->time_ms + first,
-                                                         .value = from->value + first,
-                                                         .count = last - first };
+            ret->series[ret->count++] =
+                (promql_series){ .labels = from->labels,
+                                 .time_ms = from->time_ms + first,
+                                 .value = from->value + first,
+                                 .histograms = from->histograms ? from->histograms + first : NULL,
+                                 .count = last - first };
     }
     qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
     return STATUS_OK;
@@ -310,6 +346,7 @@ static status run(promql_engine *e, const promql_grid *g, const promql_node *que
     *ret = (promql_result){ .type = query->type };
     e->notes = &ret->notes;
     TRY(promql_eval_node(e, g, query, &v));
+    TRY(promql_finish_names(e, g, &v));
     ret->type = v.type;
     ret->string = v.string;
     if (v.type == PROMQL_SCALAR)

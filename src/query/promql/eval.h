@@ -75,6 +75,8 @@ struct promql_window {
     const double *value;
     const histogram *const *histograms; /* as in promql_samples */
     uint32_t count;                     /* at least 1 */
+    labels labels;                      /* of the series, with its name */
+    bool never_falls; /* no value of the whole series is below the one before; all are floats */
     int64_t start_ms, end_ms;
     int64_t eval_ms;
     double params[PROMQL_MAX_ARGS]; /* the call's scalar arguments at this step */
@@ -125,15 +127,60 @@ double *promql_values(promql_engine *e, const promql_grid *g);
 /* At least n doubles, kept for the next call. NULL with the error set. */
 double *promql_scratch(promql_engine *e, uint32_t n);
 MUST_USE status promql_count_samples(promql_engine *e, uint64_t n);
+uint64_t promql_sample_limit(const promql_engine *e);
+/* A deep copy in the engine's arena; NULL with the error set. */
+const histogram *promql_keep_histogram(promql_engine *e, const histogram *h);
+/* The row's array of histograms, made when there is none; NULL with the error set. */
+const histogram **promql_row_histograms(promql_engine *e, const promql_grid *g, promql_row *row);
 /* Deadline and cancellation; cheap enough for every row. */
 MUST_USE status promql_check_time(promql_engine *e);
 /* A warning or info of the answer, with the node's position appended. */
 void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
     PRINTF_LIKE(4, 5);
+/* The same, whole: an annotation's text as users see it. */
+void promql_note_text(promql_engine *e, bool warning, str text);
+/* The hint for rate and increase of what does not look like a counter. */
+void promql_hint_counter(promql_engine *e, const promql_node *call, labels l);
+/* By what rate, increase and delta multiply the difference of a window's last and first sample;
+ * `first` is the first value. At least 2 samples. */
+double promql_extrapolation(const promql_window *w, bool counter, bool per_second, double first,
+                            double result);
+/* Which argument of a call is the range vector. */
+uint32_t promql_range_arg(const promql_node *call);
 /* An evaluation error. */
 #define PROMQL_FAIL(e, ...) (fail((e)->err, STATUS_INVALID, __VA_ARGS__), STATUS_INVALID)
 
 /* ---- evaluation ---- */
+
+/* The series of a selector, found and not read yet: for what goes through them one by one. */
+typedef struct {
+    series_found *series;
+    const series_head *heads;
+    uint32_t count;
+    int64_t from_ms, to_ms; /* samples in (from_ms, to_ms] */
+} promql_found;
+
+/* What a selector looks at for the steps of the grid: in (first step - back_ms, last step +
+ * fore_ms], offset and @ applied. promql_found_done in any case. */
+MUST_USE status promql_find(promql_engine *e, const promql_grid *g, const promql_node *n,
+                            int64_t back_ms, int64_t fore_ms, promql_found *ret);
+void promql_found_done(promql_found *f);
+
+/* Called by several threads at once, each with an engine of its own, whose arena becomes part of
+ * the query's: for each series, in no order. `slot` is below WORKERS_MAX and the thread's own.
+ * Samples are valid during the call. */
+typedef status promql_each(promql_engine *e, void *user, uint32_t slot, uint32_t index,
+                           const promql_samples *s);
+/* keep_stale: stale markers stay in the samples. Series without samples are left out. */
+MUST_USE status promql_each_series(promql_engine *e, const promql_found *f, bool keep_stale,
+                                   promql_each *fn, void *user);
+/* Takes out the rows that have no cells and keeps the order; returns how many are left. */
+uint32_t promql_pack_rows(promql_row *rows, uint32_t count);
+/* How far an instant selector looks back. */
+int64_t promql_lookback(const promql_engine *e);
+/* The same for what is in memory already. */
+MUST_USE status promql_each_samples(promql_engine *e, const promql_value *ranges, promql_each *fn,
+                                    void *user);
 
 MUST_USE status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
                                  promql_value *ret);
@@ -183,7 +230,10 @@ typedef status promql_general(promql_engine *e, const promql_grid *g, const prom
 promql_general promql_fn_time, promql_fn_timestamp, promql_fn_vector, promql_fn_scalar,
     promql_fn_pi, promql_fn_clamp, promql_fn_clamp_min, promql_fn_clamp_max, promql_fn_round,
     promql_fn_sort, promql_fn_sort_desc, promql_fn_label_replace, promql_fn_label_join,
-    promql_fn_absent, promql_fn_absent_over_time, promql_fn_histogram_quantile;
+    promql_fn_absent, promql_fn_absent_over_time, promql_fn_histogram_quantile, promql_fn_max_of,
+    promql_fn_min_of, promql_fn_start_timestamp, promql_fn_sort_by_label,
+    promql_fn_sort_by_label_desc, promql_fn_info, promql_fn_query_start, promql_fn_query_end,
+    promql_fn_query_range, promql_fn_query_step;
 
 typedef double promql_math(double x);
 promql_math promql_sgn, promql_deg, promql_rad, promql_minute, promql_hour, promql_day_of_month,
@@ -198,6 +248,8 @@ promql_range promql_rate, promql_increase, promql_delta, promql_irate, promql_id
     promql_predict_linear, promql_changes, promql_resets, promql_avg_over_time,
     promql_min_over_time, promql_max_over_time, promql_sum_over_time, promql_count_over_time,
     promql_quantile_over_time, promql_stddev_over_time, promql_stdvar_over_time,
-    promql_last_over_time, promql_present_over_time;
+    promql_last_over_time, promql_present_over_time, promql_first_over_time, promql_mad_over_time,
+    promql_ts_of_first_over_time, promql_ts_of_last_over_time, promql_ts_of_max_over_time,
+    promql_ts_of_min_over_time, promql_double_exponential_smoothing, promql_integral;
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The function table, and the two regular ways of calling: value by value and window by window. The
- * rows are what parser, evaluator, help and completion know about functions. */
-#include "query/promql/eval.h"
+/* The function table: what parser, evaluator, help and completion know about functions. How they
+ * are called stands in call.c. */
+#include "query/promql/histogram.h"
 
 #include <math.h>
 
@@ -24,6 +24,13 @@
     { \
         .name = (name_), .returns = V, .args = { M }, .min_args = 1, .max_args = 1, \
         .range = (fn_), .help = (help_) \
+    }
+
+/* A range function that also takes windows with histograms. */
+#define NATIVE(name_, fn_, native_, help_) \
+    { \
+        .name = (name_), .returns = V, .args = { M }, .min_args = 1, .max_args = 1, \
+        .range = (fn_), .native = (native_), .help = (help_) \
     }
 
 /* Sorted by name. */
@@ -49,9 +56,11 @@ static const promql_function functions[] = {
     MATH("asinh", asinh, "Inverse hyperbolic sine."),
     MATH("atan", atan, "Arc tangent, in radians."),
     MATH("atanh", atanh, "Inverse hyperbolic tangent."),
-    RANGE("avg_over_time", promql_avg_over_time, "Mean of the samples in the window."),
+    NATIVE("avg_over_time", promql_avg_over_time, promql_avg_over_time_native,
+           "Mean of the samples in the window."),
     MATH("ceil", ceil, "Rounds up."),
-    RANGE("changes", promql_changes, "How often the value changed in the window."),
+    NATIVE("changes", promql_changes, promql_changes_native,
+           "How often the value changed in the window."),
     { .name = "clamp",
       .returns = V,
       .args = { V, S, S },
@@ -75,7 +84,8 @@ static const promql_function functions[] = {
       .help = "Limits cells to a minimum." },
     MATH("cos", cos, "Cosine of radians."),
     MATH("cosh", cosh, "Hyperbolic cosine."),
-    RANGE("count_over_time", promql_count_over_time, "Number of samples in the window."),
+    NATIVE("count_over_time", promql_count_over_time, promql_any_native,
+           "Number of samples in the window."),
     DATE("day_of_month", promql_day_of_month,
          "Day of the month (1 to 31) of Unix seconds, in UTC."),
     DATE("day_of_week", promql_day_of_week,
@@ -83,22 +93,120 @@ static const promql_function functions[] = {
     DATE("day_of_year", promql_day_of_year, "Day of the year (1 to 366) of Unix seconds, in UTC."),
     DATE("days_in_month", promql_days_in_month, "Days of the month (28 to 31) of Unix seconds."),
     MATH("deg", promql_deg, "Radians to degrees."),
-    RANGE("delta", promql_delta,
-          "Difference of a gauge over the window, extrapolated to its ends."),
+    NATIVE("delta", promql_delta, promql_delta_native,
+           "Difference of a gauge over the window, extrapolated to its ends."),
     RANGE("deriv", promql_deriv, "Slope per second of a gauge, by linear regression."),
+    { .name = "double_exponential_smoothing",
+      .returns = V,
+      .args = { M, S, S },
+      .min_args = 3,
+      .max_args = 3,
+      .range = promql_double_exponential_smoothing,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Smoothed value, by the smoothing factor and the trend factor." },
+    { .name = "end",
+      .returns = S,
+      .args = { PROMQL_NONE },
+      .min_args = 0,
+      .max_args = 0,
+      .general = promql_fn_query_end,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "End of the query in Unix seconds." },
     MATH("exp", exp, "e to the power."),
+    { .name = "first_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .keeps_name = true,
+      .range = promql_first_over_time,
+      .native = promql_first_over_time_native,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Oldest sample of the window." },
     MATH("floor", floor, "Rounds down."),
+    { .name = "histogram_avg",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_histogram_avg,
+      .help = "Mean of the observations of native histograms." },
+    { .name = "histogram_count",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_histogram_count,
+      .help = "Number of observations of native histograms." },
+    { .name = "histogram_fraction",
+      .returns = V,
+      .args = { S, S, V },
+      .min_args = 3,
+      .max_args = 3,
+      .general = promql_fn_histogram_fraction,
+      .help = "Share of observations between two values, of classic and native histograms." },
     { .name = "histogram_quantile",
       .returns = V,
       .args = { S, V },
       .min_args = 2,
       .max_args = 2,
       .general = promql_fn_histogram_quantile,
-      .help = "Quantile of a classic histogram, from the rates of its buckets (label le)." },
+      .help = "Quantile of native histograms, or of classic ones from the rates of their buckets "
+              "(label le)." },
+    { .name = "histogram_quantiles",
+      .returns = V,
+      .args = { V, T, S },
+      .min_args = 2,
+      .max_args = 11,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .general = promql_fn_histogram_quantiles,
+      .help = "Several quantiles of histograms, each under the value of a label: "
+              "histogram_quantiles(v, \"quantile\", 0.5, 0.9, …)." },
+    { .name = "histogram_stddev",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_histogram_stddev,
+      .help = "Estimated standard deviation of the observations of native histograms." },
+    { .name = "histogram_stdvar",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_histogram_stdvar,
+      .help = "Estimated variance of the observations of native histograms." },
+    { .name = "histogram_sum",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_histogram_sum,
+      .help = "Sum of the observations of native histograms." },
     DATE("hour", promql_hour, "Hour (0 to 23) of Unix seconds, in UTC."),
-    RANGE("idelta", promql_idelta, "Difference of the last two samples of a gauge."),
-    RANGE("increase", promql_increase, "Increase of a counter over the window, extrapolated."),
-    RANGE("irate", promql_irate, "Rate per second of a counter, from its last two samples."),
+    NATIVE("idelta", promql_idelta, promql_idelta_native,
+           "Difference of the last two samples of a gauge."),
+    NATIVE("increase", promql_increase, promql_increase_native,
+           "Increase of a counter over the window, extrapolated."),
+    { .name = "info",
+      .returns = V,
+      .args = { V, V },
+      .min_args = 1,
+      .max_args = 2,
+      .keeps_name = true,
+      .general = promql_fn_info,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Adds the labels of info metrics (target_info) with the same job and instance." },
+    { .name = "integral",
+      .returns = V,
+      .args = { M, S },
+      .min_args = 1,
+      .max_args = 2,
+      .range = promql_integral,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Value times seconds: 0 by left points, 1 by right points, 2 by trapezoids." },
+    NATIVE("irate", promql_irate, promql_irate_native,
+           "Rate per second of a counter, from its last two samples."),
     { .name = "label_join",
       .returns = V,
       .args = { V, T, T, T },
@@ -123,11 +231,36 @@ static const promql_function functions[] = {
       .max_args = 1,
       .keeps_name = true,
       .range = promql_last_over_time,
+      .native = promql_last_over_time_native,
       .help = "Newest sample of the window." },
     MATH("ln", log, "Natural logarithm."),
     MATH("log10", log10, "Decimal logarithm."),
     MATH("log2", log2, "Binary logarithm."),
+    { .name = "mad_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .range = promql_mad_over_time,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Median absolute deviation in the window." },
+    { .name = "max_of",
+      .returns = S,
+      .args = { S, S },
+      .min_args = 2,
+      .max_args = 2,
+      .general = promql_fn_max_of,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "The larger of two scalars." },
     RANGE("max_over_time", promql_max_over_time, "Largest sample of the window."),
+    { .name = "min_of",
+      .returns = S,
+      .args = { S, S },
+      .min_args = 2,
+      .max_args = 2,
+      .general = promql_fn_min_of,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "The smaller of two scalars." },
     RANGE("min_over_time", promql_min_over_time, "Smallest sample of the window."),
     DATE("minute", promql_minute, "Minute (0 to 59) of Unix seconds."),
     DATE("month", promql_month, "Month (1 to 12) of Unix seconds, in UTC."),
@@ -145,7 +278,8 @@ static const promql_function functions[] = {
       .max_args = 2,
       .range = promql_predict_linear,
       .help = "Value expected in so many seconds, by linear regression." },
-    RANGE("present_over_time", promql_present_over_time, "1 where the window has samples."),
+    NATIVE("present_over_time", promql_present_over_time, promql_any_native,
+           "1 where the window has samples."),
     { .name = "quantile_over_time",
       .returns = V,
       .args = { S, M },
@@ -154,8 +288,18 @@ static const promql_function functions[] = {
       .range = promql_quantile_over_time,
       .help = "Quantile (0 to 1) of the samples in the window." },
     MATH("rad", promql_rad, "Degrees to radians."),
-    RANGE("rate", promql_rate, "Rate per second of a counter over the window, extrapolated."),
-    RANGE("resets", promql_resets, "How often a counter was reset in the window."),
+    { .name = "range",
+      .returns = S,
+      .args = { PROMQL_NONE },
+      .min_args = 0,
+      .max_args = 0,
+      .general = promql_fn_query_range,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Seconds from the start to the end of the query." },
+    NATIVE("rate", promql_rate, promql_rate_native,
+           "Rate per second of a counter over the window, extrapolated."),
+    NATIVE("resets", promql_resets, promql_resets_native,
+           "How often a counter was reset in the window."),
     { .name = "round",
       .returns = V,
       .args = { V, S },
@@ -181,6 +325,24 @@ static const promql_function functions[] = {
       .keeps_name = true,
       .general = promql_fn_sort,
       .help = "By value, rising." },
+    { .name = "sort_by_label",
+      .returns = V,
+      .args = { V, T },
+      .min_args = 2,
+      .max_args = UINT8_MAX,
+      .keeps_name = true,
+      .general = promql_fn_sort_by_label,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "By labels, rising; numbers in them count as numbers." },
+    { .name = "sort_by_label_desc",
+      .returns = V,
+      .args = { V, T },
+      .min_args = 2,
+      .max_args = UINT8_MAX,
+      .keeps_name = true,
+      .general = promql_fn_sort_by_label_desc,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "By labels, falling." },
     { .name = "sort_desc",
       .returns = V,
       .args = { V },
@@ -190,9 +352,34 @@ static const promql_function functions[] = {
       .general = promql_fn_sort_desc,
       .help = "By value, falling." },
     MATH("sqrt", sqrt, "Square root."),
+    { .name = "start",
+      .returns = S,
+      .args = { PROMQL_NONE },
+      .min_args = 0,
+      .max_args = 0,
+      .general = promql_fn_query_start,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Start of the query in Unix seconds." },
+    { .name = "start_timestamp",
+      .returns = V,
+      .args = { V },
+      .min_args = 1,
+      .max_args = 1,
+      .general = promql_fn_start_timestamp,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "The start time of each sample in Unix seconds, where one is known." },
     RANGE("stddev_over_time", promql_stddev_over_time, "Standard deviation in the window."),
     RANGE("stdvar_over_time", promql_stdvar_over_time, "Variance in the window."),
-    RANGE("sum_over_time", promql_sum_over_time, "Sum of the samples in the window."),
+    { .name = "step",
+      .returns = S,
+      .args = { PROMQL_NONE },
+      .min_args = 0,
+      .max_args = 0,
+      .general = promql_fn_query_step,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "Step of the query in seconds; 0 of an instant query." },
+    NATIVE("sum_over_time", promql_sum_over_time, promql_sum_over_time_native,
+           "Sum of the samples in the window."),
     MATH("tan", tan, "Tangent of radians."),
     MATH("tanh", tanh, "Hyperbolic tangent."),
     { .name = "time",
@@ -209,6 +396,40 @@ static const promql_function functions[] = {
       .max_args = 1,
       .general = promql_fn_timestamp,
       .help = "The time of each sample in Unix seconds." },
+    { .name = "ts_of_first_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .range = promql_ts_of_first_over_time,
+      .native = promql_any_native,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "When the oldest sample of the window was." },
+    { .name = "ts_of_last_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .range = promql_ts_of_last_over_time,
+      .native = promql_any_native,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "When the newest sample of the window was." },
+    { .name = "ts_of_max_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .range = promql_ts_of_max_over_time,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "When the largest sample of the window was." },
+    { .name = "ts_of_min_over_time",
+      .returns = V,
+      .args = { M },
+      .min_args = 1,
+      .max_args = 1,
+      .range = promql_ts_of_min_over_time,
+      .feature = PROMQL_EXPERIMENTAL_FUNCTIONS,
+      .help = "When the smallest sample of the window was." },
     { .name = "vector",
       .returns = V,
       .args = { S },
@@ -239,121 +460,4 @@ const promql_function *promql_function_list(size_t *ret_count)
 {
     *ret_count = ARRAY_LEN(functions);
     return functions;
-}
-
-status promql_finish_call(promql_engine *e, const promql_grid *g, const promql_node *call,
-                          promql_value *v)
-{
-    v->ordered = false;
-    for (uint32_t i = 0; i < v->row_count && !call->call.function->keeps_name; i++)
-        if (!labels_drop_metric(e->arena, v->rows[i].labels, &v->rows[i].labels))
-            return promql_no_memory(e);
-    return promql_merge_rows(e, g, v, SAME_LABELSET);
-}
-
-static status call_math(promql_engine *e, const promql_grid *g, const promql_node *n,
-                        promql_value *ret)
-{
-    promql_math *fn = n->call.function->math;
-    if (n->call.arg_count == 0) {
-        promql_value now;
-        TRY(promql_fn_time(e, g, n, &now));
-        *ret = (promql_value){ .type = PROMQL_VECTOR, .row_count = 1 };
-        if (!(ret->rows = promql_alloc(e, 1, sizeof(promql_row))))
-            return STATUS_LIMIT;
-        ret->rows[0].cells = now.scalar;
-    } else {
-        TRY(promql_eval_node(e, g, n->call.args[0], ret));
-    }
-    for (uint32_t r = 0; r < ret->row_count; r++) {
-        double *cells = ret->rows[r].cells;
-        TRY(promql_check_time(e));
-        for (uint32_t i = 0; i < g->steps; i++)
-            if (!is_absent(cells[i]))
-                cells[i] = fn(cells[i]);
-    }
-    return promql_finish_call(e, g, n, ret);
-}
-
-/* ---- windows ---- */
-
-typedef struct {
-    promql_value ranges;
-    double *params[PROMQL_MAX_ARGS]; /* one number per step */
-    uint32_t param_count;
-} range_args;
-
-static status eval_range_args(promql_engine *e, const promql_grid *g, const promql_node *n,
-                              range_args *ret)
-{
-    *ret = (range_args){ 0 };
-    for (uint32_t i = 0; i < n->call.arg_count; i++) {
-        promql_value v;
-        TRY(promql_eval_node(e, g, n->call.args[i], &v));
-        if (v.type == PROMQL_MATRIX)
-            ret->ranges = v;
-        else
-            ret->params[ret->param_count++] = v.scalar;
-    }
-    return STATUS_OK;
-}
-
-static status one_series(promql_engine *e, const promql_grid *g, const promql_node *n,
-                         const range_args *args, const promql_samples *s, double *cells)
-{
-    promql_range *fn = n->call.function->range;
-    promql_window w = { .engine = e, .call = n };
-    uint32_t first = 0, end = 0;
-    for (uint32_t i = 0; i < g->steps; i++) {
-        w.eval_ms = grid_time(g, i);
-        w.end_ms = promql_shifted_time(e, &args->ranges.shift, w.eval_ms);
-        w.start_ms = w.end_ms - args->ranges.range_ms;
-        while (end < s->count && s->time_ms[end] <= w.end_ms)
-            end++;
-        while (first < end && s->time_ms[first] <= w.start_ms)
-            first++;
-        if (first == end)
-            continue;
-        TRY(promql_check_time(e));
-        w.time_ms = s->time_ms + first;
-        w.value = s->value + first;
-        w.count = end - first;
-        for (uint32_t k = 0; k < args->param_count; k++)
-            w.params[k] = args->params[k][i];
-        double result;
-        if (fn(&w, &result))
-            cells[i] = result;
-    }
-    return STATUS_OK;
-}
-
-static status call_range(promql_engine *e, const promql_grid *g, const promql_node *n,
-                         promql_value *ret)
-{
-    range_args args;
-    TRY(eval_range_args(e, g, n, &args));
-    uint32_t count = args.ranges.series_count;
-    promql_row *rows = promql_alloc(e, count, sizeof(promql_row));
-    if (!rows)
-        return STATUS_LIMIT;
-    for (uint32_t i = 0; i < count; i++) {
-        const promql_samples *s = &args.ranges.series[i];
-        rows[i] = (promql_row){ s->labels, promql_values(e, g) };
-        if (!rows[i].cells)
-            return STATUS_LIMIT;
-        TRY(one_series(e, g, n, &args, s, rows[i].cells));
-    }
-    *ret = (promql_value){ .type = PROMQL_VECTOR, .rows = rows, .row_count = count };
-    return promql_finish_call(e, g, n, ret);
-}
-
-status promql_eval_call(promql_engine *e, const promql_grid *g, const promql_node *n,
-                        promql_value *ret)
-{
-    const promql_function *f = n->call.function;
-    if (f->math)
-        return call_math(e, g, n, ret);
-    if (f->range)
-        return call_range(e, g, n, ret);
-    return f->general(e, g, n, ret);
 }

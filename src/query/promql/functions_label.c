@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Functions that look at labels: label_replace, label_join, absent, histogram_quantile. */
-#include "query/promql/eval.h"
+/* Functions that look at labels: label_replace, label_join, absent. */
+#include "query/promql/extended.h"
+#include "query/promql/rows.h"
 #include "query/regex.h"
 
 #include <math.h>
@@ -15,6 +16,8 @@ static status relabel(promql_engine *e, promql_row *row, str name, const buf *te
         return PROMQL_FAIL(e, "a label value longer than %zu bytes", LABEL_VALUE_LIMIT);
     if (!copy.ptr || !labels_set(e->arena, row->labels, name, copy, &row->labels))
         return promql_no_memory(e);
+    if (str_eq(name, LABEL_NAME))
+        row->drop_name = false; /* it was named anew */
     return STATUS_OK;
 }
 
@@ -26,8 +29,8 @@ static status valid_label_name(promql_engine *e, str name, const char *role, con
                        STR_ARG(str_slice(name, 0, 80)));
 }
 
-/* A string argument may stand in parentheses. */
-static const promql_node *string_arg(const promql_node *n)
+/* An argument may stand in parentheses. */
+static const promql_node *bare(const promql_node *n)
 {
     while (n->kind == NODE_PAREN)
         n = n->paren;
@@ -37,8 +40,8 @@ static const promql_node *string_arg(const promql_node *n)
 static status replace_rows(promql_engine *e, const promql_node *n, regex *re, buf *scratch,
                            promql_value *ret)
 {
-    str to = string_arg(n->call.args[1])->string, replacement = string_arg(n->call.args[2])->string;
-    str from = string_arg(n->call.args[3])->string;
+    str to = bare(n->call.args[1])->string, replacement = bare(n->call.args[2])->string;
+    str from = bare(n->call.args[3])->string;
     for (uint32_t i = 0; i < ret->row_count; i++) {
         bool matched;
         str subject = labels_get(ret->rows[i].labels, from);
@@ -58,11 +61,14 @@ status promql_fn_label_replace(promql_engine *e, const promql_grid *g, const pro
 {
     regex *re;
     error cause;
-    str pattern = string_arg(n->call.args[4])->string;
-    TRY(valid_label_name(e, string_arg(n->call.args[1])->string, "destination", "label_replace"));
+    str pattern = bare(n->call.args[4])->string;
     status st = regex_compile(&re, pattern, REGEX_WHOLE, e->arena, &cause);
+    if (st == STATUS_INVALID)
+        return PROMQL_FAIL(e, "invalid regular expression in label_replace(): %.*s",
+                           STR_ARG(str_slice(pattern, 0, 200)));
     if (st != STATUS_OK)
-        return fail(e->err, st, "invalid regular expression in label_replace(): %s", cause.message);
+        return fail(e->err, st, "%s", cause.message);
+    TRY(valid_label_name(e, bare(n->call.args[1])->string, "destination", "label_replace"));
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
     buf scratch;
     buf_init(&scratch, LABEL_VALUE_LIMIT);
@@ -74,13 +80,13 @@ status promql_fn_label_replace(promql_engine *e, const promql_grid *g, const pro
 
 static status join_rows(promql_engine *e, const promql_node *n, buf *scratch, promql_value *ret)
 {
-    str to = string_arg(n->call.args[1])->string, separator = string_arg(n->call.args[2])->string;
+    str to = bare(n->call.args[1])->string, separator = bare(n->call.args[2])->string;
     for (uint32_t i = 0; i < ret->row_count; i++) {
         buf_clear(scratch);
         for (uint32_t k = 3; k < n->call.arg_count; k++) {
             if (k > 3)
                 buf_str(scratch, separator);
-            buf_str(scratch, labels_get(ret->rows[i].labels, string_arg(n->call.args[k])->string));
+            buf_str(scratch, labels_get(ret->rows[i].labels, bare(n->call.args[k])->string));
         }
         TRY(promql_check_time(e));
         TRY(relabel(e, &ret->rows[i], to, scratch));
@@ -91,9 +97,9 @@ static status join_rows(promql_engine *e, const promql_node *n, buf *scratch, pr
 status promql_fn_label_join(promql_engine *e, const promql_grid *g, const promql_node *n,
                             promql_value *ret)
 {
-    TRY(valid_label_name(e, string_arg(n->call.args[1])->string, "destination", "label_join"));
     for (uint32_t k = 3; k < n->call.arg_count; k++)
-        TRY(valid_label_name(e, string_arg(n->call.args[k])->string, "source", "label_join"));
+        TRY(valid_label_name(e, bare(n->call.args[k])->string, "source", "label_join"));
+    TRY(valid_label_name(e, bare(n->call.args[1])->string, "destination", "label_join"));
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
     buf scratch;
     buf_init(&scratch, LABEL_VALUE_LIMIT);
@@ -105,7 +111,8 @@ status promql_fn_label_join(promql_engine *e, const promql_grid *g, const promql
 
 /* ---- absent ---- */
 
-/* What the selector says for certain about the series that are missing: its single = matchers. */
+/* What the selector says about the series that are missing: its = matchers. A second matcher of a
+ * label takes it out again, unless the first was another kind of matcher. */
 static status absent_labels(promql_engine *e, const promql_node *arg, labels *ret)
 {
     *ret = (labels){ 0 };
@@ -115,17 +122,18 @@ static status absent_labels(promql_engine *e, const promql_node *arg, labels *re
         return STATUS_OK;
     const promql_selector *s = &arg->selector;
     label *items = promql_alloc(e, s->matcher_count, sizeof(label));
-    uint32_t n = 0;
     if (!items)
         return STATUS_LIMIT;
     for (uint32_t i = 0; i < s->matcher_count; i++) {
-        uint32_t same = 0;
-        for (uint32_t k = 0; k < s->matcher_count; k++)
-            same += str_eq(s->matchers[k].name, s->matchers[i].name);
-        if (same == 1 && s->matchers[i].op == MATCH_EQ && !str_eq(s->matchers[i].name, LABEL_NAME))
-            items[n++] = (label){ s->matchers[i].name, s->matchers[i].value };
+        const matcher *m = &s->matchers[i];
+        bool had = false;
+        if (label_is_metadata(m->name))
+            continue;
+        for (uint32_t k = 0; k < i; k++)
+            had = had || (s->matchers[k].op == MATCH_EQ && str_eq(s->matchers[k].name, m->name));
+        items[i] = (label){ m->name, m->op == MATCH_EQ && !had ? m->value : STR_EMPTY };
     }
-    *ret = labels_sort(items, n);
+    *ret = labels_sort(items, s->matcher_count);
     return STATUS_OK;
 }
 
@@ -153,7 +161,7 @@ status promql_fn_absent(promql_engine *e, const promql_grid *g, const promql_nod
     TRY(promql_eval_node(e, g, n->call.args[0], &v));
     for (uint32_t r = 0; r < v.row_count; r++)
         for (uint32_t i = 0; i < g->steps; i++)
-            present[i] = present[i] || !is_absent(v.rows[r].cells[i]);
+            present[i] = present[i] || row_has(&v.rows[r], i);
     return absent_row(e, g, n, present, ret);
 }
 
@@ -161,10 +169,13 @@ status promql_fn_absent_over_time(promql_engine *e, const promql_grid *g, const 
                                   promql_value *ret)
 {
     promql_value v;
+    const promql_node *arg = bare(n->call.args[0]);
     bool *present = promql_alloc(e, g->steps, sizeof(bool));
     if (!present)
         return STATUS_LIMIT;
-    TRY(promql_eval_node(e, g, n->call.args[0], &v));
+    if (arg->kind == NODE_MATRIX && promql_is_extended(arg))
+        return promql_call_extended(e, g, n, arg, ret); /* which refuses it */
+    TRY(promql_eval_node(e, g, arg, &v));
     for (uint32_t s = 0; s < v.series_count; s++) {
         const promql_samples *samples = &v.series[s];
         uint32_t next = 0;

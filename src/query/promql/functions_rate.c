@@ -11,33 +11,48 @@ static bool counter_name(str name)
            str_ends(name, STR("_count")) || str_ends(name, STR("_bucket"));
 }
 
-static const promql_node *unwrap(const promql_node *n)
+void promql_hint_counter(promql_engine *e, const promql_node *call, labels l)
 {
-    while (n->kind == NODE_PAREN)
-        n = n->paren;
-    return n;
-}
-
-/* rate and increase of something that does not look like a counter deserve a hint. */
-static void hint_non_counter(const promql_window *w)
-{
-    const promql_node *arg = unwrap(w->call->call.args[0]);
-    if (arg->kind != NODE_MATRIX || !arg->selector.name.len || counter_name(arg->selector.name))
+    str name = labels_get(l, LABEL_NAME);
+    if (!name.len || counter_name(name))
         return;
-    promql_note(w->engine, false, w->call->call.args[0],
+    promql_note(e, false, call->call.args[0],
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
                 "\"%.*s\"",
-                STR_ARG(str_slice(arg->selector.name, 0, 120)));
+                STR_ARG(str_slice(name, 0, 120)));
 }
 
 /* Difference over the samples; a counter's drops count as restarts from zero. */
 static double difference(const promql_window *w, bool counter)
 {
     double result = w->value[w->count - 1] - w->value[0];
-    for (uint32_t i = 1; counter && i < w->count; i++)
+    for (uint32_t i = 1; counter && !w->never_falls && i < w->count; i++)
         if (w->value[i] < w->value[i - 1])
             result += w->value[i - 1];
     return result;
+}
+
+double promql_extrapolation(const promql_window *w, bool counter, bool per_second, double first,
+                            double result)
+{
+    int64_t first_ms = w->time_ms[0], last_ms = w->time_ms[w->count - 1];
+    double to_start = (double)(first_ms - w->start_ms) / 1000,
+           to_end = (double)(w->end_ms - last_ms) / 1000;
+    double sampled = (double)(last_ms - first_ms) / 1000,
+           average = sampled / (double)(w->count - 1);
+    double threshold = average * 1.1;
+    if (to_start >= threshold)
+        to_start = average / 2;
+    if (counter) {
+        double to_zero = to_start;
+        if (result > 0 && first >= 0)
+            to_zero = sampled * (first / result);
+        to_start = MIN(to_start, to_zero);
+    }
+    if (to_end >= threshold)
+        to_end = average / 2;
+    double factor = (sampled + to_start + to_end) / sampled;
+    return per_second ? factor / ((double)(w->end_ms - w->start_ms) / 1000) : factor;
 }
 
 static bool extrapolate(const promql_window *w, bool counter, bool per_second, double *ret)
@@ -45,42 +60,18 @@ static bool extrapolate(const promql_window *w, bool counter, bool per_second, d
     if (w->count < 2)
         return false;
     double result = difference(w, counter);
-    int64_t first = w->time_ms[0], last = w->time_ms[w->count - 1];
-    double to_start = (double)(first - w->start_ms) / 1000,
-           to_end = (double)(w->end_ms - last) / 1000;
-    double sampled = (double)(last - first) / 1000, average = sampled / (double)(w->count - 1);
-    double threshold = average * 1.1;
-    if (to_start >= threshold)
-        to_start = average / 2;
-    if (counter) {
-        double to_zero = to_start;
-        if (result > 0 && w->value[0] >= 0)
-            to_zero = sampled * (w->value[0] / result);
-        to_start = MIN(to_start, to_zero);
-    }
-    if (to_end >= threshold)
-        to_end = average / 2;
-    double factor = (sampled + to_start + to_end) / sampled;
-    if (per_second)
-        factor /= (double)(w->end_ms - w->start_ms) / 1000;
-    *ret = result * factor;
+    *ret = result * promql_extrapolation(w, counter, per_second, w->value[0], result);
     return true;
 }
 
 bool promql_rate(const promql_window *w, double *ret)
 {
-    if (!extrapolate(w, true, true, ret))
-        return false;
-    hint_non_counter(w);
-    return true;
+    return extrapolate(w, true, true, ret);
 }
 
 bool promql_increase(const promql_window *w, double *ret)
 {
-    if (!extrapolate(w, true, false, ret))
-        return false;
-    hint_non_counter(w);
-    return true;
+    return extrapolate(w, true, false, ret);
 }
 
 bool promql_delta(const promql_window *w, double *ret)

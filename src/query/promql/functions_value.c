@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Functions of cells and of time: rounding, clamping, dates, scalar and vector, sorting. */
-#include "query/promql/eval.h"
+/* Functions of cells and of time: rounding, clamping, dates, scalar and vector. */
+#include "query/promql/rows.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
 
 /* ---- value by value ---- */
@@ -60,57 +59,88 @@ double promql_days_in_month(double seconds)
 
 /* ---- with scalar arguments ---- */
 
-status promql_fn_clamp(promql_engine *e, const promql_grid *g, const promql_node *n,
-                       promql_value *ret)
+/* As Go's math.Max and math.Min: an infinity that decides wins over NaN, and +0 is above -0. */
+static double larger(double a, double b)
 {
-    promql_value low, high;
+    if ((isinf(a) && a > 0) || (isinf(b) && b > 0))
+        return INFINITY;
+    if (isnan(a) || isnan(b))
+        return NAN;
+    if (a == 0 && b == 0)
+        return signbit(a) ? b : a;
+    return a > b ? a : b;
+}
+
+static double smaller(double a, double b)
+{
+    return -larger(-a, -b);
+}
+
+/* NULL: no bound on that side. */
+static status clamp(promql_engine *e, const promql_grid *g, const promql_node *n,
+                    const promql_node *low_arg, const promql_node *high_arg, promql_value *ret)
+{
+    promql_value low = { 0 }, high = { 0 };
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
-    TRY(promql_eval_node(e, g, n->call.args[1], &low));
-    TRY(promql_eval_node(e, g, n->call.args[2], &high));
+    if (low_arg)
+        TRY(promql_eval_node(e, g, low_arg, &low));
+    if (high_arg)
+        TRY(promql_eval_node(e, g, high_arg, &high));
     for (uint32_t r = 0; r < ret->row_count; r++) {
+        ret->rows[r].histograms = NULL;
         for (uint32_t i = 0; i < g->steps; i++) {
-            double *v = &ret->rows[r].cells[i], min = low.scalar[i], max = high.scalar[i];
+            double *v = &ret->rows[r].cells[i], min = low.scalar ? low.scalar[i] : -INFINITY,
+                   max = high.scalar ? high.scalar[i] : INFINITY;
             if (is_absent(*v))
                 continue;
             if (max < min)
                 set_absent(v);
             else
-                *v = isnan(min) || isnan(max) || isnan(*v) ? NAN : fmax(min, fmin(max, *v));
+                *v = larger(min, smaller(max, *v));
         }
     }
     return promql_finish_call(e, g, n, ret);
 }
 
-static status clamp_one(promql_engine *e, const promql_grid *g, const promql_node *n, bool lower,
-                        promql_value *ret)
+status promql_fn_clamp(promql_engine *e, const promql_grid *g, const promql_node *n,
+                       promql_value *ret)
 {
-    promql_value bound;
-    TRY(promql_eval_node(e, g, n->call.args[0], ret));
-    TRY(promql_eval_node(e, g, n->call.args[1], &bound));
-    for (uint32_t r = 0; r < ret->row_count; r++) {
-        for (uint32_t i = 0; i < g->steps; i++) {
-            double *v = &ret->rows[r].cells[i], b = bound.scalar[i];
-            if (is_absent(*v))
-                continue;
-            if (isnan(b) || isnan(*v))
-                *v = NAN;
-            else
-                *v = lower ? fmax(b, *v) : fmin(b, *v);
-        }
-    }
-    return promql_finish_call(e, g, n, ret);
+    return clamp(e, g, n, n->call.args[1], n->call.args[2], ret);
 }
 
 status promql_fn_clamp_min(promql_engine *e, const promql_grid *g, const promql_node *n,
                            promql_value *ret)
 {
-    return clamp_one(e, g, n, true, ret);
+    return clamp(e, g, n, n->call.args[1], NULL, ret);
 }
 
 status promql_fn_clamp_max(promql_engine *e, const promql_grid *g, const promql_node *n,
                            promql_value *ret)
 {
-    return clamp_one(e, g, n, false, ret);
+    return clamp(e, g, n, NULL, n->call.args[1], ret);
+}
+
+static status of_scalars(promql_engine *e, const promql_grid *g, const promql_node *n,
+                         double (*fn)(double, double), promql_value *ret)
+{
+    promql_value other;
+    TRY(promql_eval_node(e, g, n->call.args[0], ret));
+    TRY(promql_eval_node(e, g, n->call.args[1], &other));
+    for (uint32_t i = 0; i < g->steps; i++)
+        ret->scalar[i] = fn(ret->scalar[i], other.scalar[i]);
+    return STATUS_OK;
+}
+
+status promql_fn_max_of(promql_engine *e, const promql_grid *g, const promql_node *n,
+                        promql_value *ret)
+{
+    return of_scalars(e, g, n, larger, ret);
+}
+
+status promql_fn_min_of(promql_engine *e, const promql_grid *g, const promql_node *n,
+                        promql_value *ret)
+{
+    return of_scalars(e, g, n, smaller, ret);
 }
 
 status promql_fn_round(promql_engine *e, const promql_grid *g, const promql_node *n,
@@ -121,6 +151,7 @@ status promql_fn_round(promql_engine *e, const promql_grid *g, const promql_node
     if (n->call.arg_count > 1)
         TRY(promql_eval_node(e, g, n->call.args[1], &to));
     for (uint32_t r = 0; r < ret->row_count; r++) {
+        ret->rows[r].histograms = NULL;
         for (uint32_t i = 0; i < g->steps; i++) {
             double *v = &ret->rows[r].cells[i];
             double inverse = 1.0 / (to.scalar ? to.scalar[i] : 1.0);
@@ -165,11 +196,23 @@ status promql_fn_timestamp(promql_engine *e, const promql_grid *g, const promql_
         return promql_finish_call(e, g, n, ret);
     }
     TRY(promql_eval_node(e, g, arg, ret));
-    for (uint32_t r = 0; r < ret->row_count; r++)
+    for (uint32_t r = 0; r < ret->row_count; r++) {
         for (uint32_t i = 0; i < g->steps; i++)
-            if (!is_absent(ret->rows[r].cells[i]))
+            if (row_has(&ret->rows[r], i))
                 ret->rows[r].cells[i] = (double)grid_time(g, i) / 1000;
+        ret->rows[r].histograms = NULL;
+    }
     return promql_finish_call(e, g, n, ret);
+}
+
+/* No sample here has a start time that Prometheus would keep, which is what it answers by default.
+ */
+status promql_fn_start_timestamp(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                 promql_value *ret)
+{
+    TRY(promql_eval_node(e, g, n->call.args[0], ret));
+    ret->row_count = 0;
+    return STATUS_OK;
 }
 
 status promql_fn_vector(promql_engine *e, const promql_grid *g, const promql_node *n,
@@ -205,48 +248,28 @@ status promql_fn_scalar(promql_engine *e, const promql_grid *g, const promql_nod
     return STATUS_OK;
 }
 
-/* ---- order ---- */
+/* ---- what the query says of itself; promql_bind makes numbers of these ---- */
 
-static int order_values(double a, double b, bool descending)
+static status constant(promql_engine *e, const promql_grid *g, double number, promql_value *ret)
 {
-    if (isnan(a) || isnan(b))
-        return (int)isnan(a) - (int)isnan(b); /* NaN last in both directions */
-    int order = a < b ? -1 : a > b;
-    return descending ? -order : order;
-}
-
-static int order_rising(const void *a, const void *b)
-{
-    return order_values(((const promql_row *)a)->cells[0], ((const promql_row *)b)->cells[0],
-                        false);
-}
-
-static int order_falling(const void *a, const void *b)
-{
-    return order_values(((const promql_row *)a)->cells[0], ((const promql_row *)b)->cells[0], true);
-}
-
-/* Only an instant query has an order; a range query's series are sorted by their labels. */
-static status sort_rows(promql_engine *e, const promql_grid *g, const promql_node *n,
-                        int (*order)(const void *, const void *), promql_value *ret)
-{
-    TRY(promql_eval_node(e, g, n->call.args[0], ret));
-    if (g->steps != 1)
-        return STATUS_OK;
-    TRY(promql_finish_call(e, g, n, ret));
-    qsort(ret->rows, ret->row_count, sizeof(promql_row), order);
-    ret->ordered = true;
+    *ret = (promql_value){ .type = PROMQL_SCALAR,
+                           .scalar = promql_alloc(e, g->steps, sizeof(double)) };
+    if (!ret->scalar)
+        return STATUS_LIMIT;
+    for (uint32_t i = 0; i < g->steps; i++)
+        ret->scalar[i] = number;
     return STATUS_OK;
 }
 
-status promql_fn_sort(promql_engine *e, const promql_grid *g, const promql_node *n,
-                      promql_value *ret)
-{
-    return sort_rows(e, g, n, order_rising, ret);
-}
-
-status promql_fn_sort_desc(promql_engine *e, const promql_grid *g, const promql_node *n,
-                           promql_value *ret)
-{
-    return sort_rows(e, g, n, order_falling, ret);
-}
+#define OF_QUERY(name, milliseconds) \
+    status promql_fn_query_##name(promql_engine *e, const promql_grid *g, const promql_node *n, \
+                                  promql_value *ret) \
+    { \
+        const promql_options *o = e->options; \
+        (void)n; \
+        return constant(e, g, (double)(milliseconds) / 1000, ret); \
+    }
+OF_QUERY(start, o->start_ms)
+OF_QUERY(end, o->end_ms)
+OF_QUERY(range, o->end_ms - o->start_ms)
+OF_QUERY(step, o->start_ms == o->end_ms ? 0 : o->step_ms)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The lexer: one pass over the query. What a word means (keyword, function, metric, label) is the
- * parser's business, because PromQL has no reserved words. Inside braces a name ends before ":" and
- * inside brackets ":" stands alone. */
-#include "query/promql/lex.h"
+ * parser's business. LogQL's part stands here, PromQL's in lex_promql.c. Inside braces a name ends
+ * before ":" and inside brackets ":" stands alone. */
+#include "query/promql/lex_promql.h"
 
 #include "base/clock.h"
 #include "query/quote.h"
@@ -13,15 +13,12 @@
 #include <stdio.h>
 
 typedef struct {
+    token_list list;
     str query;
-    arena *arena;
     error *err;
-    token *tokens;
-    uint32_t count, capacity;
     size_t at;
     uint32_t parens;
     bool in_braces, in_brackets;
-    lex_language language;
 } lexer;
 
 void promql_position(str query, uint32_t at, uint32_t *ret_line, uint32_t *ret_column)
@@ -47,26 +44,34 @@ void promql_report_at(error *err, str query, uint32_t at, const char *format, ..
     va_end(args);
     uint32_t line, column;
     promql_position(query, at, &line, &column);
-    fail(err, STATUS_INVALID, "%u:%u: parse error: %s", line, column, text);
+    if (query.len == 0)
+        fail(err, STATUS_INVALID, "unknown position: parse error: %s", text);
+    else
+        fail(err, STATUS_INVALID, "%u:%u: parse error: %s", line, column, text);
+}
+
+bool token_push(token_list *list, token t)
+{
+    if (list->count == list->capacity) {
+        uint32_t bigger = list->capacity ? list->capacity * 2 : 64;
+        token *grown = arena_grow(list->arena, list->tokens, list->capacity * sizeof(token),
+                                  bigger * sizeof(token));
+        if (!grown)
+            return false;
+        list->tokens = grown;
+        list->capacity = bigger;
+    }
+    list->tokens[list->count++] = t;
+    return true;
 }
 
 static bool push(lexer *l, token_kind kind, size_t start, size_t end)
 {
-    if (l->count == l->capacity) {
-        uint32_t bigger = l->capacity ? l->capacity * 2 : 64;
-        token *grown =
-            arena_grow(l->arena, l->tokens, l->capacity * sizeof(token), bigger * sizeof(token));
-        if (!grown)
-            return false;
-        l->tokens = grown;
-        l->capacity = bigger;
-    }
-    l->tokens[l->count++] = (token){ .kind = kind,
-                                     .start = (uint32_t)start,
-                                     .end = (uint32_t)end,
-                                     .text = str_slice(l->query, start, end) };
     l->at = end;
-    return true;
+    return token_push(&l->list, (token){ .kind = kind,
+                                         .start = (uint32_t)start,
+                                         .end = (uint32_t)end,
+                                         .text = str_slice(l->query, start, end) });
 }
 
 static char peek(const lexer *l, size_t ahead)
@@ -181,21 +186,19 @@ static status lex_number(lexer *l)
     if (number_value(text, &value)) {
         if (!push(l, TOKEN_NUMBER, start, end))
             return no_memory(l);
-        l->tokens[l->count - 1].number = value;
+        l->list.tokens[l->list.count - 1].number = value;
         return STATUS_OK;
     }
-    bool logql = l->language == LEX_LOGQL;
-    if ((logql || str_find_char(text, '.') == SIZE_MAX) && clock_parse_duration(text, &ns)) {
+    if (clock_parse_duration(text, &ns)) {
         if (!push(l, TOKEN_DURATION, start, end))
             return no_memory(l);
-        int64_t ms = (ns + NS_PER_MS / 2) / NS_PER_MS;
-        l->tokens[l->count - 1].number = logql ? (double)ns / 1e9 : (double)ms / 1000;
+        l->list.tokens[l->list.count - 1].number = (double)ns / 1e9;
         return STATUS_OK;
     }
-    if (logql && lex_bytes(text, &value)) {
+    if (lex_bytes(text, &value)) {
         if (!push(l, TOKEN_BYTES, start, end))
             return no_memory(l);
-        l->tokens[l->count - 1].number = value;
+        l->list.tokens[l->list.count - 1].number = value;
         return STATUS_OK;
     }
     return promql_fail_at(l->err, l->query, (uint32_t)start,
@@ -207,12 +210,13 @@ static status lex_string(lexer *l)
 {
     str text = STR_EMPTY;
     size_t length = 0, start = l->at;
-    const char *wrong = unquote(str_slice(l->query, start, l->query.len), l->arena, &text, &length);
+    const char *wrong =
+        unquote(str_slice(l->query, start, l->query.len), l->list.arena, &text, &length);
     if (wrong)
         return promql_fail_at(l->err, l->query, (uint32_t)start, "%s", wrong);
     if (!push(l, TOKEN_STRING, start, start + length))
         return no_memory(l);
-    l->tokens[l->count - 1].text = text;
+    l->list.tokens[l->list.count - 1].text = text;
     return STATUS_OK;
 }
 
@@ -229,12 +233,10 @@ static status lex_punctuation(lexer *l)
         if (single[i].c == c)
             return push(l, single[i].kind, l->at, l->at + 1) ? STATUS_OK : no_memory(l);
     bool two = ((c == '=' || c == '!') && (next == '=' || next == '~')) ||
-               ((c == '<' || c == '>') && next == '=');
-    bool logql = l->language == LEX_LOGQL;
-    if (logql)
-        two = two || (c == '|' && (next == '=' || next == '~' || next == '>')) ||
-              (c == '!' && next == '>');
-    if (!two && !(c && strchr(logql ? "+-*/%^<>=|" : "+-*/%^<>=", c)))
+               ((c == '<' || c == '>') && next == '=') ||
+               (c == '|' && (next == '=' || next == '~' || next == '>')) ||
+               (c == '!' && next == '>');
+    if (!two && !(c && strchr("+-*/%^<>=|", c)))
         return promql_fail_at(l->err, l->query, (uint32_t)l->at, "unexpected character: '%.*s'",
                               (int)MAX(utf8_valid_prefix(str_slice(l->query, l->at, l->at + 1)), 1),
                               l->query.ptr + l->at);
@@ -244,7 +246,7 @@ static status lex_punctuation(lexer *l)
 /* Keeps the bracket state and refuses what cannot be closed. */
 static status track_brackets(lexer *l)
 {
-    const token *t = &l->tokens[l->count - 1];
+    const token *t = &l->list.tokens[l->list.count - 1];
     const char *wrong = NULL;
     if (t->kind == TOKEN_LPAREN) {
         l->parens++;
@@ -279,26 +281,36 @@ static status lex_one(lexer *l)
     return lex_punctuation(l);
 }
 
-status promql_lex(token **ret, uint32_t *ret_count, str query, lex_language language, arena *a,
-                  error *err)
+static status lex_logql(lexer *l)
 {
-    lexer l = { .query = query, .arena = a, .err = err, .language = language };
-    for (skip_space_and_comments(&l); l.at < query.len; skip_space_and_comments(&l)) {
-        status st = lex_one(&l);
+    for (skip_space_and_comments(l); l->at < l->query.len; skip_space_and_comments(l)) {
+        status st = lex_one(l);
         if (st == STATUS_OK)
-            st = track_brackets(&l);
+            st = track_brackets(l);
         if (st != STATUS_OK)
             return st;
     }
-    const char *open = l.in_braces     ? "unexpected end of input inside braces"
-                       : l.in_brackets ? "unclosed left bracket"
-                       : l.parens      ? "unclosed left parenthesis"
-                                       : NULL;
+    const char *open = l->in_braces     ? "unexpected end of input inside braces"
+                       : l->in_brackets ? "unclosed left bracket"
+                       : l->parens      ? "unclosed left parenthesis"
+                                        : NULL;
     if (open)
-        return promql_fail_at(err, query, (uint32_t)query.len, "%s", open);
-    if (!push(&l, TOKEN_END, query.len, query.len))
-        return no_memory(&l);
-    *ret = l.tokens;
-    *ret_count = l.count;
+        return promql_fail_at(l->err, l->query, (uint32_t)l->query.len, "%s", open);
+    return push(l, TOKEN_END, l->query.len, l->query.len) ? STATUS_OK : no_memory(l);
+}
+
+status promql_lex(token **ret, uint32_t *ret_count, str query, lex_language language, arena *a,
+                  error *err)
+{
+    lexer l = { .list = { .arena = a }, .query = query, .err = err };
+    status st = STATUS_OK;
+    if (language == LEX_LOGQL)
+        st = lex_logql(&l);
+    else if (!lex_promql(&l.list, query, language == LEX_PROMQL_UTF8))
+        st = no_memory(&l);
+    if (st != STATUS_OK)
+        return st;
+    *ret = l.list.tokens;
+    *ret_count = l.list.count;
     return STATUS_OK;
 }

@@ -22,19 +22,23 @@ typedef enum {
     TOKEN_RBRACKET,
     TOKEN_COMMA,
     TOKEN_COLON,
-    TOKEN_AT
+    TOKEN_AT,
+    TOKEN_ERROR /* PromQL: the text goes on with something that is no token; .text says what */
 } token_kind;
 
 typedef struct {
     token_kind kind;
     uint32_t start, end; /* byte offsets in the query */
+    bool in_braces;      /* PromQL: a name there is never a keyword */
     str text;
+    str wrong; /* PromQL: why the number or duration has no value; empty when it has */
     double number;
 } token;
 
-typedef enum { LEX_PROMQL, LEX_LOGQL } lex_language;
+/* LEX_PROMQL_UTF8: names may have letters of any script and dots (promql-unquoted-utf8-names). */
+typedef enum { LEX_PROMQL, LEX_PROMQL_UTF8, LEX_LOGQL } lex_language;
 
-/* The last token is TOKEN_END. Errors carry their position. */
+/* The last token is TOKEN_END, in PromQL also TOKEN_ERROR. LogQL's errors carry their position. */
 MUST_USE status promql_lex(token **ret, uint32_t *ret_count, str query, lex_language language,
                            arena *a, error *err);
 

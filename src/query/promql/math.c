@@ -41,6 +41,8 @@ double promql_quantile(double q, double *cells, uint32_t count)
     double rank = q * (double)(count - 1), below = floor(rank);
     uint32_t low = (uint32_t)below, high = MIN(low + 1, count - 1);
     double weight = rank - below;
+    if (weight == 0)
+        return cells[low];
     return cells[low] * (1 - weight) + cells[high] * weight;
 }
 

@@ -2,6 +2,7 @@
 /* A Pratt parser: operands by what they start with, operators by the precedence in their table row.
  * Nesting is limited, so that no query can exhaust the stack. Types are checked afterwards. */
 #include "query/promql/parse.h"
+#include "query/labels.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,6 +31,54 @@ const promql_operator promql_operators[OP_COUNT] = {
 
 enum { PRECEDENCE_LOWEST = 1, PRECEDENCE_POWER = 6 };
 
+static const struct {
+    const char *text;
+    word_class class;
+    bool is_label;  /* may be a label's name in by (…) and on (…) */
+    bool is_metric; /* may be a metric's name */
+} words[] = {
+    { "and", WORD_OPERATOR, true, true },         { "or", WORD_OPERATOR, true, true },
+    { "unless", WORD_OPERATOR, true, true },      { "atan2", WORD_OPERATOR, true, false },
+    { "offset", WORD_KEYWORD, true, true },       { "smoothed", WORD_KEYWORD, true, true },
+    { "anchored", WORD_KEYWORD, true, true },     { "by", WORD_KEYWORD, true, true },
+    { "without", WORD_KEYWORD, false, true },     { "on", WORD_KEYWORD, true, false },
+    { "ignoring", WORD_KEYWORD, true, false },    { "group_left", WORD_KEYWORD, true, false },
+    { "group_right", WORD_KEYWORD, true, false }, { "bool", WORD_KEYWORD, true, false },
+    { "fill", WORD_KEYWORD, true, true },         { "fill_left", WORD_KEYWORD, true, true },
+    { "fill_right", WORD_KEYWORD, true, true },   { "start", WORD_CONTEXT, true, true },
+    { "end", WORD_CONTEXT, true, true },          { "step", WORD_CONTEXT, true, true },
+    { "range", WORD_CONTEXT, true, true },        { "max_of", WORD_CONTEXT, true, true },
+    { "min_of", WORD_CONTEXT, true, true },       { "inf", WORD_NUMBER, false, false },
+    { "nan", WORD_NUMBER, false, false },
+};
+
+static size_t find_word(str text)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(words) && !str_eq_nocase(text, str_c(words[i].text)))
+        i++;
+    return i;
+}
+
+/* "fill" is a keyword only where a parenthesis follows, so that a metric may be called so. */
+static bool is_fill(const token *t)
+{
+    return token_is_word(t, "fill") || token_is_word(t, "fill_left") ||
+           token_is_word(t, "fill_right");
+}
+
+word_class parser_word(const token *t)
+{
+    if (t->kind != TOKEN_IDENT || t->in_braces)
+        return WORD_NAME;
+    if (is_fill(t) && t[1].kind != TOKEN_LPAREN) /* a word is never the last token */
+        return WORD_NAME;
+    size_t i = find_word(t->text);
+    if (i < ARRAY_LEN(words))
+        return words[i].class;
+    return promql_aggregation_find(t->text) ? WORD_AGGREGATION : WORD_NAME;
+}
+
 const char *promql_type_name(promql_type t)
 {
     static const char *const names[] = { "log lines", "scalar", "instant vector", "range vector",
@@ -39,7 +88,8 @@ const char *promql_type_name(promql_type t)
 
 const token *parser_peek_second(const parser *p)
 {
-    return &p->tokens[p->tokens[p->at].kind == TOKEN_END ? p->at : p->at + 1];
+    const token *t = &p->tokens[p->at];
+    return t->kind == TOKEN_END || t->kind == TOKEN_ERROR ? t : t + 1;
 }
 
 bool token_is_word(const token *t, const char *word)
@@ -52,28 +102,62 @@ bool token_is_op(const token *t, const char *op)
     return t->kind == TOKEN_OP && str_is(t->text, op);
 }
 
+/* At most ten characters of a text are shown, but names whole. */
+static void print_token(buf *out, const token *t, str raw, word_class class)
+{
+    bool whole = class == WORD_NAME && t->kind == TOKEN_IDENT;
+    size_t end = 0;
+    for (int i = 0; i < 10 && end < raw.len; i++)
+        do
+            end++;
+        while (end < raw.len && ((unsigned char)raw.ptr[end] & 0xc0) == 0x80);
+    bool cut = !whole && raw.len > 10;
+    print_quoted(out, whole ? str_slice(raw, 0, 200) : cut ? str_slice(raw, 0, end) : raw);
+    if (cut)
+        buf_lit(out, "...");
+}
+
+static void describe(const parser *p, buf *out, const token *t)
+{
+    str raw = str_slice(p->query, t->start, t->end);
+    word_class class = parser_word(t);
+    bool op = t->kind == TOKEN_AT || (t->kind == TOKEN_OP && !str_is(raw, "="));
+    if (t->kind == TOKEN_END) {
+        buf_lit(out, "end of input");
+    } else if (op || class == WORD_OPERATOR) {
+        buf_fmt(out, "<op:%.*s>", STR_ARG(raw));
+    } else if (class == WORD_KEYWORD) {
+        buf_fmt(out, "<%.*s>", STR_ARG(raw));
+    } else if (class == WORD_AGGREGATION) {
+        buf_fmt(out, "<aggr:%.*s>", STR_ARG(raw));
+    } else {
+        bool metric = str_find_char(raw, ':') != SIZE_MAX;
+        buf_str(out, str_c(t->kind == TOKEN_STRING                           ? "string "
+                           : t->kind == TOKEN_DURATION                       ? "duration "
+                           : t->kind == TOKEN_NUMBER || class == WORD_NUMBER ? "number "
+                           : t->kind == TOKEN_IDENT && class == WORD_NAME && metric
+                               ? "metric identifier "
+                           : t->kind == TOKEN_IDENT && class == WORD_NAME ? "identifier "
+                                                                          : ""));
+        print_token(out, t, raw, class);
+    }
+}
+
 void parser_report_unexpected(parser *p, const token *t, const char *context, const char *expected)
 {
-    char what[128];
-    str raw = str_slice(p->query, t->start, t->end);
-    int length = (int)MIN(raw.len, 60);
-    if (t->kind == TOKEN_END)
-        snprintf(what, sizeof(what), "end of input");
-    else if (t->kind == TOKEN_IDENT)
-        snprintf(what, sizeof(what), "identifier \"%.*s\"", length, raw.ptr);
-    else if (t->kind == TOKEN_NUMBER)
-        snprintf(what, sizeof(what), "number \"%.*s\"", length, raw.ptr);
-    else if (t->kind == TOKEN_DURATION)
-        snprintf(what, sizeof(what), "duration \"%.*s\"", length, raw.ptr);
-    else if (t->kind == TOKEN_STRING)
-        snprintf(what, sizeof(what), "string %.*s", length, raw.ptr);
-    else if (t->kind == TOKEN_OP)
-        snprintf(what, sizeof(what), "<op:%.*s>", length, raw.ptr);
-    else
-        snprintf(what, sizeof(what), "\"%.*s\"", length, raw.ptr);
-    promql_report_at(p->err, p->query, t->start, "unexpected %s%s%s%s%s", what,
-                     context ? " in " : "", context ? context : "", expected ? ", expected " : "",
-                     expected ? expected : "");
+    if (t->kind == TOKEN_ERROR) {
+        promql_report_at(p->err, p->query, t->start, "%.*s", STR_ARG(t->text));
+        return;
+    }
+    if (!context && p->aggregations && !p->operand)
+        context = "aggregation";
+    buf what;
+    buf_init(&what, KiB(4));
+    describe(p, &what, t);
+    promql_report_at(p->err, p->query, t->start, "unexpected %.*s%s%s%s%s",
+                     STR_ARG(buf_view(&what)), context ? " in " : "", context ? context : "",
+                     expected ? ", expected " : "", expected ? expected : "");
+    buf_done(&what);
 }
 
 promql_node *parser_node(parser *p, promql_kind kind, uint32_t start)
@@ -118,10 +202,13 @@ status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_coun
         return parser_unexpected(p, t, context, "\"(\"");
     while (parser_peek(p)->kind != TOKEN_RPAREN) {
         t = parser_next(p);
-        bool name = t->kind == TOKEN_STRING ||
-                    (t->kind == TOKEN_IDENT && str_find_char(t->text, ':') == SIZE_MAX);
-        if (!name || t->text.len == 0)
+        size_t word = t->kind == TOKEN_IDENT ? find_word(t->text) : ARRAY_LEN(words);
+        if (t->kind != TOKEN_STRING &&
+            (t->kind != TOKEN_IDENT || (word < ARRAY_LEN(words) && !words[word].is_label)))
             return parser_unexpected(p, t, context, "label");
+        if (t->text.len == 0)
+            return promql_fail_at(p->err, p->query, t->start,
+                                  "invalid label name for grouping: \"\"");
         if (!parser_append(p, ret, (*ret_count)++, sizeof(str), &t->text))
             return parser_no_memory(p);
         if (parser_peek(p)->kind == TOKEN_COMMA)
@@ -135,14 +222,29 @@ status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_coun
 
 /* ---- operands ---- */
 
-static status parse_arguments(parser *p, const char *context, promql_node ***ret,
-                              uint32_t *ret_count)
+static bool is_metric(const token *t)
+{
+    size_t word = find_word(t->text);
+    return word == ARRAY_LEN(words) || words[word].is_metric;
+}
+
+/* Errors of the lexer count as one: they are told by whom they meet. */
+static bool starts_operand(const token *t)
+{
+    if (t->kind == TOKEN_IDENT)
+        return is_metric(t) || parser_word(t) == WORD_NUMBER;
+    return t->kind == TOKEN_NUMBER || t->kind == TOKEN_DURATION || t->kind == TOKEN_STRING ||
+           t->kind == TOKEN_LPAREN || t->kind == TOKEN_LBRACE || t->kind == TOKEN_ERROR ||
+           token_is_op(t, "-") || token_is_op(t, "+");
+}
+
+static status parse_arguments(parser *p, promql_node ***ret, uint32_t *ret_count)
 {
     *ret = NULL;
     *ret_count = 0;
     const token *open = parser_next(p);
     if (open->kind != TOKEN_LPAREN)
-        return parser_unexpected(p, open, context, "\"(\"");
+        return parser_unexpected(p, open, NULL, NULL);
     while (parser_peek(p)->kind != TOKEN_RPAREN) {
         promql_node *arg;
         TRY(parse_expression(p, PRECEDENCE_LOWEST, &arg));
@@ -150,13 +252,13 @@ static status parse_arguments(parser *p, const char *context, promql_node ***ret
             return parser_no_memory(p);
         if (parser_peek(p)->kind != TOKEN_COMMA)
             break;
-        parser_next(p);
-        if (parser_peek(p)->kind == TOKEN_RPAREN)
-            return promql_fail_at(p->err, p->query, parser_peek(p)->start,
+        const token *comma = parser_next(p);
+        if (!starts_operand(parser_peek(p)))
+            return promql_fail_at(p->err, p->query, comma->start,
                                   "trailing commas not allowed in function call args");
     }
     if (parser_peek(p)->kind != TOKEN_RPAREN)
-        return parser_unexpected(p, parser_peek(p), context, "\",\" or \")\"");
+        return parser_unexpected(p, parser_peek(p), NULL, NULL);
     parser_next(p);
     return STATUS_OK;
 }
@@ -167,11 +269,14 @@ static status parse_call(parser *p, promql_node **ret)
     promql_node *n = parser_node(p, NODE_CALL, name->start);
     if (!n)
         return parser_no_memory(p);
+    TRY(parse_arguments(p, &n->call.args, &n->call.arg_count));
     n->call.function = promql_function_find(name->text);
     if (!n->call.function)
         return promql_fail_at(p->err, p->query, name->start, "unknown function with name \"%.*s\"",
                               (int)MIN(name->text.len, 80), name->text.ptr);
-    TRY(parse_arguments(p, "function call", &n->call.args, &n->call.arg_count));
+    if (n->call.function->feature & ~p->features)
+        return promql_fail_at(p->err, p->query, name->start, "function \"%s\" is not enabled",
+                              n->call.function->name);
     for (uint32_t i = 0; i < n->call.arg_count; i++)
         TRY(parser_adopt(p, n, n->call.args[i]));
     n->type = n->call.function->returns;
@@ -189,6 +294,26 @@ static status parse_grouping(parser *p, promql_node *n)
     return parse_names(p, "grouping opts", &n->aggregate.names, &n->aggregate.name_count);
 }
 
+static status check_arguments(parser *p, const promql_aggregation *a, const token *name,
+                              uint32_t count)
+{
+    uint32_t want = a->param == PROMQL_NONE ? 1 : 2;
+    if (count == 0)
+        return promql_fail_at(p->err, p->query, name->start,
+                              "no arguments for aggregate expression provided");
+    if (a->feature & ~p->features)
+        return promql_fail_at(p->err, p->query, name->start,
+                              "%s() is experimental and must be enabled with "
+                              "--enable-feature=promql-experimental-functions",
+                              a->name);
+    if (count != want)
+        return promql_fail_at(p->err, p->query, name->start,
+                              "wrong number of arguments for aggregate expression provided, "
+                              "expected %u, got %u",
+                              want, count);
+    return STATUS_OK;
+}
+
 static status parse_aggregate(parser *p, promql_node **ret)
 {
     const token *name = parser_next(p);
@@ -197,37 +322,44 @@ static status parse_aggregate(parser *p, promql_node **ret)
     uint32_t count;
     if (!n)
         return parser_no_memory(p);
+    p->aggregations++;
     n->type = PROMQL_VECTOR;
     n->aggregate.aggregation = promql_aggregation_find(name->text);
     TRY(parse_grouping(p, n));
-    TRY(parse_arguments(p, "aggregation", &args, &count));
+    TRY(parse_arguments(p, &args, &count));
     if (!n->aggregate.names && !n->aggregate.without)
         TRY(parse_grouping(p, n));
-    uint32_t want = n->aggregate.aggregation->param == PROMQL_NONE ? 1 : 2;
-    if (count == 0)
-        return promql_fail_at(p->err, p->query, name->start,
-                              "no arguments for aggregate expression provided");
-    if (count != want)
-        return promql_fail_at(p->err, p->query, name->start,
-                              "wrong number of arguments for aggregate expression provided, "
-                              "expected %u, got %u",
-                              want, count);
+    p->aggregations--;
+    if (parser_peek(p)->kind == TOKEN_ERROR)
+        return parser_unexpected(p, parser_peek(p), NULL, NULL);
+    TRY(check_arguments(p, n->aggregate.aggregation, name, count));
     n->aggregate.inner = args[count - 1];
-    n->aggregate.param = want == 2 ? args[0] : NULL;
+    n->aggregate.param = count == 2 ? args[0] : NULL;
     for (uint32_t i = 0; i < count; i++)
         TRY(parser_adopt(p, n, args[i]));
     *ret = n;
     return STATUS_OK;
 }
 
-static status parse_number(parser *p, promql_node **ret)
+status parse_literal(parser *p, double *ret)
 {
     const token *t = parser_next(p);
+    if (t->wrong.len)
+        return promql_fail_at(p->err, p->query, t->start, "%.*s", STR_ARG(t->wrong));
+    *ret = token_is_word(t, "inf")   ? (double)INFINITY
+           : token_is_word(t, "nan") ? (double)NAN
+                                     : t->number;
+    return STATUS_OK;
+}
+
+static status parse_number(parser *p, promql_node **ret)
+{
+    const token *t = parser_peek(p);
     promql_node *n = parser_node(p, NODE_NUMBER, t->start);
     if (!n)
         return parser_no_memory(p);
     n->type = PROMQL_SCALAR;
-    n->number = token_is_word(t, "inf") ? INFINITY : token_is_word(t, "nan") ? NAN : t->number;
+    TRY(parse_literal(p, &n->number));
     n->is_duration = t->kind == TOKEN_DURATION;
     *ret = n;
     return STATUS_OK;
@@ -253,7 +385,7 @@ static status parse_paren(parser *p, promql_node **ret)
         return parser_no_memory(p);
     TRY(parse_expression(p, PRECEDENCE_LOWEST, &n->paren));
     if (parser_peek(p)->kind != TOKEN_RPAREN)
-        return parser_unexpected(p, parser_peek(p), "parenthesized expression", "\")\"");
+        return parser_unexpected(p, parser_peek(p), NULL, NULL);
     parser_next(p);
     n->type = n->paren->type;
     *ret = n;
@@ -262,19 +394,19 @@ static status parse_paren(parser *p, promql_node **ret)
 
 static status parse_word(parser *p, promql_node **ret)
 {
-    static const char *const reserved[] = { "bool", "on", "ignoring", "group_left", "group_right" };
     const token *t = parser_peek(p), *second = parser_peek_second(p);
     bool called = second->kind == TOKEN_LPAREN;
     bool grouped = token_is_word(second, "by") || token_is_word(second, "without");
-    if (promql_aggregation_find(t->text) && (called || grouped))
+    word_class class = parser_word(t);
+    if (class == WORD_AGGREGATION && (called || grouped))
         return parse_aggregate(p, ret);
-    if (called)
-        return parse_call(p, ret);
-    if (token_is_word(t, "inf") || token_is_word(t, "nan"))
+    if (class == WORD_NUMBER)
         return parse_number(p, ret);
-    for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
-        if (token_is_word(t, reserved[i]))
-            return parser_unexpected(p, t, NULL, NULL);
+    bool plain = class == WORD_NAME && str_find_char(t->text, ':') == SIZE_MAX;
+    if (called && (plain || class == WORD_CONTEXT))
+        return parse_call(p, ret);
+    if (!is_metric(t))
+        return parser_unexpected(p, t, NULL, NULL);
     return parse_vector_selector(p, ret);
 }
 
@@ -301,7 +433,7 @@ static status parse_primary(parser *p, promql_node **ret)
         return parse_word(p, ret);
     default:
         if (t->kind == TOKEN_END && p->at == 0)
-            return promql_fail_at(p->err, p->query, t->start, "no expression found in input");
+            return promql_fail_at(p->err, p->query, 0, "no expression found in input");
         return parser_unexpected(p, t, NULL, NULL);
     }
 }
@@ -352,20 +484,48 @@ static promql_op binary_operator(const token *t)
     return OP_NONE;
 }
 
-static status parse_matching(parser *p, promql_binary *b)
+/* (1.5), (-5m) */
+static status parse_fill_value(parser *p, double *ret)
 {
-    if (token_is_word(parser_peek(p), "bool")) {
+    const token *open = parser_next(p);
+    if (open->kind != TOKEN_LPAREN)
+        return parser_unexpected(p, open, NULL, NULL);
+    bool negative = token_is_op(parser_peek(p), "-");
+    if (negative || token_is_op(parser_peek(p), "+"))
         parser_next(p);
-        b->returns_bool = true;
-    }
     const token *t = parser_peek(p);
-    if (!token_is_word(t, "on") && !token_is_word(t, "ignoring"))
-        return STATUS_OK;
-    b->on = token_is_word(t, "on");
-    b->stated = true;
-    parser_next(p);
-    TRY(parse_names(p, "grouping opts", &b->names, &b->name_count));
-    t = parser_peek(p);
+    if (t->kind != TOKEN_NUMBER && t->kind != TOKEN_DURATION && parser_word(t) != WORD_NUMBER)
+        return parser_unexpected(p, t, NULL, NULL);
+    TRY(parse_literal(p, ret));
+    *ret = negative ? -*ret : *ret;
+    const token *close = parser_next(p);
+    return close->kind == TOKEN_RPAREN ? STATUS_OK : parser_unexpected(p, close, NULL, NULL);
+}
+
+static status parse_fill(parser *p, promql_binary *b)
+{
+    for (;;) {
+        const token *t = parser_peek(p);
+        bool left = token_is_word(t, "fill_left"), right = token_is_word(t, "fill_right");
+        bool both = token_is_word(t, "fill") && !b->has_fill_left && !b->has_fill_right;
+        double value;
+        if (parser_word(t) != WORD_KEYWORD ||
+            !(both || (left && !b->has_fill_left) || (right && !b->has_fill_right)))
+            return STATUS_OK;
+        parser_next(p);
+        TRY(parse_fill_value(p, &value));
+        if (both || left)
+            b->fill_left = value;
+        if (both || right)
+            b->fill_right = value;
+        b->has_fill_left = b->has_fill_left || both || left;
+        b->has_fill_right = b->has_fill_right || both || right;
+    }
+}
+
+static status parse_group(parser *p, promql_binary *b)
+{
+    const token *t = parser_peek(p);
     bool left = token_is_word(t, "group_left");
     if (!left && !token_is_word(t, "group_right"))
         return STATUS_OK;
@@ -374,6 +534,23 @@ static status parse_matching(parser *p, promql_binary *b)
     if (parser_peek(p)->kind != TOKEN_LPAREN)
         return STATUS_OK;
     return parse_names(p, "grouping opts", &b->include, &b->include_count);
+}
+
+static status parse_matching(parser *p, promql_binary *b)
+{
+    if (token_is_word(parser_peek(p), "bool")) {
+        parser_next(p);
+        b->returns_bool = true;
+    }
+    const token *t = parser_peek(p);
+    if (token_is_word(t, "on") || token_is_word(t, "ignoring")) {
+        b->on = token_is_word(t, "on");
+        b->stated = true;
+        parser_next(p);
+        TRY(parse_names(p, "grouping opts", &b->names, &b->name_count));
+        TRY(parse_group(p, b));
+    }
+    return parse_fill(p, b);
 }
 
 static status parse_binary(parser *p, promql_op op, promql_node **left)
@@ -387,6 +564,10 @@ static status parse_binary(parser *p, promql_op op, promql_node **left)
     n->binary.left = *left;
     TRY(parse_matching(p, &n->binary));
     TRY(parse_expression(p, row->precedence + (row->right ? 0 : 1), &n->binary.right));
+    if ((n->binary.has_fill_left || n->binary.has_fill_right) &&
+        !(p->features & PROMQL_BINOP_FILL_MODIFIERS))
+        return promql_fail_at(p->err, p->query, n->start,
+                              "binop fill modifiers are experimental and not enabled");
     bool scalars = n->binary.left->type == PROMQL_SCALAR && n->binary.right->type == PROMQL_SCALAR;
     n->type = scalars ? PROMQL_SCALAR : PROMQL_VECTOR;
     n->end = n->binary.right->end;
@@ -414,7 +595,7 @@ status parse_expression(parser *p, uint8_t min_precedence, promql_node **ret)
     return STATUS_OK;
 }
 
-static status parser_init(parser *p, str query, arena *a, error *err)
+static status parser_init(parser *p, str query, uint32_t features, arena *a, error *err)
 {
     token *tokens;
     uint32_t count;
@@ -423,8 +604,9 @@ static status parser_init(parser *p, str query, arena *a, error *err)
              PROMQL_QUERY_LIMIT);
         return STATUS_INVALID;
     }
-    TRY(promql_lex(&tokens, &count, query, LEX_PROMQL, a, err));
-    *p = (parser){ .query = query, .arena = a, .err = err, .tokens = tokens };
+    lex_language language = features & PROMQL_UNQUOTED_UTF8_NAMES ? LEX_PROMQL_UTF8 : LEX_PROMQL;
+    TRY(promql_lex(&tokens, &count, query, language, a, err));
+    *p = (parser){ .query = query, .arena = a, .err = err, .tokens = tokens, .features = features };
     return STATUS_OK;
 }
 
@@ -442,16 +624,24 @@ status parse_all(parser *p, const promql_node **ret)
 status promql_parse(const promql_node **ret, str query, uint32_t features, arena *a, error *err)
 {
     parser p;
-    TRY(parser_init(&p, query, a, err));
-    p.features = features;
+    TRY(parser_init(&p, query, features, a, err));
     return parse_all(&p, ret);
 }
 
 status promql_parse_selector(const promql_node **ret, str query, arena *a, error *err)
 {
-    TRY(promql_parse(ret, query, 0, a, err));
-    if ((*ret)->kind != NODE_VECTOR)
-        return fail(err, STATUS_INVALID, "1:1: parse error: expected a series selector, got %s",
-                    promql_type_name((*ret)->type));
+    parser p;
+    promql_node *n;
+    TRY(parser_init(&p, query, 0, a, err));
+    const token *t = parser_peek(&p);
+    if (t->kind != TOKEN_LBRACE && (t->kind != TOKEN_IDENT || !is_metric(t)))
+        return parser_unexpected(&p, t, NULL, NULL);
+    TRY(parse_vector_selector(&p, &n));
+    if (parser_peek(&p)->kind != TOKEN_END)
+        return parser_unexpected(&p, parser_peek(&p), NULL, NULL);
+    if (n->selector.takes_all)
+        return fail(err, STATUS_INVALID, "match[] must contain at least one non-empty matcher");
+    n->end = p.tokens[p.at - 1].end;
+    *ret = n;
     return STATUS_OK;
 }

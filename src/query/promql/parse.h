@@ -18,7 +18,8 @@ struct parser {
     const token *tokens; /* ends with TOKEN_END */
     uint32_t at;
     uint32_t depth;
-    uint32_t features; /* that are switched on */
+    uint32_t aggregations;   /* that are open: an unexpected token in one is told so */
+    uint32_t features;       /* that are switched on */
     parser_operand *operand; /* of a language that shares the operators; NULL: PromQL */
 };
 
@@ -38,10 +39,21 @@ static inline const token *parser_peek(const parser *p)
 static inline const token *parser_next(parser *p)
 {
     const token *t = &p->tokens[p->at];
-    if (t->kind != TOKEN_END)
+    if (t->kind != TOKEN_END && t->kind != TOKEN_ERROR)
         p->at++;
     return t;
 }
+
+/* What a word means to the grammar. */
+typedef enum {
+    WORD_NAME,
+    WORD_AGGREGATION,
+    WORD_OPERATOR, /* and, or, unless, atan2 */
+    WORD_KEYWORD,  /* by, on, offset, … */
+    WORD_CONTEXT,  /* start, end, step, range, max_of, min_of */
+    WORD_NUMBER    /* inf, nan */
+} word_class;
+word_class parser_word(const token *t);
 
 /* The token behind the next one; TOKEN_END repeats. */
 const token *parser_peek_second(const parser *p);
@@ -71,8 +83,15 @@ MUST_USE bool parser_append(parser *p, void *array, uint32_t count, size_t size,
 
 MUST_USE status parse_expression(parser *p, uint8_t min_precedence, promql_node **ret);
 MUST_USE status parse_vector_selector(parser *p, promql_node **ret);
-/* [5m], [5m:1m], offset 5m, @ 12.5, behind *node. */
+/* [5m], [5m:1m], offset 5m, @ 12.5, anchored, smoothed, behind *node. */
 MUST_USE status parse_postfix(parser *p, promql_node **node);
+/* The value of a number or duration, which is the next token. */
+MUST_USE status parse_literal(parser *p, double *ret);
+/* A duration in brackets, or behind offset, where only parentheses hold an operator.
+ * A literal has kind DURATION_LITERAL. */
+MUST_USE status parse_duration(parser *p, const char *context, const char *expected,
+                               promql_duration **ret);
+MUST_USE status parse_offset_duration(parser *p, promql_duration **ret);
 /* (a, b, "c"): the names in parentheses of by, on, group_left. */
 MUST_USE status parse_names(parser *p, const char *context, str **ret, uint32_t *ret_count);
 

@@ -50,37 +50,25 @@ static status add_matcher(parser *p, promql_selector *s, matcher m)
                : parser_no_memory(p);
 }
 
-static status set_metric_name(parser *p, promql_selector *s, const token *t)
-{
-    if (s->name.len)
-        return promql_fail_at(
-            p->err, p->query, t->start, "metric name must not be set twice: \"%.*s\" or \"%.*s\"",
-            STR_ARG(str_slice(s->name, 0, 80)), STR_ARG(str_slice(t->text, 0, 80)));
-    s->name = t->text;
-    return add_matcher(p, s, (matcher){ STR("__name__"), MATCH_EQ, t->text });
-}
-
 static status parse_matcher(parser *p, promql_selector *s, bool *has_nonempty)
 {
     const token *name = parser_next(p), *op = parser_peek(p);
     if (name->kind != TOKEN_IDENT && name->kind != TOKEN_STRING)
-        return parser_unexpected(p, name, "label matching", "label name or \"}\"");
-    if (name->kind == TOKEN_STRING && (op->kind == TOKEN_COMMA || op->kind == TOKEN_RBRACE)) {
-        *has_nonempty = *has_nonempty || name->text.len;
-        return set_metric_name(p, s, name);
-    }
+        return parser_unexpected(p, name, "label matching", "identifier or \"}\"");
     matcher m = { .name = name->text };
-    parser_next(p);
-    if (!matcher_op(op, &m.op))
+    bool is_op = matcher_op(op, &m.op), accepts_empty;
+    if (name->kind == TOKEN_STRING && !is_op) {
+        *has_nonempty = *has_nonempty || name->text.len;
+        return add_matcher(p, s, (matcher){ STR("__name__"), MATCH_EQ, name->text });
+    }
+    if (!is_op)
         return parser_unexpected(p, op, "label matching", "label matching operator");
+    parser_next(p);
     const token *text = parser_next(p);
     if (text->kind != TOKEN_STRING)
         return parser_unexpected(p, text, "label matching", "string");
     m.value = text->text;
-    if (str_is(m.name, "__name__") && m.op == MATCH_EQ && s->name.len)
-        return set_metric_name(p, s, text);
-    bool accepts_empty;
-    TRY(matcher_accepts_empty(p, &m, text->start, &accepts_empty));
+    TRY(matcher_accepts_empty(p, &m, name->start, &accepts_empty));
     *has_nonempty = *has_nonempty || !accepts_empty;
     return add_matcher(p, s, m);
 }
@@ -109,92 +97,97 @@ status parse_vector_selector(parser *p, promql_node **ret)
         return parser_no_memory(p);
     n->type = PROMQL_VECTOR;
     if (t->kind == TOKEN_IDENT) {
-        TRY(set_metric_name(p, &n->selector, parser_next(p)));
+        n->selector.name = parser_next(p)->text;
         has_nonempty = true;
     }
     if (parser_peek(p)->kind == TOKEN_LBRACE)
         TRY(parse_matchers(p, &n->selector, &has_nonempty));
-    if (!has_nonempty)
-        return promql_fail_at(p->err, p->query, t->start,
-                              "vector selector must contain at least one non-empty matcher");
+    str name = n->selector.name;
+    if (name.len)
+        TRY(add_matcher(p, &n->selector, (matcher){ STR("__name__"), MATCH_EQ, name }));
+    n->selector.takes_all = !has_nonempty;
     *ret = n;
     return STATUS_OK;
 }
 
 /* ---- behind an operand ---- */
 
-static status parse_milliseconds(parser *p, const char *context, bool is_signed, int64_t *ret)
+/* A literal's milliseconds; a duration that is computed stays one. */
+static status take_duration(parser *p, promql_duration *d, const promql_duration **ret_computed,
+                            int64_t *ret_ms)
 {
-    const token *first = parser_peek(p);
-    double sign = token_is_op(first, "-") ? -1 : 1;
-    if (is_signed && (token_is_op(first, "-") || token_is_op(first, "+")))
-        parser_next(p);
-    const token *t = parser_next(p);
-    if (t->kind != TOKEN_NUMBER && t->kind != TOKEN_DURATION)
-        return parser_unexpected(p, t, context, "number or duration");
-    double ms = round(t->number * 1000);
-    if (!(ms < LARGEST_MS))
-        return promql_fail_at(p->err, p->query, t->start, "duration out of range");
-    *ret = (int64_t)(sign * ms);
+    *ret_computed = d->kind == DURATION_LITERAL ? NULL : d;
+    if (*ret_computed)
+        return STATUS_OK;
+    double ms = round(d->number * 1000);
+    if (!(fabs(ms) < LARGEST_MS))
+        return promql_fail_at(p->err, p->query, d->start, "duration out of range");
+    *ret_ms = (int64_t)ms;
+    if (*ret_ms == 0 && d->number > 0)
+        *ret_ms = 1; /* the smallest there is */
     return STATUS_OK;
 }
 
-static status parse_positive(parser *p, const char *context, int64_t *ret)
+#define DURATIONS "number, duration, step(), or range()"
+
+static status parse_positive(parser *p, const char *context, const promql_duration **ret_computed,
+                             int64_t *ret_ms)
 {
-    const token *t = parser_peek(p);
-    TRY(parse_milliseconds(p, context, false, ret));
-    if (*ret <= 0)
-        return promql_fail_at(p->err, p->query, t->start, "duration must be greater than 0");
-    return STATUS_OK;
+    static const char expected[] = DURATIONS,
+                      or_end[] = "number, duration, step(), range(), or \"]\"";
+    promql_duration *d;
+    bool step = strcmp(context, "subquery selector") == 0;
+    TRY(parse_duration(p, context, step ? or_end : expected, &d));
+    if (d->kind == DURATION_LITERAL && !(d->number > 0))
+        return promql_fail_at(p->err, p->query, d->start, "duration must be greater than 0");
+    return take_duration(p, d, ret_computed, ret_ms);
 }
 
-static status make_matrix(parser *p, promql_node **node, const token *open, int64_t range_ms)
+static status make_matrix(parser *p, promql_node *n, const token *open)
 {
-    promql_node *n = *node;
-    if (n->kind != NODE_VECTOR)
-        return promql_fail_at(p->err, p->query, open->start,
-                              "ranges only allowed for vector selectors");
-    if (n->selector.shift.at != AT_NONE)
-        return promql_fail_at(p->err, p->query, open->start, "no @ modifiers allowed before range");
-    if (n->selector.shift.offset_ms != 0)
-        return promql_fail_at(p->err, p->query, open->start,
-                              "no offset modifiers allowed before range");
+    const promql_shift *shift = n->kind == NODE_VECTOR ? &n->selector.shift : NULL;
+    const char *wrong = !shift ? "ranges only allowed for vector selectors"
+                        : shift->offset || shift->offset_ms
+                            ? "no offset modifiers allowed before range"
+                        : shift->at != AT_NONE ? "no @ modifiers allowed before range"
+                                               : NULL;
+    if (wrong)
+        return promql_fail_at(p->err, p->query, open->start, "%s", wrong);
     n->kind = NODE_MATRIX;
     n->type = PROMQL_MATRIX;
-    n->selector.range_ms = range_ms;
     return STATUS_OK;
 }
 
 static status parse_brackets(parser *p, promql_node **node)
 {
     const token *open = parser_next(p);
-    int64_t range_ms, step_ms = 0;
-    TRY(parse_positive(p, "subquery or range selector", &range_ms));
+    promql_node window = { 0 };
+    promql_subquery *w = &window.subquery;
+    TRY(parse_positive(p, "subquery or range selector", &w->range, &w->range_ms));
     bool subquery = parser_peek(p)->kind == TOKEN_COLON;
     if (subquery) {
         parser_next(p);
         if (parser_peek(p)->kind != TOKEN_RBRACKET)
-            TRY(parse_positive(p, "subquery selector", &step_ms));
+            TRY(parse_positive(p, "subquery selector", &w->step, &w->step_ms));
     }
     const token *close = parser_next(p);
     if (close->kind != TOKEN_RBRACKET)
-        return parser_unexpected(p, close,
-                                 subquery ? "subquery selector" : "subquery or range selector",
+        return parser_unexpected(p, close, subquery ? "subquery selector" : "subquery or range",
                                  subquery ? "\"]\"" : "\":\" or \"]\"");
     if (!subquery) {
-        TRY(make_matrix(p, node, open, range_ms));
+        TRY(make_matrix(p, *node, open));
+        (*node)->selector.range = w->range;
+        (*node)->selector.range_ms = w->range_ms;
     } else {
         promql_node *n = parser_node(p, NODE_SUBQUERY, (*node)->start);
         if (!n)
             return parser_no_memory(p);
         n->type = PROMQL_MATRIX;
+        n->subquery = *w;
         n->subquery.inner = *node;
         TRY(parser_adopt(p, n, *node));
-        n->subquery.range_ms = range_ms;
-        n->subquery.step_ms = step_ms;
         *node = n;
     }
-    (*node)->end = close->end;
     return STATUS_OK;
 }
 
@@ -207,56 +200,91 @@ static promql_shift *shift_of(promql_node *n)
 
 static status parse_offset(parser *p, promql_node *n)
 {
-    const token *word = parser_next(p);
+    promql_duration *d;
+    parser_next(p);
+    TRY(parse_offset_duration(p, &d));
     promql_shift *shift = shift_of(n);
     if (!shift)
         return promql_fail_at(p->err, p->query, n->start,
                               "offset modifier must be preceded by an instant vector selector or "
                               "range vector selector or a subquery");
-    if (shift->offset_ms != 0)
-        return promql_fail_at(p->err, p->query, word->start,
-                              "offset may not be set multiple times");
-    return parse_milliseconds(p, "offset", true, &shift->offset_ms);
+    if (shift->offset_ms != 0 || shift->offset)
+        return promql_fail_at(p->err, p->query, n->start, "offset may not be set multiple times");
+    return take_duration(p, d, &shift->offset, &shift->offset_ms);
 }
 
-static status parse_at_time(parser *p, promql_shift *shift)
+/* start(), end() or a time in seconds, behind "@". */
+static status parse_at_value(parser *p, promql_shift *ret, double *ret_seconds)
 {
-    double sign = 1;
-    if (parser_peek(p)->kind == TOKEN_OP)
-        sign = token_is_op(parser_next(p), "-") ? -1 : 1;
-    const token *t = parser_next(p);
-    bool special = token_is_word(t, "inf") || token_is_word(t, "nan");
-    if (t->kind != TOKEN_NUMBER && t->kind != TOKEN_DURATION && !special)
+    const token *t = parser_peek(p);
+    bool start = token_is_word(t, "start"), end = token_is_word(t, "end");
+    *ret_seconds = 0;
+    ret->at = start ? AT_START : end ? AT_END : AT_TIME;
+    if (start || end) {
+        parser_next(p);
+        for (int i = 0; i < 2; i++) {
+            const token *paren = parser_next(p);
+            if (paren->kind != (i ? TOKEN_RPAREN : TOKEN_LPAREN))
+                return parser_unexpected(p, paren, "@", "timestamp");
+        }
+        return STATUS_OK;
+    }
+    bool negative = token_is_op(t, "-");
+    if (negative || token_is_op(t, "+"))
+        parser_next(p);
+    t = parser_peek(p);
+    if (t->kind != TOKEN_NUMBER && t->kind != TOKEN_DURATION && parser_word(t) != WORD_NUMBER)
         return parser_unexpected(p, t, "@", "timestamp");
-    double ms = round(sign * t->number * 1000);
-    if (special || !(fabs(ms) < LARGEST_MS))
-        return promql_fail_at(p->err, p->query, t->start, "timestamp out of bounds for @ modifier");
-    shift->at = AT_TIME;
-    shift->at_ms = (int64_t)ms;
+    TRY(parse_literal(p, ret_seconds));
+    *ret_seconds = negative ? -*ret_seconds : *ret_seconds;
     return STATUS_OK;
 }
 
 static status parse_at(parser *p, promql_node *n)
 {
-    const token *at = parser_next(p), *t = parser_peek(p);
-    promql_shift *shift = shift_of(n);
+    promql_shift at = { 0 }, *shift = shift_of(n);
+    double seconds;
+    parser_next(p);
+    TRY(parse_at_value(p, &at, &seconds));
+    double ms = round(seconds * 1000);
+    if (!(fabs(ms) < LARGEST_MS)) {
+        buf text;
+        buf_init(&text, KiB(1));
+        if (isfinite(seconds))
+            buf_fmt(&text, "%f", seconds);
+        else
+            buf_f64(&text, seconds);
+        promql_report_at(p->err, p->query, n->start, "timestamp out of bounds for @ modifier: %.*s",
+                         STR_ARG(buf_view(&text)));
+        buf_done(&text);
+        return STATUS_INVALID;
+    }
     if (!shift)
         return promql_fail_at(p->err, p->query, n->start,
                               "@ modifier must be preceded by an instant vector selector or range "
                               "vector selector or a subquery");
     if (shift->at != AT_NONE)
-        return promql_fail_at(p->err, p->query, at->start,
+        return promql_fail_at(p->err, p->query, n->start,
                               "@ <timestamp> may not be set multiple times");
-    bool start = token_is_word(t, "start"), end = token_is_word(t, "end");
-    if (!start && !end)
-        return parse_at_time(p, shift);
-    parser_next(p);
-    for (int i = 0; i < 2; i++) {
-        const token *paren = parser_next(p);
-        if (paren->kind != (i ? TOKEN_RPAREN : TOKEN_LPAREN))
-            return parser_unexpected(p, paren, "@", i ? "\")\"" : "\"(\"");
-    }
-    shift->at = start ? AT_START : AT_END;
+    shift->at = at.at;
+    shift->at_ms = (int64_t)ms;
+    return STATUS_OK;
+}
+
+/* anchored and smoothed: how the ends of a range are made up. */
+static status parse_extended(parser *p, promql_node *n)
+{
+    bool anchored = token_is_word(parser_next(p), "anchored");
+    const char *name = anchored ? "anchored" : "smoothed";
+    if (n->kind == NODE_SUBQUERY)
+        return promql_fail_at(p->err, p->query, n->start,
+                              "%s modifier is not supported for subqueries", name);
+    if (n->kind != NODE_VECTOR && n->kind != NODE_MATRIX)
+        return promql_fail_at(p->err, p->query, n->start, "%s modifier not implemented", name);
+    *(anchored ? &n->selector.anchored : &n->selector.smoothed) = true;
+    if (n->selector.anchored && n->selector.smoothed)
+        return promql_fail_at(p->err, p->query, n->start,
+                              "anchored and smoothed modifiers cannot be used together");
     return STATUS_OK;
 }
 
@@ -264,15 +292,16 @@ status parse_postfix(parser *p, promql_node **node)
 {
     for (;;) {
         const token *t = parser_peek(p);
-        if (t->kind == TOKEN_LBRACKET) {
+        if (t->kind == TOKEN_LBRACKET)
             TRY(parse_brackets(p, node));
-        } else if (t->kind == TOKEN_AT) {
+        else if (t->kind == TOKEN_AT)
             TRY(parse_at(p, *node));
-        } else if (token_is_word(t, "offset")) {
+        else if (token_is_word(t, "offset"))
             TRY(parse_offset(p, *node));
-        } else {
+        else if (token_is_word(t, "anchored") || token_is_word(t, "smoothed"))
+            TRY(parse_extended(p, *node));
+        else
             return STATUS_OK;
-        }
         (*node)->end = p->tokens[p->at - 1].end;
     }
 }

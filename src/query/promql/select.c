@@ -2,8 +2,7 @@
 /* Selectors and subqueries: from the store's samples to cells or windows. Ranges and the lookback
  * are open to the left and closed to the right, as in Prometheus 3. */
 #include "query/promql/eval.h"
-
-#include <math.h>
+#include "query/promql/extended.h"
 
 #define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
 #define DEFAULT_STEP_MS     (60 * 1000)
@@ -33,96 +32,151 @@ static int64_t clamp_ms(int64_t ms)
     return MAX(-LARGEST_MS, MIN(ms, LARGEST_MS));
 }
 
-/* The store's samples in (first step - back_ms, last step]. */
-static status fetch(promql_engine *e, const promql_grid *g, const promql_selector *s,
-                    int64_t back_ms, series_set *ret)
+static series_query query_of(const promql_engine *e, const promql_grid *g, const promql_selector *s,
+                             int64_t back_ms, int64_t fore_ms)
 {
-    uint64_t limit = e->options->sample_limit ? e->options->sample_limit : 50000000u;
-    series_query q = {
+    uint64_t limit = promql_sample_limit(e);
+    return (series_query){
         .matchers = s->matchers,
         .matcher_count = s->matcher_count,
         .from_ms = clamp_ms(promql_shifted_time(e, &s->shift, g->start_ms) - back_ms + 1),
-        .to_ms = clamp_ms(promql_shifted_time(e, &s->shift, grid_time(g, g->steps - 1))),
+        .to_ms = clamp_ms(promql_shifted_time(e, &s->shift, grid_time(g, g->steps - 1)) + fore_ms),
         .sample_limit = limit > e->samples ? limit - e->samples : 1,
         .control = e->options->control,
     };
-    TRY(store_series(e->store, &q, e->arena, ret, e->err));
-    uint64_t samples = 0;
-    for (uint32_t i = 0; i < ret->count; i++)
-        samples += ret->items[i].sample_count;
-    return promql_count_samples(e, samples);
 }
 
-/* Writes the newest sample of each step's lookback window; true when there was any. */
-static bool fill_row(promql_engine *e, const promql_grid *g, const promql_shift *shift,
-                     int64_t lookback_ms, const series *from, bool want_time, double *cells)
+status promql_find(promql_engine *e, const promql_grid *g, const promql_node *n, int64_t back_ms,
+                   int64_t fore_ms, promql_found *ret)
 {
-    uint32_t next = 0; /* the first sample behind the step */
-    bool any = false;
-    for (uint32_t i = 0; i < g->steps; i++) {
-        int64_t at = promql_shifted_time(e, shift, grid_time(g, i));
-        while (next < from->sample_count && from->time_ms[next] <= at)
-            next++;
-        if (next == 0 || from->time_ms[next - 1] <= at - lookback_ms ||
-            is_absent(from->value[next - 1]))
-            continue;
-        cells[i] = want_time ? (double)from->time_ms[next - 1] / 1000.0 : from->value[next - 1];
-        any = true;
+    series_query q = query_of(e, g, &n->selector, back_ms, fore_ms);
+    *ret = (promql_found){ .from_ms = q.from_ms - 1, .to_ms = q.to_ms };
+    TRY(store_find(e->store, &q, e->arena, &ret->series, e->err));
+    ret->heads = series_found_heads(ret->series, &ret->count);
+    return STATUS_OK;
+}
+
+void promql_found_done(promql_found *f)
+{
+    series_found_done(f->series);
+    f->series = NULL;
+}
+
+int64_t promql_lookback(const promql_engine *e)
+{
+    return e->options->lookback_ms ? e->options->lookback_ms : DEFAULT_LOOKBACK_MS;
+}
+
+/* ---- instant vectors ---- */
+
+typedef struct {
+    const promql_grid *g;
+    const promql_shift *shift;
+    int64_t lookback_ms;
+    bool want_time;
+    promql_row *rows; /* by series; without cells where it has no value at any step */
+} instant;
+
+/* A histogram is copied once, however many steps see it. */
+static status put_histogram(promql_engine *e, const promql_grid *g, promql_row *row, uint32_t step,
+                            const histogram *h, const histogram **copied_from,
+                            const histogram **copy)
+{
+    const histogram **list = promql_row_histograms(e, g, row);
+    if (!list)
+        return STATUS_LIMIT;
+    if (*copied_from != h) {
+        *copy = promql_keep_histogram(e, h);
+        *copied_from = h;
     }
-    return any;
+    list[step] = *copy;
+    return *copy ? STATUS_OK : STATUS_LIMIT;
+}
+
+/* The newest sample of each step's lookback window. */
+static status fill_row(promql_engine *e, void *user, uint32_t slot, uint32_t index,
+                       const promql_samples *s)
+{
+    const instant *in = user;
+    const promql_grid *g = in->g;
+    const histogram *copied_from = NULL, *copy = NULL;
+    promql_row row = { .labels = s->labels };
+    uint32_t next = 0; /* the first sample behind the step */
+    (void)slot;
+    for (uint32_t i = 0; i < g->steps; i++) {
+        int64_t at = promql_shifted_time(e, in->shift, grid_time(g, i));
+        while (next < s->count && s->time_ms[next] <= at)
+            next++;
+        if (next == 0 || s->time_ms[next - 1] <= at - in->lookback_ms)
+            continue;
+        const histogram *h = s->histograms ? s->histograms[next - 1] : NULL;
+        if (!h && is_absent(s->value[next - 1]))
+            continue;
+        if (!row.cells && !(row.cells = promql_values(e, g)))
+            return STATUS_LIMIT;
+        if (in->want_time)
+            row.cells[i] = (double)s->time_ms[next - 1] / 1000.0;
+        else if (h)
+            TRY(put_histogram(e, g, &row, i, h, &copied_from, &copy));
+        else
+            row.cells[i] = s->value[next - 1];
+    }
+    in->rows[index] = row;
+    return STATUS_OK;
+}
+
+/* Takes out the rows that have no cells; keeps the order. */
+uint32_t promql_pack_rows(promql_row *rows, uint32_t count)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].cells)
+            rows[n++] = rows[i];
+    return n;
 }
 
 status promql_select_instant(promql_engine *e, const promql_grid *g, const promql_node *n,
                              bool want_time, promql_value *ret)
 {
-    const promql_selector *s = &n->selector;
-    int64_t lookback = e->options->lookback_ms ? e->options->lookback_ms : DEFAULT_LOOKBACK_MS;
-    series_set set;
-    TRY(fetch(e, g, s, lookback, &set));
+    promql_found found;
+    instant in = { g, &n->selector.shift, promql_lookback(e), want_time, NULL };
+    if (n->selector.smoothed && !want_time)
+        return promql_select_smoothed(e, g, n, ret);
     *ret = (promql_value){ .type = PROMQL_VECTOR };
-    ret->rows = promql_alloc(e, set.count, sizeof(promql_row));
-    if (!ret->rows)
-        return STATUS_LIMIT;
-    double *cells = NULL;
-    for (uint32_t i = 0; i < set.count; i++) {
-        TRY(promql_check_time(e));
-        const series *from = &set.items[i];
-        if (!cells && !(cells = promql_values(e, g)))
-            return STATUS_LIMIT;
-        if (!fill_row(e, g, &s->shift, lookback, from, want_time, cells))
-            continue;
-        ret->rows[ret->row_count++] = (promql_row){ { from->labels, from->label_count }, cells };
-        cells = NULL;
-    }
-    return STATUS_OK;
+    TRY(promql_find(e, g, n, in.lookback_ms, 0, &found));
+    status st = STATUS_LIMIT;
+    if ((in.rows = promql_alloc(e, found.count, sizeof(promql_row))))
+        st = promql_each_series(e, &found, true, fill_row, &in);
+    ret->rows = in.rows;
+    if (st == STATUS_OK)
+        ret->row_count = promql_pack_rows(in.rows, found.count);
+    promql_found_done(&found);
+    return st;
 }
 
-/* Shares the store's arrays unless stale markers have to be taken out. */
-static status without_stale(promql_engine *e, const series *from, promql_samples *ret)
+/* ---- range vectors, kept whole ---- */
+
+static status keep_samples(promql_engine *e, void *user, uint32_t slot, uint32_t index,
+                           const promql_samples *s)
 {
-    *ret = (promql_samples){ .labels = { from->labels, from->label_count },
-                             .time_ms = from->time_ms,
-                             .value = from->value,
-                             .count = from->sample_count };
-    uint32_t stale = 0;
-    for (uint32_t i = 0; i < from->sample_count; i++)
-        stale += is_absent(from->value[i]);
-    if (!stale)
-        return STATUS_OK;
-    int64_t *times = promql_alloc(e, from->sample_count - stale, sizeof(int64_t));
-    double *cells = promql_alloc(e, from->sample_count - stale, sizeof(double));
-    if (!times || !cells)
+    promql_samples *kept = (promql_samples *)user + index;
+    int64_t *times = promql_alloc(e, s->count, sizeof(int64_t));
+    double *values = promql_alloc(e, s->count, sizeof(double));
+    const histogram **histograms =
+        s->histograms ? promql_alloc(e, s->count, sizeof(histogram *)) : NULL;
+    (void)slot;
+    if (!times || !values || (s->histograms && !histograms))
         return STATUS_LIMIT;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < from->sample_count; i++) {
-        if (is_absent(from->value[i]))
-            continue;
-        times[n] = from->time_ms[i];
-        cells[n++] = from->value[i];
-    }
-    ret->time_ms = times;
-    ret->value = cells;
-    ret->count = n;
+    memcpy(times, s->time_ms, s->count * sizeof(int64_t));
+    memcpy(values, s->value, s->count * sizeof(double));
+    for (uint32_t i = 0; histograms && i < s->count; i++)
+        if (s->histograms[i] && !(histograms[i] = promql_keep_histogram(e, s->histograms[i])))
+            return STATUS_LIMIT;
+    *kept = (promql_samples){ .labels = s->labels,
+                              .time_ms = times,
+                              .value = values,
+                              .histograms = histograms,
+                              .count = s->count };
     return STATUS_OK;
 }
 
@@ -130,17 +184,19 @@ status promql_select_range(promql_engine *e, const promql_grid *g, const promql_
                            promql_value *ret)
 {
     const promql_selector *s = &n->selector;
-    series_set set;
-    TRY(fetch(e, g, s, s->range_ms, &set));
+    promql_found found;
+    if (promql_is_extended(n))
+        return promql_select_extended(e, g, n, ret);
     *ret = (promql_value){ .type = PROMQL_MATRIX, .range_ms = s->range_ms, .shift = s->shift };
-    ret->series = promql_alloc(e, set.count, sizeof(promql_samples));
-    if (!ret->series)
-        return STATUS_LIMIT;
-    for (uint32_t i = 0; i < set.count; i++) {
-        TRY(without_stale(e, &set.items[i], &ret->series[ret->series_count]));
-        ret->series_count += ret->series[ret->series_count].count > 0;
-    }
-    return STATUS_OK;
+    TRY(promql_find(e, g, n, s->range_ms, 0, &found));
+    status st = STATUS_LIMIT;
+    if ((ret->series = promql_alloc(e, found.count, sizeof(promql_samples))))
+        st = promql_each_series(e, &found, false, keep_samples, ret->series);
+    for (uint32_t i = 0; st == STATUS_OK && i < found.count; i++)
+        if (ret->series[i].count)
+            ret->series[ret->series_count++] = ret->series[i];
+    promql_found_done(&found);
+    return st;
 }
 
 /* ---- subqueries ---- */
@@ -152,6 +208,31 @@ static int64_t align_after(int64_t after, int64_t step)
     return aligned <= after ? aligned + step : aligned;
 }
 
+static status row_to_samples(promql_engine *e, const promql_grid *g, promql_row *row,
+                             promql_samples *ret)
+{
+    int64_t *times = promql_alloc(e, g->steps, sizeof(int64_t));
+    uint32_t n = 0;
+    if (!times)
+        return STATUS_LIMIT;
+    for (uint32_t i = 0; i < g->steps; i++) {
+        const histogram *h = row->histograms ? row->histograms[i] : NULL;
+        if (!h && is_absent(row->cells[i]))
+            continue;
+        times[n] = grid_time(g, i);
+        if (row->histograms)
+            row->histograms[n] = h;
+        row->cells[n++] = h ? h->sum : row->cells[i];
+    }
+    *ret = (promql_samples){ .labels = row->labels,
+                             .time_ms = times,
+                             .value = row->cells,
+                             .histograms = row->histograms,
+                             .count = n,
+                             .drop_name = row->drop_name };
+    return STATUS_OK;
+}
+
 static status rows_to_samples(promql_engine *e, const promql_grid *g, const promql_value *v,
                               promql_value *ret)
 {
@@ -159,21 +240,8 @@ static status rows_to_samples(promql_engine *e, const promql_grid *g, const prom
     if (!ret->series)
         return STATUS_LIMIT;
     for (uint32_t r = 0; r < v->row_count; r++) {
-        double *cells = v->rows[r].cells;
-        int64_t *times = promql_alloc(e, g->steps, sizeof(int64_t));
-        uint32_t n = 0;
-        if (!times)
-            return STATUS_LIMIT;
-        for (uint32_t i = 0; i < g->steps; i++) {
-            if (is_absent(cells[i]))
-                continue;
-            times[n] = grid_time(g, i);
-            cells[n++] = cells[i];
-        }
-        if (n)
-            ret->series[ret->series_count++] = (promql_samples){
-                .labels = v->rows[r].labels, .time_ms = times, .value = cells, .count = n
-            };
+        TRY(row_to_samples(e, g, &v->rows[r], &ret->series[ret->series_count]));
+        ret->series_count += ret->series[ret->series_count].count > 0;
     }
     return STATUS_OK;
 }

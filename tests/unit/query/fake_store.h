@@ -330,11 +330,75 @@ status store_series(store *s, const series_query *q, arena *a, series_set *ret, 
         while (last > first && f->time_ms[last - 1] > q->to_ms)
             last--;
         if (matched && last > first)
-            ret->items[ret->count++] =
-                (series){ f->labels.items,    f->labels.count,  labels_hash(f->labels),
-                          f->time_ms + first, f->value + first, last - first };
+            ret->items[ret->count++] = (series){ .labels = f->labels.items,
+                                                 .label_count = f->labels.count,
+                                                 .hash = labels_hash(f->labels),
+                                                 .time_ms = f->time_ms + first,
+                                                 .value = f->value + first,
+                                                 .sample_count = last - first };
     }
     qsort(ret->items, ret->count, sizeof(series), fake_order_series);
+    return STATUS_OK;
+}
+
+struct series_found {
+    series_set set;
+    series_head *heads;
+};
+
+struct series_reader {
+    series_found *found;
+};
+
+status store_find(store *s, const series_query *q, arena *a, series_found **ret, error *err)
+{
+    series_found *f = ARENA_NEW(a, series_found);
+    if (!f)
+        return fail(err, STATUS_LIMIT, "no memory");
+    status st = store_series(s, q, a, &f->set, err);
+    if (st != STATUS_OK)
+        return st;
+    f->heads = ARENA_ARRAY(a, series_head, f->set.count + 1);
+    if (!f->heads)
+        return fail(err, STATUS_LIMIT, "no memory");
+    for (uint32_t i = 0; i < f->set.count; i++) {
+        const series *one = &f->set.items[i];
+        f->heads[i] = (series_head){ one->labels, one->label_count, one->hash, one->sample_count };
+    }
+    *ret = f;
+    return STATUS_OK;
+}
+
+const series_head *series_found_heads(const series_found *f, uint32_t *ret_count)
+{
+    *ret_count = f->set.count;
+    return f->heads;
+}
+
+void series_found_done(series_found *f)
+{
+    (void)f;
+}
+
+status series_reader_new(series_reader **ret, series_found *f, error *err)
+{
+    series_reader *r = malloc(sizeof(*r));
+    if (!r)
+        return fail(err, STATUS_NO_MEMORY, "no memory");
+    r->found = f;
+    *ret = r;
+    return STATUS_OK;
+}
+
+void series_reader_free(series_reader *r)
+{
+    free(r);
+}
+
+status series_read(series_reader *r, uint32_t index, series *ret, error *err)
+{
+    (void)err;
+    *ret = r->found->set.items[index];
     return STATUS_OK;
 }
 

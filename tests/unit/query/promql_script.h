@@ -252,7 +252,7 @@ static void script_expect(script *s, script_eval *ev, str text)
         ev->no_info = true;
     } else if (str_is(what, "string")) {
         const promql_node *n;
-        if (promql_parse(&n, text, &s->arena, NULL) == STATUS_OK && n->kind == NODE_STRING) {
+        if (promql_parse(&n, text, 0, &s->arena, NULL) == STATUS_OK && n->kind == NODE_STRING) {
             ev->has_string = true;
             ev->string = n->string;
         }
@@ -409,7 +409,7 @@ static status script_run(script *s, const script_eval *ev, bool range, promql_re
                          error *err)
 {
     const promql_node *n;
-    status st = promql_parse(&n, ev->expression, &s->arena, err);
+    status st = promql_parse(&n, ev->expression, 0, &s->arena, err);
     if (st != STATUS_OK)
         return st;
     promql_options o = { .start_ms = ev->start_ms, .end_ms = ev->end_ms, .step_ms = ev->step_ms };
@@ -437,7 +437,10 @@ static bool script_check_as_range(script *s, script_eval *ev, const promql_resul
         for (uint32_t k = 0; k < row->count; k++) {
             if (row->time_ms[k] != ev->start_ms)
                 continue;
-            r.series[n++] = (promql_series){ row->labels, row->time_ms + k, row->value + k, 1 };
+            r.series[n++] = (promql_series){ .labels = row->labels,
+                                             .time_ms = row->time_ms + k,
+                                             .value = row->value + k,
+                                             .count = 1 };
             break;
         }
     }
