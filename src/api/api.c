@@ -15,7 +15,8 @@
 #define DEFAULT_TAIL_CLIENTS     64
 #define FLUSH_BYTES              KiB(128)
 
-static const api_table *const tables[] = { &prometheus_api, &loki_api, &jaeger_api, &sonde_api };
+static const api_table *const tables[] = { &prometheus_api, &loki_api, &jaeger_api, &sonde_api,
+                                           &alertmanager_api };
 
 static void run(http_exchange *x, void *user)
 {

@@ -26,7 +26,7 @@ typedef struct {
     size_t count;
     api_error_shape *show_error;
 } api_table;
-extern const api_table prometheus_api, loki_api, jaeger_api, sonde_api;
+extern const api_table prometheus_api, loki_api, jaeger_api, sonde_api, alertmanager_api;
 
 typedef struct {
     api *api;
