@@ -228,6 +228,8 @@ static status eval_word(execution *x, const any *dot, const node *n, const node 
         return execution_fail(x, "nil is not a command");
     default:
         x->node = n;
+        if (n->kind == PART_NUMBER && !n->is_int && !n->is_fraction)
+            return execution_fail(x, "%.*s overflows int", STR_ARG(n->text));
         *ret = constant(n);
         return not_a_function(x, n, args, final);
     }
@@ -414,7 +416,6 @@ static status walk_range(execution *x, const any *dot, const node *n)
     status st = eval_pipeline(x, dot, n->pipe, &over);
     if (st != STATUS_OK)
         return st;
-    x->node = n;
     size_t count = range_count(&over);
     if (count == SIZE_MAX)
         return range_fail(x, "range can't iterate over", &over, "");
@@ -496,26 +497,6 @@ static status walk_list(execution *x, const any *dot, const part_list *list)
 }
 
 /* ---- entry ---- */
-
-status template_run_named(execution *x, str name, const any *data, buf *out, error *err)
-{
-    const template_entry *entry = template_find(x->set, name);
-    if (!entry)
-        return fail(err, STATUS_INVALID,
-                    "template: no template \"%.*s\" associated with template "
-                    "\"%.*s\"",
-                    (int)MIN(name.len, 100), name.ptr, (int)MIN(x->name.len, 100), x->name.ptr);
-    execution inner = *x;
-    inner.out = out;
-    inner.out_start = out->len;
-    inner.err = err;
-    inner.jump = JUMP_NONE;
-    status st = enter(&inner);
-    if (st == STATUS_OK)
-        st = run_entry(&inner, entry, data);
-    x->steps_left = inner.steps_left;
-    return st;
-}
 
 status template_execute(const template_set *set, str name, const any *data,
                         const template_context *context, arena *a, buf *out, error *err)

@@ -73,13 +73,17 @@ static status run_printf(template_call *call)
     return template_return_buf(call, &b, NULL);
 }
 
-/* The arguments as one text, as the escaping functions take them. */
+/* The arguments as one text, as the escaping functions take them: nil is a text, too. */
 static void print_arguments(buf *b, const template_call *call)
 {
-    if (call->count == 1)
-        template_print(b, &call->args[0]);
-    else
-        template_print_all(b, call->args, call->count);
+    bool text = true; /* the one before */
+    for (size_t i = 0; i < call->count; i++) {
+        bool is_text = call->args[i].kind == TEMPLATE_STRING || call->args[i].kind == TEMPLATE_NIL;
+        if (i && !text && !is_text)
+            buf_char(b, ' ');
+        template_print(b, &call->args[i]);
+        text = is_text;
+    }
 }
 
 static status escape(template_call *call, void (*put)(buf *out, str s), const template_type *type)
@@ -145,7 +149,7 @@ static status run_len(template_call *call)
         *call->ret = template_int((int64_t)v->map.count);
         return STATUS_OK;
     case TEMPLATE_NIL:
-        return fail(call->err, STATUS_INVALID, "len of nil pointer");
+        return fail(call->err, STATUS_INVALID, "reflect: call of reflect.Value.Type on zero Value");
     default:
         return fail(call->err, STATUS_INVALID, "len of type %s", template_type_name(v));
     }
@@ -253,8 +257,13 @@ static status run_call(template_call *call)
 {
     if (call->args[0].kind == TEMPLATE_NIL)
         return fail(call->err, STATUS_INVALID, "call of nil");
-    return fail(call->err, STATUS_INVALID, "non-function of type %s",
-                template_type_name(&call->args[0]));
+    buf text;
+    buf_init(&text, KiB(1));
+    template_print_inner(&text, &call->args[0]);
+    fail(call->err, STATUS_INVALID, "non-function %.*s of type %s",
+         STR_ARG(str_slice(buf_view(&text), 0, 100)), template_type_name(&call->args[0]));
+    buf_done(&text);
+    return STATUS_INVALID;
 }
 
 /* ---- comparison ---- */

@@ -188,8 +188,8 @@ struct template_type {
 
 extern const template_type template_type_strings, template_type_any_map, template_type_html,
     template_type_samples, template_type_sample, template_type_time_pointer,
-    template_type_duration_pointer, template_type_rule, template_type_pair, template_type_pairs,
-    template_type_time, template_type_duration;
+    template_type_duration_pointer, template_type_rule, template_type_alert_list,
+    template_type_pair, template_type_pairs, template_type_time, template_type_duration;
 
 /* The methods of a value, its own or those of its kind; NULL when it has none such. */
 const template_function *template_method(const template_value *v, str name);
@@ -198,9 +198,6 @@ status template_run_title_lower(template_call *call);
 
 /* A histogram as a value: its text. False without memory. */
 MUST_USE bool template_histogram(arena *a, const histogram *h, template_value *ret);
-
-/* The set's template of that name printed to `out`, as the function `tmpl` does. */
-status template_run_named(execution *x, str name, const template_value *data, buf *out, error *err);
 
 /* ---- values ---- */
 

@@ -93,9 +93,9 @@ const char *template_read_number(arena *a, const token *t, template_node *ret)
         ret->number = (double)ret->integer;
     } else if (!str_to_f64(str_c(plain), &ret->number)) {
         return "illegal number syntax: \"";
-    } else if (!looks_float) {
+    } else if (!looks_float && (plain[0] == '0' || !(ret->number > 0 && ret->number < 0x1p64))) {
         return "integer overflow: \"";
-    } else if (ret->number >= -9.2e18 && ret->number <= 9.2e18) {
+    } else if (looks_float && ret->number >= -9.2e18 && ret->number <= 9.2e18) {
         ret->is_int = (double)(int64_t)ret->number == ret->number;
         ret->integer = (int64_t)ret->number;
     }

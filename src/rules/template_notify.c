@@ -382,7 +382,7 @@ static status alerts_of(template_call *call, const char *state)
         if (found && found->kind == TEMPLATE_STRING && str_is(found->text, state))
             items[n++] = *item;
     }
-    *call->ret = template_list(items, n, &template_type_alerts);
+    *call->ret = template_list(items, n, &template_type_alert_list);
     return STATUS_OK;
 }
 
@@ -448,6 +448,8 @@ const template_type template_type_alerts = { .name = "template.Alerts",
                                              .methods = alerts_methods,
                                              .method_count = ARRAY_LEN(alerts_methods),
                                              .item = &template_type_alert };
+const template_type template_type_alert_list = { .name = "[]template.Alert",
+                                                 .item = &template_type_alert };
 const template_type template_type_data = { .name = "*template.Data" };
 const template_type template_type_labels = { .name = "map[string]string", .strings = true };
 const template_type template_type_strings = { .name = "[]string" };

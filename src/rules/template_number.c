@@ -223,18 +223,44 @@ static status run_now(template_call *call)
     return STATUS_OK;
 }
 
+/* The unit in `s` that is none; empty when all are. */
+static str unknown_unit(str s)
+{
+    static const char *const units[] = { "ms", "s", "m", "h", "d", "w", "y" };
+    for (size_t i = 0; i < s.len;) {
+        size_t from = i;
+        while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
+            i++;
+        if (i == from)
+            return STR_EMPTY;
+        from = i;
+        while (i < s.len && !(s.ptr[i] >= '0' && s.ptr[i] <= '9'))
+            i++;
+        size_t k = 0;
+        while (k < ARRAY_LEN(units) && !str_is(str_slice(s, from, i), units[k]))
+            k++;
+        if (k == ARRAY_LEN(units))
+            return str_slice(s, from, i);
+    }
+    return STR_EMPTY;
+}
+
 static status run_parse_duration(template_call *call)
 {
-    str text = call->args[0].text, s = text;
+    str s = call->args[0].text;
     bool negative = s.len && s.ptr[0] == '-';
     if (negative)
         s = str_slice(s, 1, s.len);
     int64_t ns = 0;
+    str unknown = unknown_unit(s), shown = str_slice(s, 0, 200);
     if (!s.len)
         return fail(call->err, STATUS_INVALID, "empty duration string");
-    if (!str_is(s, "0") && (str_find_char(s, '.') != SIZE_MAX || !clock_parse_duration(s, &ns)))
+    if (unknown.len)
+        return fail(call->err, STATUS_INVALID, "unknown unit \"%.*s\" in duration \"%.*s\"",
+                    STR_ARG(str_slice(unknown, 0, 100)), STR_ARG(shown));
+    if (!str_is(s, "0") && !clock_parse_duration(s, &ns))
         return fail(call->err, STATUS_INVALID, "not a valid duration string: \"%.*s\"",
-                    (int)MIN(s.len, 200), s.ptr);
+                    STR_ARG(shown));
     *call->ret = template_number((negative ? -1.0 : 1.0) * (double)ns / (double)NS_PER_S);
     return STATUS_OK;
 }

@@ -290,11 +290,14 @@ static node *parse_operand(parser *p)
     uint32_t offset = peek(p)->offset;
     if (n->kind == PART_BOOL || n->kind == PART_STRING || n->kind == PART_NUMBER ||
         n->kind == PART_NIL || n->kind == PART_DOT) {
-        buf text;
-        buf_init(&text, 256);
+        buf text, quoted;
+        buf_init(&text, KiB(1));
+        buf_init(&quoted, KiB(4));
         template_print_node(&text, n);
-        parse_fail(p, "unexpected . after term \"%.*s\"", STR_ARG(buf_view(&text)));
+        print_quoted(&quoted, buf_view(&text));
+        parse_fail(p, "unexpected . after term %.*s", STR_ARG(buf_view(&quoted)));
         buf_done(&text);
+        buf_done(&quoted);
         return NULL;
     }
     if (n->kind != PART_FIELD && n->kind != PART_VARIABLE) {

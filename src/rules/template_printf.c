@@ -217,7 +217,8 @@ static void put_members(printer *p, const template_value *v, char verb)
         if (i)
             buf_char(p->out, ' ');
         if (map)
-            put_text(p, v->map.items[i].name, verb);
+            put_value(p, &(template_value){ .kind = TEMPLATE_STRING, .text = v->map.items[i].name },
+                      verb, true);
         else if (p->plus)
             buf_str(p->out, v->map.items[i].name);
         if (map || p->plus)

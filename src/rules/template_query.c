@@ -149,17 +149,6 @@ static status run_args(template_call *call)
     return STATUS_OK;
 }
 
-static status run_tmpl(template_call *call)
-{
-    buf b;
-    template_buf(call, &b);
-    status st = template_run_named(call->x, call->args[0].text, &call->args[1], &b, call->err);
-    if (st == STATUS_OK)
-        return template_return_buf(call, &b, &template_type_html);
-    buf_done(&b);
-    return st;
-}
-
 static status run_query_escape(template_call *call)
 {
     buf b;
@@ -181,7 +170,6 @@ static const template_function functions[] = {
     { "sortByLabel", "sq", run_sort, "sortByLabel NAME SAMPLES", "The samples by that label." },
     { "strvalue", "p", run_strvalue, "strvalue SAMPLE", "The sample's label `__value__`." },
     { "tableLink", "s", run_table_link, "tableLink EXPR", "Path of the expression's table." },
-    { "tmpl", "sa", run_tmpl, "tmpl NAME X", "Another template's text; its name may be computed." },
     { "urlQueryEscape", "s", run_query_escape, "urlQueryEscape TEXT",
       "The text escaped for a URL's query." },
     { "value", "p", run_value, "value SAMPLE", "The sample's value." },
