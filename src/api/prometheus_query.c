@@ -4,6 +4,7 @@
 #include "api/prometheus.h"
 
 #include "base/clock.h"
+#include "query/promql/histogram.h"
 #include "query/promql/promql.h"
 
 #define RANGE_POINTS_LIMIT 11000 /* per series; Prometheus's own */
@@ -36,13 +37,50 @@ void prometheus_labels(json_writer *w, labels l)
     json_end_object(w);
 }
 
-static void put_point(api_request *r, int64_t time_ms, double v)
+/* Empty buckets are left out. */
+static void put_buckets(buf *out, const histogram *h)
+{
+    histogram_buckets all;
+    histogram_bucket b;
+    bool any = false;
+    histogram_buckets_start(&all, h, false);
+    while (histogram_buckets_next(&all, &b)) {
+        if (b.count == 0)
+            continue;
+        if (any)
+            buf_char(out, ',');
+        else
+            buf_lit(out, ",\"buckets\":[");
+        any = true;
+        buf_fmt(out, "[%d,", histogram_boundary_rule(&b));
+        prometheus_value(out, b.lower);
+        buf_char(out, ',');
+        prometheus_value(out, b.upper);
+        buf_char(out, ',');
+        prometheus_value(out, b.count);
+        buf_char(out, ']');
+    }
+    if (any)
+        buf_char(out, ']');
+}
+
+/* h: NULL where the value counts. */
+static void put_point(api_request *r, int64_t time_ms, double v, const histogram *h)
 {
     buf *out = http_out(r->x);
     json_begin_array(&r->json);
     prometheus_time(out, time_ms);
     buf_char(out, ',');
-    prometheus_value(out, v);
+    if (h) {
+        buf_lit(out, "{\"count\":");
+        prometheus_value(out, h->count);
+        buf_lit(out, ",\"sum\":");
+        prometheus_value(out, h->sum);
+        put_buckets(out, h);
+        buf_char(out, '}');
+    } else {
+        prometheus_value(out, v);
+    }
     r->json.comma = true;
     json_end_array(&r->json);
 }
@@ -71,6 +109,30 @@ static void put_notes(api_request *r, const promql_notes *notes, bool warnings, 
         json_end_array(&r->json);
 }
 
+/* The floats or the histograms of a series, when it has any. False: the client has gone. */
+static bool put_points(api_request *r, const promql_series *s, bool matrix, bool histograms)
+{
+    static const char *const keys[2][2] = { { "value", "values" }, { "histogram", "histograms" } };
+    bool open = false;
+    for (uint32_t k = 0; k < s->count; k++) {
+        const histogram *h = s->histograms ? s->histograms[k] : NULL;
+        if ((h != NULL) != histograms)
+            continue;
+        if (!open) {
+            json_key(&r->json, str_c(keys[histograms][matrix]));
+            if (matrix)
+                json_begin_array(&r->json);
+        }
+        open = true;
+        put_point(r, s->time_ms[k], s->value[k], h);
+        if (!request_flush(r))
+            return false;
+    }
+    if (open && matrix)
+        json_end_array(&r->json);
+    return true;
+}
+
 static void put_series(api_request *r, const promql_result *result, uint32_t limit)
 {
     bool matrix = result->type == PROMQL_MATRIX;
@@ -80,16 +142,8 @@ static void put_series(api_request *r, const promql_result *result, uint32_t lim
         json_begin_object(&r->json);
         json_key(&r->json, STR("metric"));
         prometheus_labels(&r->json, s->labels);
-        json_key(&r->json, matrix ? STR("values") : STR("value"));
-        if (matrix)
-            json_begin_array(&r->json);
-        for (uint32_t k = 0; k < s->count; k++) {
-            put_point(r, s->time_ms[k], s->value[k]);
-            if (!request_flush(r))
-                return;
-        }
-        if (matrix)
-            json_end_array(&r->json);
+        if (!put_points(r, s, matrix, false) || (s->histograms && !put_points(r, s, matrix, true)))
+            return;
         json_end_object(&r->json);
     }
     json_end_array(&r->json);
@@ -113,7 +167,7 @@ static void put_result(api_request *r, const promql_result *result, int64_t time
     JSON_PUT(&r->json, str, "resultType", str_c(names[result->type]));
     json_key(&r->json, STR("result"));
     if (result->type == PROMQL_SCALAR)
-        put_point(r, time_ms, result->count ? result->series[0].value[0] : 0);
+        put_point(r, time_ms, result->count ? result->series[0].value[0] : 0, NULL);
     else if (result->type == PROMQL_STRING)
         put_string(r, time_ms, result->string);
     else

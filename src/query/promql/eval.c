@@ -363,6 +363,8 @@ status promql_instant(store *s, const promql_node *query, str text, const promql
 {
     promql_engine e = { .store = s, .options = options, .arena = a, .err = err, .query = text };
     promql_grid g = { options->start_ms, 1, 1 };
+    promql_range_bounds bounds = { options->start_ms, options->start_ms, 0 };
+    TRY(promql_bind(&query, query, &bounds, a, err));
     return run(&e, &g, query, ret);
 }
 
@@ -382,6 +384,8 @@ status promql_range_query(store *s, const promql_node *query, str text,
     if (steps > UINT32_MAX / 2)
         return fail(err, STATUS_LIMIT, "the range has %lld steps", (long long)steps);
     promql_grid g = { options->start_ms, options->step_ms, (uint32_t)steps };
+    promql_range_bounds bounds = { options->start_ms, options->end_ms, options->step_ms };
+    TRY(promql_bind(&query, query, &bounds, a, err));
     status st = run(&e, &g, query, ret);
     ret->type = PROMQL_MATRIX;
     return st;
