@@ -116,6 +116,17 @@ static void apply_rows(store *s, mem_part *m, signal_kind signal, row_chunk *c)
         row_chunk_free(c);
 }
 
+/* The oldest time of a batch of points, as their samples have it or a millisecond earlier. */
+static int64_t oldest_ms(const batch *b, int64_t received_ns)
+{
+    int64_t oldest = received_ns;
+    for (uint32_t i = 0; i < b->points.count; i++) {
+        if (b->points.time_ns[i])
+            oldest = MIN(oldest, b->points.time_ns[i]);
+    }
+    return oldest / NS_PER_MS - 1;
+}
+
 status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip, row_chunk *chunk,
                    int64_t received_ns, ingest_result *result, error *err)
 {
@@ -131,6 +142,7 @@ status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip, r
                               reason, sizeof(reason), err);
     atomic_store(&s->metrics_bytes, m->metrics.memory.used);
     pthread_mutex_unlock(&s->metrics_lock);
+    changes_note(&s->changes, oldest_ms(b, received_ns));
     if (st != STATUS_OK)
         return st;
     if (refused && !result->rejected)

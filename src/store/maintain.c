@@ -47,6 +47,10 @@ status retention_apply(store *s, int64_t now_ns, error *err)
     status st = STATUS_OK;
     if (count)
         st = manifest_change(s, &(part_change){ .removed = old, .removed_count = count }, err);
+    for (uint32_t i = 0; i < count && st == STATUS_OK; i++) {
+        if (old[i]->signal == SIGNAL_METRICS)
+            changes_note(&s->changes, old[i]->min_time);
+    }
     for (uint32_t i = 0; i < count; i++) {
         char path[4200];
         str_copy_c(path, sizeof(path), str_c(old[i]->path));

@@ -264,6 +264,7 @@ status store_open(store **ret, const store_options *options, error *err)
     pthread_cond_init(&s->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     part_cache_init(&s->open_parts, PART_CACHE_DEFAULT);
+    changes_init(&s->changes);
     dedup_init(&s->seen);
     series_table_init(&s->series);
     buf_init(&s->dedup_state, 0);
@@ -303,6 +304,7 @@ void store_close(store *s)
         part_unref(s->parts[i]);
     free(s->parts);
     part_cache_done(&s->open_parts);
+    changes_done(&s->changes);
     dedup_done(&s->seen);
     series_table_done(&s->series);
     buf_done(&s->dedup_state);

@@ -4,6 +4,7 @@
 #ifndef SONDE_STORE_STORE_INTERNAL_H
 #define SONDE_STORE_STORE_INTERNAL_H
 
+#include "store/changes.h"
 #include "store/dedup.h"
 #include "store/intake.h"
 #include "store/mem.h"
@@ -62,6 +63,7 @@ struct store {
     log_reader *readers;          /* open ones, and places of names that nobody has opened */
 
     part_cache open_parts; /* its lock is taken last */
+    changes changes;       /* to metrics */
 
     pthread_t sealer, maintainer;
     atomic_ullong corrupt_blocks;
