@@ -184,7 +184,8 @@ MUST_USE status promql_each_samples(promql_engine *e, const promql_value *ranges
 
 MUST_USE status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
                                  promql_value *ret);
-/* Selectors (select.c). want_time: sample times in seconds instead of cells. */
+/* Selectors (select.c). want_time: sample times in seconds instead of floats; of histograms, beside
+ * them. */
 MUST_USE status promql_select_instant(promql_engine *e, const promql_grid *g, const promql_node *n,
                                       bool want_time, promql_value *ret);
 MUST_USE status promql_select_range(promql_engine *e, const promql_grid *g, const promql_node *n,

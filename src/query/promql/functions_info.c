@@ -209,6 +209,17 @@ static status alternatives(info *x, const uint8_t *presence, uint8_t wanted, str
     return st != STATUS_OK || ret->ptr ? st : promql_no_memory(x->e);
 }
 
+static status not_info(const info *x, labels l)
+{
+    buf text;
+    buf_init(&text, KiB(64));
+    labels_print_all(&text, l);
+    fail(x->e->err, STATUS_INVALID, "this should be an info metric, with float samples: %.*s",
+         STR_ARG(str_slice(buf_view(&text), 0, 300)));
+    buf_done(&text);
+    return STATUS_INVALID;
+}
+
 /* Info series for the rows that have just these of the identifying labels. */
 static status fetch_some(info *x, const uint8_t *presence, uint8_t wanted)
 {
@@ -231,6 +242,9 @@ static status fetch_some(info *x, const uint8_t *presence, uint8_t wanted)
     promql_node selector = { .kind = NODE_VECTOR, .type = PROMQL_VECTOR };
     selector.selector = (promql_selector){ .matchers = all, .matcher_count = n, .shift = x->shift };
     TRY(promql_select_instant(x->e, x->g, &selector, true, &v));
+    for (uint32_t r = 0; r < v.row_count; r++)
+        if (v.rows[r].histograms)
+            return not_info(x, v.rows[r].labels);
     promql_row *grown =
         promql_alloc(x->e, (size_t)x->series.row_count + v.row_count, sizeof(promql_row));
     if (!grown)

@@ -193,6 +193,8 @@ status promql_fn_timestamp(promql_engine *e, const promql_grid *g, const promql_
         arg = arg->paren;
     if (arg->kind == NODE_VECTOR) {
         TRY(promql_select_instant(e, g, arg, true, ret));
+        for (uint32_t r = 0; r < ret->row_count; r++)
+            ret->rows[r].histograms = NULL; /* their times are there */
         return promql_finish_call(e, g, n, ret);
     }
     TRY(promql_eval_node(e, g, arg, ret));

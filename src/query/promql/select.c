@@ -3,6 +3,7 @@
  * are open to the left and closed to the right, as in Prometheus 3. */
 #include "query/promql/eval.h"
 #include "query/promql/extended.h"
+#include "query/promql/histogram.h"
 
 #define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
 #define DEFAULT_STEP_MS     (60 * 1000)
@@ -114,11 +115,11 @@ static status fill_row(promql_engine *e, void *user, uint32_t slot, uint32_t ind
             continue;
         if (!row.cells && !(row.cells = promql_values(e, g)))
             return STATUS_LIMIT;
+        if (h)
+            TRY(put_histogram(e, g, &row, i, h, &copied_from, &copy));
         if (in->want_time)
             row.cells[i] = (double)s->time_ms[next - 1] / 1000.0;
-        else if (h)
-            TRY(put_histogram(e, g, &row, i, h, &copied_from, &copy));
-        else
+        else if (!h)
             row.cells[i] = s->value[next - 1];
     }
     in->rows[index] = row;
@@ -208,10 +209,20 @@ static int64_t align_after(int64_t after, int64_t step)
     return aligned <= after ? aligned + step : aligned;
 }
 
+/* A subquery may leave out the sample that says that a counter restarted, or give it several times:
+ * nothing is said, so that the counts tell. */
+static const histogram *without_restart(promql_engine *e, const histogram *h)
+{
+    if (!h || h->hint == HISTOGRAM_GAUGE || h->hint == HISTOGRAM_RESET_UNKNOWN)
+        return h;
+    return histogram_with_hint(e->arena, h, HISTOGRAM_RESET_UNKNOWN);
+}
+
 static status row_to_samples(promql_engine *e, const promql_grid *g, promql_row *row,
                              promql_samples *ret)
 {
     int64_t *times = promql_alloc(e, g->steps, sizeof(int64_t));
+    const histogram *from = NULL, *kept = NULL;
     uint32_t n = 0;
     if (!times)
         return STATUS_LIMIT;
@@ -220,9 +231,11 @@ static status row_to_samples(promql_engine *e, const promql_grid *g, promql_row 
         if (!h && is_absent(row->cells[i]))
             continue;
         times[n] = grid_time(g, i);
+        if (h != from && !(kept = without_restart(e, from = h)) && h)
+            return promql_no_memory(e);
         if (row->histograms)
-            row->histograms[n] = h;
-        row->cells[n++] = h ? h->sum : row->cells[i];
+            row->histograms[n] = kept;
+        row->cells[n++] = kept ? kept->sum : row->cells[i];
     }
     *ret = (promql_samples){ .labels = row->labels,
                              .time_ms = times,
