@@ -151,19 +151,21 @@ labels labels_sort(label *items, uint32_t count)
 
 void print_quoted(buf *out, str s)
 {
+    static const char escapes[] = "abtnvfr"; /* of 7 to 13 */
+    size_t valid = utf8_valid_prefix(s);
     buf_char(out, '"');
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
+        bool broken = i == valid;
+        if (broken)
+            valid = i + 1 + utf8_valid_prefix(str_slice(s, i + 1, s.len));
         if (c == '"' || c == '\\') {
             buf_char(out, '\\');
             buf_char(out, (char)c);
-        } else if (c == '\n') {
-            buf_lit(out, "\\n");
-        } else if (c == '\t') {
-            buf_lit(out, "\\t");
-        } else if (c == '\r') {
-            buf_lit(out, "\\r");
-        } else if (c < 0x20 || c == 0x7f) {
+        } else if (c >= 7 && c <= 13) {
+            buf_char(out, '\\');
+            buf_char(out, escapes[c - 7]);
+        } else if (broken || c < 0x20 || c == 0x7f) {
             buf_fmt(out, "\\x%02x", c);
         } else {
             buf_char(out, (char)c);

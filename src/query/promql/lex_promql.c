@@ -8,6 +8,7 @@
 #include "query/regex.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 
 typedef struct {
@@ -241,7 +242,7 @@ static bool number_value(str text, double *ret)
 }
 
 /* 1y2w3d4h5m6s7ms, each unit at most once and in this order. The reason when it is none. */
-static const char *duration_value(str text, double *ret)
+static const char *duration_value(str text, double *ret, str *ret_unit)
 {
     static const struct {
         const char *name;
@@ -259,12 +260,17 @@ static const char *duration_value(str text, double *ret)
                 return "duration out of range";
         }
         size_t letters = i;
-        while (i < text.len && isalpha((unsigned char)text.ptr[i]))
+        while (i < text.len && !isdigit((unsigned char)text.ptr[i]))
             i++;
-        while (unit < ARRAY_LEN(units) && !str_is(str_slice(text, letters, i), units[unit].name))
-            unit++;
-        if (unit == ARRAY_LEN(units) || letters == from)
+        size_t known = 0;
+        while (known < ARRAY_LEN(units) && !str_is(str_slice(text, letters, i), units[known].name))
+            known++;
+        *ret_unit = str_slice(text, letters, i);
+        if (known == ARRAY_LEN(units) && letters > from)
+            return "unknown unit";
+        if (known < unit || letters == from)
             return "";
+        unit = known;
         if (number > (limit - total) / units[unit].ms)
             return "duration out of range";
         total += number * units[unit++].ms;
@@ -292,17 +298,23 @@ static bool lex_number(lexer *l)
     token *t = last_token(l);
     int length = (int)MIN(t->text.len, 100);
     if (number) {
-        if (number_value(t->text, &t->number))
+        bool known = number_value(t->text, &t->number);
+        if (known && isfinite(t->number))
             return true;
         t->wrong = arena_fmt(l->list->arena,
-                             "error parsing number: strconv.ParseFloat: parsing \"%.*s\": invalid "
-                             "syntax",
-                             length, t->text.ptr);
+                             "error parsing number: strconv.ParseFloat: parsing \"%.*s\": %s",
+                             length, t->text.ptr, known ? "value out of range" : "invalid syntax");
         return t->wrong.ptr;
     }
-    const char *wrong = duration_value(t->text, &t->number);
+    str unit = STR_EMPTY;
+    const char *wrong = duration_value(t->text, &t->number, &unit);
     if (!wrong)
         return true;
+    if (strcmp(wrong, "unknown unit") == 0) {
+        t->wrong = arena_fmt(l->list->arena, "unknown unit \"%.*s\" in duration \"%.*s\"",
+                             (int)MIN(unit.len, 20), unit.ptr, length, t->text.ptr);
+        return t->wrong.ptr;
+    }
     t->wrong = *wrong ? str_c(wrong)
                       : arena_fmt(l->list->arena, "not a valid duration string: \"%.*s\"", length,
                                   t->text.ptr);

@@ -138,6 +138,8 @@ static status parse_positive(parser *p, const char *context, const promql_durati
     promql_duration *d;
     bool step = strcmp(context, "subquery selector") == 0;
     TRY(parse_duration(p, context, step ? or_end : expected, &d));
+    if (parser_peek(p)->kind == TOKEN_ERROR)
+        return parser_unexpected(p, parser_peek(p), NULL, NULL);
     if (d->kind == DURATION_LITERAL && !(d->number > 0))
         return promql_fail_at(p->err, p->query, d->start, "duration must be greater than 0");
     return take_duration(p, d, ret_computed, ret_ms);

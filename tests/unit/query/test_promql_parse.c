@@ -42,7 +42,7 @@ static void prints_the_canonical_form(void **state)
         { "-(a)", "-(a)" },
         { "  foo {  a = 'b' , c!~\"d\" , } ", "foo{a=\"b\",c!~\"d\"}" },
         { "{__name__=\"foo\"}", "{__name__=\"foo\"}" },
-        { "{\"a.b\", x=`y`}", "{\"a.b\",x=\"y\"}" },
+        { "{\"a.b\", x=`y`}", "{__name__=\"a.b\",x=\"y\"}" },
         { "rate(foo[90s])", "rate(foo[1m30s])" },
         { "foo[1d12h] offset -90s", "foo[1d12h] offset -1m30s" },
         { "foo @ 12.5 offset 1w", "foo @ 12.500 offset 1w" },
@@ -75,7 +75,7 @@ static void says_what_is_wrong_and_where(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
-        { "", "1:1: parse error: no expression found in input" },
+        { "", "unknown position: parse error: no expression found in input" },
         { "# only a comment", "1:17: parse error: no expression found in input" },
         { "a +", "1:4: parse error: unexpected end of input" },
         { "a\n  + %", "2:5: parse error: unexpected <op:%>" },
