@@ -57,6 +57,23 @@ def native(ms, count, total, schema, spans, deltas):
     return body + text(12, b"".join(varint(zigzag(d)) for d in deltas)) + number(15, ms)
 
 
+def histogram(ms, total, *, count, zero=0, floats=False, schema=0, threshold=1e-128, hint=0, custom=(),
+              positive=((), ()), negative=((), ())):
+    """A native histogram of any shape; a side: ([(offset, length)], [counts, absolute])."""
+    body = double(2, count) if floats else number(1, count)
+    body += double(3, total) + number(4, zigzag(schema)) + double(5, threshold)
+    body += double(7, zero) if floats else number(6, zero)
+    for at, (spans, counts) in ((8, negative), (11, positive)):
+        body += b"".join(text(at, number(1, zigzag(offset)) + number(2, length)) for offset, length in spans)
+        deltas = [n - before for n, before in zip(counts, [0, *counts])]
+        if floats:
+            body += text(at + 2, b"".join(struct.pack("<d", n) for n in counts))
+        else:
+            body += text(at + 1, b"".join(varint(zigzag(d)) for d in deltas))
+    body += number(14, hint) + number(15, ms)
+    return body + text(16, b"".join(struct.pack("<d", b) for b in custom))
+
+
 def snappy(raw):
     """As literals only, which every reader must take."""
     out = varint(len(raw))

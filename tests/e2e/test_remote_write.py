@@ -86,7 +86,7 @@ def test_version_2_says_what_was_written(server):
     written = {k.rsplit("-", 2)[1]: v for k, v in headers.items() if "Remote-Write" in k.title()}
     assert written == {"Samples": "2", "Histograms": "1", "Exemplars": "1"}
     assert ask(server, "v2_total", t) == [({"__name__": "v2_total", "job": "b"}, 2)]
-    assert ask(server, "v2_native_count + v2_native_sum", t) == [({"job": "b"}, 15.5)]
+    assert ask(server, "histogram_count(v2_native) + histogram_sum(v2_native)", t) == [({"job": "b"}, 15.5)]
     assert metadata(server, "v2_total") == [{"type": "counter", "help": "Second.", "unit": "s"}]
 
 
