@@ -21,6 +21,7 @@ static const char usage[] =
     "       sonde check config --component TYPE   the options of one\n"
     "       sonde check config --reference        all of them as Markdown\n"
     "       sonde check rules FILE...|-           rule files; --help tells more\n"
+    "       sonde check alerts FILE...            Alertmanager's configuration files\n"
     "\n"
     "Prints the pipelines of FILE as a picture; errors and warnings go to stderr, with line and\n"
     "column. Nothing is started, and no file is opened but FILE and those that it names by\n"
@@ -208,20 +209,24 @@ static int check_config(int argc, char **argv)
 
 int cmd_check(int argc, char **argv)
 {
-    for (int i = 1; i < argc && !str_is(str_c(argv[1]), "rules"); i++) {
+    bool own_help =
+        argc > 1 && (str_is(str_c(argv[1]), "rules") || str_is(str_c(argv[1]), "alerts"));
+    for (int i = 1; i < argc && !own_help; i++) {
         if (str_is(str_c(argv[i]), "--help") || str_is(str_c(argv[i]), "-h")) {
             fputs(usage, stdout);
             return EXIT_GOOD;
         }
     }
     if (argc < 2)
-        return wrong_usage("it wants to know what to check: config or rules");
+        return wrong_usage("it wants to know what to check: config, rules or alerts");
     str what = str_c(argv[1]);
     if (str_is(what, "config"))
         return check_config(argc - 2, argv + 2);
     if (str_is(what, "rules"))
         return check_rules(argc - 2, argv + 2);
+    if (str_is(what, "alerts"))
+        return check_alerts(argc - 2, argv + 2);
     if (str_is(what, "metrics"))
         return wrong_usage("%s: this build cannot check that yet", argv[1]);
-    return wrong_usage("\"%s\" is nothing to check; config and rules are", argv[1]);
+    return wrong_usage("\"%s\" is nothing to check; config, rules and alerts are", argv[1]);
 }

@@ -15,5 +15,7 @@ void check_write_reference(buf *out);
 
 /* sonde check rules; argv: what follows these words. The exit code. */
 int check_rules(int argc, char **argv);
+/* sonde check alerts: the same. */
+int check_alerts(int argc, char **argv);
 
 #endif
