@@ -2,6 +2,8 @@
 /* Growing byte buffer; see buf.h. */
 #include "base/buf.h"
 
+#include "base/shortest.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -104,21 +106,6 @@ static void buf_number(buf *b, const char *text, size_t n)
     }
 }
 
-/* A number of millionths that is no whole number. */
-static void put_micros(buf *b, uint64_t micros)
-{
-    char decimals[6];
-    uint64_t rest = micros % 1000000;
-    size_t n = sizeof(decimals);
-    for (size_t i = n; i > 0; i--, rest /= 10)
-        decimals[i - 1] = (char)('0' + rest % 10);
-    while (n && decimals[n - 1] == '0')
-        n--;
-    buf_u64(b, micros / 1000000);
-    buf_char(b, '.');
-    buf_add(b, decimals, n);
-}
-
 /* The 16 digits above those that printf rounds to. Below a power of two doubles lie closer than
  * above it, so that only these may read back. */
 static bool round_up(char text[40], double v)
@@ -147,6 +134,41 @@ void f64_shortest(char text[40], double v, int digits)
         snprintf(text, 40, "%.16e", v);
 }
 
+/* As printf's %g does with enough digits: with an exponent when it is far from 1. */
+static void put_decimal(buf *b, bool negative, uint64_t digits, int exponent)
+{
+    char text[20], out[48];
+    int count = 0, n = 0;
+    for (; digits; digits /= 10)
+        text[sizeof(text) - 1 - count++] = (char)('0' + digits % 10);
+    const char *first = text + sizeof(text) - count;
+    int point = count + exponent; /* digits before the point */
+    if (negative)
+        out[n++] = '-';
+    if (point < -3 || point > MAX(count, 15)) {
+        out[n++] = first[0];
+        if (count > 1)
+            out[n++] = '.';
+        memcpy(out + n, first + 1, (size_t)count - 1);
+        n += count - 1;
+        buf_add(b, out, (size_t)n);
+        buf_fmt(b, "e%+03d", point - 1);
+        return;
+    }
+    if (point <= 0) { /* 0.000123 */
+        out[n++] = '0';
+        out[n++] = '.';
+        for (int zeros = point; zeros < 0; zeros++)
+            out[n++] = '0';
+    }
+    for (int i = 0; i < MAX(count, point); i++) {
+        if (i == point && point > 0)
+            out[n++] = '.';
+        out[n++] = i < count ? first[i] : '0';
+    }
+    buf_add(b, out, (size_t)n);
+}
+
 void buf_f64(buf *b, double v)
 {
     char text[40];
@@ -163,15 +185,11 @@ void buf_f64(buf *b, double v)
         buf_i64(b, (int64_t)v);
         return;
     }
-    /* So with numbers of up to six decimals, such as times in ms: digits that make the same double
-     * are those that the search finds. */
-    double scaled = v * 1e6;
-    if (scaled >= 100 && scaled <= 1e15) {
-        uint64_t micros = (uint64_t)(scaled + 0.5);
-        if ((double)micros / 1e6 == v) {
-            put_micros(b, micros);
-            return;
-        }
+    uint64_t digits;
+    int exponent;
+    if (shortest_digits(v, &digits, &exponent)) {
+        put_decimal(b, v < 0, digits, exponent);
+        return;
     }
     int n = 0;
     for (int precision = 15; precision <= 17; precision++) {

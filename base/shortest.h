@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Doubles as the shortest decimal number. Pure function; thread-safe. */
+#ifndef SONDE_BASE_SHORTEST_H
+#define SONDE_BASE_SHORTEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* |v| is *ret_digits times 10 to the power of *ret_exponent; the digits do not end in 0. Of several
+ * shortest numbers the one nearest to v. False for zero, infinities, NaN, subnormals and numbers
+ * beyond about 1e-53 and 1e85: whoever calls has another way for those. */
+bool shortest_digits(double v, uint64_t *ret_digits, int *ret_exponent);
+
+#endif
