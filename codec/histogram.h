@@ -73,4 +73,10 @@ histogram *histogram_copy_to(void *memory, const histogram *h);
 /* The same in `a`; NULL without memory. */
 histogram *histogram_copy(arena *a, const histogram *h);
 
+/* What is known of a restart between two samples of a series that follow each other: the sender's
+ * word for a reset or a gauge, else what the counts tell. Another resolution or zero bucket tells
+ * nothing; other custom bounds are another counter. before: NULL when there is none (a float, a
+ * stale marker, the first). */
+histogram_hint histogram_hint_after(const histogram *before, const histogram *h);
+
 #endif

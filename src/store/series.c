@@ -12,6 +12,7 @@ enum { CHUNK_FIRST = 4, CHUNK_MAX = 512 };
 void mem_metrics_init(mem_metrics *m, uint64_t generation)
 {
     *m = (mem_metrics){ .generation = generation };
+    map_init(&m->names);
     arena_init(&m->memory, 0); /* bounded by the sealing of what reached the memory limit */
 }
 
@@ -27,6 +28,7 @@ void mem_metrics_done(mem_metrics *m)
 {
     for (uint32_t i = 0; i < m->count; i++)
         key_unref(m->series[i]->key);
+    map_done(&m->names);
     arena_done(&m->memory);
 }
 
@@ -107,8 +109,12 @@ static mem_series *place_in(mem_metrics *m, series_key *k)
         m->capacity = capacity;
     }
     mem_series *s = ARENA_NEW(&m->memory, mem_series);
-    if (!s)
+    str name = label_key_get(str_n(k->key, k->key_len), STR("__name__"));
+    uint64_t *newest = s ? map_put(&m->names, name, 0, NULL) : NULL;
+    if (!newest)
         return NULL;
+    s->same_name = (mem_series *)(uintptr_t)*newest;
+    *newest = (uint64_t)(uintptr_t)s;
     s->key = k;
     s->min_ms = INT64_MAX;
     s->max_ms = INT64_MIN;
@@ -202,9 +208,15 @@ bool series_histogram_add(mem_metrics *m, series_key *k, int64_t time_ms, const 
     if (!s)
         return false;
     const sample_chunk *c = s->last;
-    bool again = c && c->count && value_is_histogram(c->samples[c->count - 1].value);
-    const histogram *kept = keep_histogram(
-        &m->memory, h, again ? value_histogram(c->samples[c->count - 1].value) : &none);
+    const sample *newest = c && c->count ? &c->samples[c->count - 1] : NULL;
+    const histogram *before =
+        newest && value_is_histogram(newest->value) ? value_histogram(newest->value) : NULL;
+    histogram known = *h;
+    if (before && newest->time_ms == time_ms)
+        known.hint = before->hint; /* the same again */
+    else
+        known.hint = histogram_hint_after(newest && newest->time_ms < time_ms ? before : NULL, h);
+    const histogram *kept = keep_histogram(&m->memory, &known, before ? before : &none);
     if (!kept || !add_sample(m, s, time_ms, histogram_boxed(kept)))
         return false;
     s->last->histograms = true;
