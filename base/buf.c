@@ -149,8 +149,8 @@ static void put_decimal(buf *b, bool negative, uint64_t digits, int exponent)
         out[n++] = first[0];
         if (count > 1)
             out[n++] = '.';
-        memcpy(out + n, first + 1, (size_t)count - 1);
-        n += count - 1;
+        for (int i = 1; i < count; i++)
+            out[n++] = first[i];
         buf_add(b, out, (size_t)n);
         buf_fmt(b, "e%+03d", point - 1);
         return;
