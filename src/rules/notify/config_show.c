@@ -44,7 +44,9 @@ static void write_scalar(const shower *s, const yaml_node *n)
     if (n->plain && !n->text.len)
         buf_lit(s->out, "null");
     else if (s->secret && n->text.len)
-        buf_str(s->out, str_c(hidden));
+        /* A webhook's URL stays one for amtool, which reads the configuration again. */
+        buf_fmt(s->out, "%s%s", s->webhook && str_starts(n->text, STR("http")) ? "http://" : "",
+                hidden);
     else if (n->plain && !str_contains(n->text, STR(": ")) && !str_contains(n->text, STR("\n")))
         buf_str(s->out, n->text);
     else

@@ -17,14 +17,20 @@ static void put_labels(json_writer *w, const char *name, labels l)
     labels_to_json(w, l);
 }
 
+/* As Go's RFC3339Nano: without zeros at the fraction's end. */
 static void put_time(json_writer *w, const char *name, int64_t time_ms, bool known)
 {
     buf text;
     buf_init(&text, 64);
-    if (known)
-        clock_format_rfc3339(&text, time_ms * NS_PER_MS, 3);
-    else
+    if (!known)
         buf_lit(&text, "0001-01-01T00:00:00Z");
+    else
+        clock_format_rfc3339(&text, time_ms * NS_PER_MS, time_ms % 1000 ? 3 : 0);
+    if (known && time_ms % 1000) {
+        while (text.len > 2 && text.ptr[text.len - 2] == '0')
+            text.len--;
+        text.ptr[text.len - 1] = 'Z';
+    }
     json_key(w, str_c(name));
     json_str(w, buf_view(&text));
     buf_done(&text);
