@@ -409,13 +409,6 @@ void prometheus_alerts(api_request *r)
 void prometheus_alertmanagers(api_request *r)
 {
     prometheus_begin(r);
-    json_begin_object(&r->json);
-    json_key(&r->json, STR("activeAlertmanagers"));
-    json_begin_array(&r->json);
-    json_end_array(&r->json);
-    json_key(&r->json, STR("droppedAlertmanagers"));
-    json_begin_array(&r->json);
-    json_end_array(&r->json);
-    json_end_object(&r->json);
+    alert_forwarder_write_targets(r->api->options.alert_forwarder, &r->json);
     prometheus_end(r);
 }

@@ -74,6 +74,39 @@ static status make_options(const serve_rules *s, const serve_rules_options *o, l
     return STATUS_OK;
 }
 
+/* ---- who is told ---- */
+
+static const char *config_path(const sonde_rules_settings *from)
+{
+    return from->alertmanager_config.len ? from->alertmanager_config.ptr : NULL;
+}
+
+static status open_alertmanager(serve_rules *s, const serve_rules_options *o, error *err)
+{
+    char url[1024];
+    str_copy_c(url, sizeof(url), external_url(s, o->settings));
+    alertmanager_options options = {
+        .data = o->data, .config = config_path(o->settings), .external_url = url, .say = say
+    };
+    return alertmanager_open(&s->alertmanager, &options, err);
+}
+
+static status open_forwarder(serve_rules *s, const sonde_rules_settings *from, error *err)
+{
+    const sonde_alertmanager_settings *items = from->alertmanagers.items;
+    alert_forwarder_target targets[ALERT_FORWARDER_TARGETS_MAX];
+    uint32_t count = from->alertmanagers.count;
+    if (count == 0)
+        return STATUS_OK;
+    if (count > ALERT_FORWARDER_TARGETS_MAX)
+        return fail(err, STATUS_LIMIT, "sonde_rules: %u alertmanagers, at most %d", count,
+                    ALERT_FORWARDER_TARGETS_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        targets[i] = (alert_forwarder_target){ items[i].url, items[i].http, items[i].timeout };
+    alert_forwarder_options options = { .targets = targets, .target_count = count, .say = say };
+    return alert_forwarder_new(&s->forwarder, &options, err);
+}
+
 /* ---- life ---- */
 
 status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err)
@@ -83,8 +116,17 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
     if (!o->settings)
         return STATUS_OK;
     s->settings = o->settings;
+    s->alertmanagers = o->settings->alertmanagers.count;
     own_url(s, o->web);
-    status st = make_options(s, o, &labels, &options, err);
+    status st = open_alertmanager(s, o, err);
+    if (st == STATUS_OK)
+        st = open_forwarder(s, o->settings, err);
+    if (st == STATUS_OK)
+        st = make_options(s, o, &labels, &options, err);
+    if (st == STATUS_OK) {
+        options.sinks[0] = alertmanager_sink(s->alertmanager);
+        options.sinks[1] = s->forwarder ? alert_forwarder_sink(s->forwarder) : NULL;
+    }
     if (st == STATUS_OK)
         st = rules_new(&s->rules, &options, err);
     free(labels);
@@ -93,12 +135,14 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
 
 status serve_rules_start(serve_rules *s, error *err)
 {
-    return s->rules ? rules_start(s->rules, err) : STATUS_OK;
+    if (!s->rules)
+        return STATUS_OK;
+    status st = alertmanager_start(s->alertmanager, err);
+    return st == STATUS_OK ? rules_start(s->rules, err) : st;
 }
 
-static void tell_load(const serve_rules *s, status st, const error *err)
+static void tell_load(status st, const error *err)
 {
-    (void)s;
     if (st == STATUS_OK)
         sonde_info("rules_loaded");
     else
@@ -106,11 +150,23 @@ static void tell_load(const serve_rules *s, status st, const error *err)
                     sonde_kv("outcome", "the former rules stay"));
 }
 
+static void reload_alertmanager(serve_rules *s)
+{
+    error err;
+    if (alertmanager_reload(s->alertmanager, config_path(s->settings), &err) == STATUS_OK)
+        sonde_info("alertmanager_reloaded");
+    else
+        sonde_error("alertmanager_refused", sonde_kv("detail", (const char *)err.message),
+                    sonde_kv("outcome", "the former configuration stays"));
+}
+
 void serve_rules_look(serve_rules *s)
 {
     error err;
     if (s->rules && rules_changed(s->rules))
-        tell_load(s, rules_load(s->rules, &err), &err);
+        tell_load(rules_load(s->rules, &err), &err);
+    if (s->rules && alertmanager_changed(s->alertmanager))
+        reload_alertmanager(s);
 }
 
 void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
@@ -131,18 +187,27 @@ void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
     if (st == STATUS_OK)
         st = rules_reload(s->rules, &options, &err);
     free(labels);
-    tell_load(s, st, &err);
+    tell_load(st, &err);
+    reload_alertmanager(s);
+    if (s->alertmanagers != o->settings->alertmanagers.count)
+        sonde_warn("restart_needed",
+                   sonde_kv("detail", "sonde_rules: alertmanagers are those of the start until the "
+                                      "server is started anew"));
 }
 
 void serve_rules_stop(serve_rules *s)
 {
     rules_stop(s->rules);
+    if (s->alertmanager)
+        alertmanager_stop(s->alertmanager);
 }
 
 void serve_rules_close(serve_rules *s)
 {
     rules_free(s->rules);
-    s->rules = NULL;
+    alert_forwarder_free(s->forwarder);
+    alertmanager_free(s->alertmanager);
+    *s = (serve_rules){ 0 };
 }
 
 /* ---- metrics ---- */
@@ -323,4 +388,6 @@ void serve_rules_metrics(serve_rules *s, buf *out, bool openmetrics)
         put_groups(&p);
     put_stats(&p, s->rules);
     arena_done(&a);
+    alertmanager_write_metrics(s->alertmanager, out, openmetrics);
+    alert_forwarder_write_metrics(s->forwarder, out, openmetrics);
 }

@@ -15,7 +15,8 @@ typedef struct {
     alertmanager *alertmanager;
     alert_forwarder *forwarder;
     const sonde_rules_settings *settings;
-    char url[300]; /* of the web UI, when the settings say none */
+    uint32_t alertmanagers; /* external ones, at the start */
+    char url[300];          /* of the web UI, when the settings say none */
 } serve_rules;
 
 typedef struct {

@@ -201,8 +201,10 @@ bool rule_parse_duration(str text, int64_t *ret_ms)
             return false;
         unit++;
     }
+    if (text.len == 0)
+        return false;
     *ret_ms = sum;
-    return text.len > 0;
+    return true;
 }
 
 static int64_t read_duration(rule_reader *r, str text, const yaml_node *n, const char *name)

@@ -29,6 +29,7 @@ typedef struct {
     _Atomic int canceled;
     uint32_t rounds;      /* since the start, up to 2: the `for` state waits for the second */
     bool restores, looks; /* `for` state; gaps: still to be done */
+    int64_t catch_up_ms;  /* of the options when its turn began */
     uint8_t *gaps;        /* NULL: none; slots from gap_first_ms on */
     uint32_t gap_count, gap_at;
     int64_t gap_first_ms;
@@ -46,8 +47,9 @@ typedef struct leaving {
 } leaving;
 
 struct rules {
-    rules_options options; /* texts in `memory` */
-    arena memory;
+    store *store;
+    void (*say)(void *user, bool warning, const char *event, const char *text);
+    void *user;
     rules_meters meters;
     pthread_t threads[THREADS_MAX];
     uint32_t thread_count;
@@ -55,7 +57,9 @@ struct rules {
     /* the main thread */
     uint64_t mark;
 
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock;  /* of what follows; the main thread alone writes the options */
+    rules_options options; /* texts in `memory` */
+    arena memory;
     pthread_cond_t wake, idle;
     entry **entries; /* by file and name */
     uint32_t count;
@@ -123,7 +127,7 @@ static void look_for_gaps(rules *r, entry *e, int64_t first_ms)
     error err;
     rule_group *g = e->group;
     e->looks = false;
-    int64_t count = r->options.catch_up_ms / g->interval_ms;
+    int64_t count = e->catch_up_ms / g->interval_ms;
     if (count > CATCH_UP_SLOTS_MAX)
         count = CATCH_UP_SLOTS_MAX;
     if (count < 1)
@@ -138,8 +142,8 @@ static void look_for_gaps(rules *r, entry *e, int64_t first_ms)
                     : fail(&err, STATUS_NO_MEMORY, "no memory to look for missed evaluations");
     arena_done(&a);
     bool any = st == STATUS_OK && memchr(gaps, 1, (size_t)count);
-    if (st != STATUS_OK && r->options.say)
-        r->options.say(r->options.user, true, "rules_not_caught_up", err.message);
+    if (st != STATUS_OK && r->say)
+        r->say(r->user, true, "rules_not_caught_up", err.message);
     if (any) {
         gaps[count] = gaps[count - 1]; /* the slot of the first evaluation, with late samples */
         e->gaps = gaps;
@@ -247,6 +251,7 @@ static void take_turn(rules *r, const choice *c, int64_t now)
     int64_t missed = c->gap ? 0 : (now - e->next_ms) / interval;
     int64_t time_ms = e->next_ms + missed * interval;
     e->busy = true;
+    e->catch_up_ms = r->options.catch_up_ms;
     if (!c->gap)
         e->next_ms = time_ms + interval;
     pthread_mutex_unlock(&r->lock);
@@ -267,12 +272,12 @@ static void end_leaving(rules *r, leaving *l)
     error err;
     rule_samples list = { 0 };
     arena_init(&a, MiB(256));
-    status st = rule_series_without_newer(r->options.store, l->items, l->count, l->time_ms,
-                                          now_ms(), &a, &list, &err);
+    status st = rule_series_without_newer(r->store, l->items, l->count, l->time_ms, now_ms(), &a,
+                                          &list, &err);
     if (st == STATUS_OK)
-        st = rule_write(r->options.store, &list, l->time_ms, &err);
-    if (st != STATUS_OK && r->options.say)
-        r->options.say(r->options.user, true, "rule_series_not_ended", err.message);
+        st = rule_write(r->store, &list, l->time_ms, &err);
+    if (st != STATUS_OK && r->say)
+        r->say(r->user, true, "rule_series_not_ended", err.message);
     arena_done(&a);
     leaving_free(l);
 }
@@ -359,6 +364,9 @@ status rules_new(rules **ret, const rules_options *options, error *err)
         free(r);
         return st;
     }
+    r->store = options->store;
+    r->say = options->say;
+    r->user = options->user;
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -406,9 +414,8 @@ static status add_group(entry_list *list, rule_group *g, error *err)
 static void tell_finding(void *user, bool warning, const char *text)
 {
     const rules *r = user;
-    if (r->options.say)
-        r->options.say(r->options.user, true, warning ? "rule_file_warning" : "rule_file_wrong",
-                       text);
+    if (r->say)
+        r->say(r->user, true, warning ? "rule_file_warning" : "rule_file_wrong", text);
 }
 
 static status load_file(rules *r, const char *path, entry_list *list, error *err)
@@ -494,9 +501,9 @@ static void put_in_place(rules *r, entry_list *made)
         }
         if (old) {
             wait_idle(r, old);
-            if (!rule_group_take_over(e->group, old->group) && r->options.say)
-                r->options.say(r->options.user, true, "rule_state_lost",
-                               "no memory to keep the series of a changed group");
+            if (!rule_group_take_over(e->group, old->group) && r->say)
+                r->say(r->user, true, "rule_state_lost",
+                       "no memory to keep the series of a changed group");
             e->restores = old->restores;
             e->rounds = old->rounds;
         } else {
@@ -550,7 +557,9 @@ status rules_load(rules *r, error *err)
 status rules_reload(rules *r, const rules_options *options, error *err)
 {
     rules_options kept = *options;
-    kept.store = r->options.store;
+    kept.store = r->store;
+    kept.say = r->say;
+    kept.user = r->user;
     memcpy(kept.sinks, r->options.sinks, sizeof(kept.sinks));
     pthread_mutex_lock(&r->lock);
     status st = copy_options(r, &kept, err);
