@@ -29,6 +29,7 @@ static void run(http_exchange *x, void *user)
         .x = x,
         .store = route->api->options.store,
         .arena = &memory,
+        .started_mono_ns = clock_mono_ns(),
         .control = { .deadline_mono_ns = clock_mono_ns() + route->api->options.query_timeout_ns,
                      .canceled = http_canceled(x) },
         .json = json_write(http_out(x)),

@@ -18,6 +18,7 @@ typedef struct {
     int64_t lookback_ns;               /* how far an instant vector looks back; 0: 5 min */
     uint32_t tail_clients;             /* live tails at once; 0: 64 */
     uint32_t features;                 /* PROMQL_… of query/promql/ast.h that are switched on */
+    str config;                        /* the configuration file, without secrets; or empty */
     struct rules *rules;               /* NULL: there are none */
     struct alertmanager *alertmanager; /* NULL: there is none */
     struct alert_forwarder *alert_forwarder; /* to external Alertmanagers; NULL: there are none */

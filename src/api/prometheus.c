@@ -27,8 +27,10 @@ void prometheus_error(api_request *r, status code, const char *message)
             type = error_types[i].type;
         }
     }
-    if (code == STATUS_CANCELED && r->control.canceled && *r->control.canceled)
+    if (code == STATUS_CANCELED && r->control.canceled && *r->control.canceled) {
         type = "canceled";
+        http = 499;
+    }
     http_set_status(r->x, http);
     request_json(r);
     json_begin_object(&r->json);
@@ -239,7 +241,7 @@ static void series_list(api_request *r)
     prometheus_end(r);
 }
 
-/* ---- metadata and status ---- */
+/* ---- metadata ---- */
 
 static int order_metadata(const void *a, const void *b)
 {
@@ -250,16 +252,18 @@ static void metadata(api_request *r)
 {
     metric_metadata *list;
     uint32_t count;
-    uint64_t limit;
+    uint64_t limit, per_metric;
     str only = request_param(r, "metric");
-    if (!request_u64(r, "limit", UINT64_MAX, &limit))
+    if (!request_u64(r, "limit", UINT64_MAX, &limit) ||
+        !request_u64(r, "limit_per_metric", 0, &per_metric))
         return;
     status st = store_metadata(r->store, r->arena, &list, &count, &r->err);
     if (st != STATUS_OK) {
         request_fail_status(r, st);
         return;
     }
-    qsort(list, count, sizeof(*list), order_metadata);
+    if (count)
+        qsort(list, count, sizeof(*list), order_metadata);
     prometheus_begin(r);
     json_begin_object(&r->json);
     for (uint32_t i = 0, end; i < count && limit > 0 && request_flush(r); i = end) {
@@ -270,7 +274,7 @@ static void metadata(api_request *r)
         limit--;
         json_key(&r->json, list[i].metric);
         json_begin_array(&r->json);
-        for (uint32_t k = i; k < end; k++) {
+        for (uint32_t k = i; k < end && (!per_metric || k - i < per_metric); k++) {
             json_begin_object(&r->json);
             JSON_PUT(&r->json, str, "type", list[k].type);
             JSON_PUT(&r->json, str, "help", list[k].help);
@@ -283,60 +287,39 @@ static void metadata(api_request *r)
     prometheus_end(r);
 }
 
-/* Clients choose their features by `version`; it names the Prometheus whose API this is. */
-static void build_info(api_request *r)
-{
-    prometheus_begin(r);
-    json_begin_object(&r->json);
-    JSON_PUT(&r->json, str, "version", STR("3.0.0"));
-    JSON_PUT(&r->json, str, "revision", STR(""));
-    JSON_PUT(&r->json, str, "branch", STR(""));
-    JSON_PUT(&r->json, str, "buildUser", STR(""));
-    JSON_PUT(&r->json, str, "buildDate", STR(""));
-    JSON_PUT(&r->json, str, "goVersion", STR(""));
-    JSON_PUT(&r->json, str, "application", STR("sonde"));
-    JSON_PUT(&r->json, str, "applicationVersion", STR(SONDE_VERSION));
-    json_end_object(&r->json);
-    prometheus_end(r);
-}
-
-static void runtime_info(api_request *r)
-{
-    store_stats stats;
-    char started[40];
-    buf text = { .ptr = started, .cap = sizeof(started), .limit = sizeof(started) };
-    clock_format_rfc3339(&text, r->api->started_ns, 3);
-    store_get_stats(r->store, &stats);
-    prometheus_begin(r);
-    json_begin_object(&r->json);
-    JSON_PUT(&r->json, str, "startTime", buf_view(&text));
-    JSON_PUT(&r->json, u64, "timeSeriesCount", stats.series);
-    JSON_PUT(&r->json, u64, "corruptionCount", stats.corrupt_parts);
-    json_end_object(&r->json);
-    prometheus_end(r);
-}
-
 static const api_row rows[] = {
     { "GET|POST", "/api/v1/query", prometheus_query,
       "PromQL at one time: query, time, timeout, limit." },
     { "GET|POST", "/api/v1/query_range", prometheus_query_range,
       "PromQL over a range: query, start, end, step, timeout, limit." },
     { "GET|POST", "/api/v1/format_query", prometheus_format_query,
-      "The query in canonical form: query." },
+      "The query over several lines: query." },
+    { "GET|POST", "/api/v1/parse_query", prometheus_parse_query, "The query's tree: query." },
+    { "GET|POST", "/api/v1/query_exemplars", prometheus_query_exemplars,
+      "Exemplars of the series in a query: query, start, end." },
     { "GET|POST", "/api/v1/series", series_list,
       "Label sets of the series that match: match[], start, end, limit." },
     { "GET|POST", "/api/v1/labels", label_names, "Label names: match[], start, end, limit." },
     { "GET", "/api/v1/label/{name}/values", label_values,
       "Values of one label: match[], start, end, limit." },
-    { "GET", "/api/v1/metadata", metadata, "Type, help and unit of metrics: metric, limit." },
+    { "GET", "/api/v1/metadata", metadata,
+      "Type, help and unit of metrics: metric, limit, limit_per_metric." },
     { "GET", "/api/v1/targets", prometheus_targets, "Scraped targets: state, scrapePool." },
     { "GET", "/api/v1/rules", prometheus_rules,
       "Rules and their state: type, rule_name[], rule_group[], file[], match[], exclude_alerts, "
       "group_limit, group_next_token." },
     { "GET", "/api/v1/alerts", prometheus_alerts, "Active alerts." },
     { "GET", "/api/v1/alertmanagers", prometheus_alertmanagers, "External Alertmanagers." },
-    { "GET", "/api/v1/status/buildinfo", build_info, "Version, for clients that choose by it." },
-    { "GET", "/api/v1/status/runtimeinfo", runtime_info, "Start time and number of series." },
+    { "GET", "/api/v1/status/buildinfo", prometheus_build_info, "Version, for clients that choose by it." },
+    { "GET", "/api/v1/status/runtimeinfo", prometheus_runtime_info,
+      "Start time, number of series, limits." },
+    { "GET", "/api/v1/status/flags", prometheus_flags, "The limits and features of queries." },
+    { "GET", "/api/v1/status/config", prometheus_config, "The configuration file." },
+    { "GET", "/api/v1/status/tsdb", prometheus_tsdb,
+      "Metrics with the most series, labels with the most values: limit." },
+    { "GET", "/api/v1/status/walreplay", prometheus_replay,
+      "Progress of the start: finished when it answers." },
+    { "GET", "/api/v1/features", prometheus_features, "Functions and features of the language." },
 };
 
 const api_table prometheus_api = { rows, ARRAY_LEN(rows), prometheus_error };

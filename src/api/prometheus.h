@@ -5,6 +5,7 @@
 
 #include "api/request.h"
 #include "query/labels.h"
+#include "query/promql/ast.h"
 #include "store/store.h"
 
 void prometheus_error(api_request *r, status code, const char *message);
@@ -23,7 +24,19 @@ void prometheus_labels(json_writer *w, labels l);
 
 void prometheus_query(api_request *r);
 void prometheus_query_range(api_request *r);
+/* The parameter `query`; NULL after an answer was given. */
+const promql_node *prometheus_parse(api_request *r);
+
 void prometheus_format_query(api_request *r);
+void prometheus_parse_query(api_request *r);
+void prometheus_query_exemplars(api_request *r);
+void prometheus_features(api_request *r);
+void prometheus_build_info(api_request *r);
+void prometheus_runtime_info(api_request *r);
+void prometheus_flags(api_request *r);
+void prometheus_config(api_request *r);
+void prometheus_tsdb(api_request *r);
+void prometheus_replay(api_request *r);
 void prometheus_targets(api_request *r);
 void prometheus_rules(api_request *r);
 void prometheus_alerts(api_request *r);

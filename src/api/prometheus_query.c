@@ -158,6 +158,34 @@ static void put_string(api_request *r, int64_t time_ms, str text)
     json_end_array(&r->json);
 }
 
+/* What the parameter `stats` asks for. */
+static void put_stats(api_request *r, const promql_result *result)
+{
+    uint64_t samples = 0;
+    if (!request_param(r, "stats").len)
+        return;
+    for (uint32_t i = 0; i < result->count; i++)
+        samples += result->series[i].count;
+    double seconds = (double)(clock_mono_ns() - r->started_mono_ns) / NS_PER_S;
+    json_key(&r->json, STR("stats"));
+    json_begin_object(&r->json);
+    json_key(&r->json, STR("timings"));
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, f64, "evalTotalTime", seconds);
+    JSON_PUT(&r->json, f64, "resultSortTime", 0);
+    JSON_PUT(&r->json, f64, "queryPreparationTime", 0);
+    JSON_PUT(&r->json, f64, "innerEvalTime", seconds);
+    JSON_PUT(&r->json, f64, "execQueueTime", 0);
+    JSON_PUT(&r->json, f64, "execTotalTime", seconds);
+    json_end_object(&r->json);
+    json_key(&r->json, STR("samples"));
+    json_begin_object(&r->json);
+    JSON_PUT(&r->json, u64, "totalQueryableSamples", samples);
+    JSON_PUT(&r->json, u64, "peakSamples", samples);
+    json_end_object(&r->json);
+    json_end_object(&r->json);
+}
+
 static void put_result(api_request *r, const promql_result *result, int64_t time_ms, uint64_t limit)
 {
     static const char *const names[] = { "none", "scalar", "vector", "matrix", "string" };
@@ -172,6 +200,7 @@ static void put_result(api_request *r, const promql_result *result, int64_t time
         put_string(r, time_ms, result->string);
     else
         put_series(r, result, most);
+    put_stats(r, result);
     json_end_object(&r->json);
     put_notes(r, &result->notes, true,
               result->count > most ? "results truncated due to limit" : NULL);
@@ -179,12 +208,26 @@ static void put_result(api_request *r, const promql_result *result, int64_t time
     prometheus_end(r);
 }
 
-/* The query parsed, or NULL after an answer was given. */
-static const promql_node *parse_query(api_request *r, str text)
+const promql_node *prometheus_parse(api_request *r)
 {
     const promql_node *query;
-    if (promql_parse(&query, text, r->api->options.features, r->arena, &r->err) == STATUS_OK)
+    if (promql_parse(&query, request_param(r, "query"), r->api->options.features, r->arena,
+                     &r->err) == STATUS_OK)
         return query;
+    request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
+    return NULL;
+}
+
+/* The query with its durations computed; what is wrong with them is the parameter's fault. NULL
+ * after an answer was given. */
+static const promql_node *bind_query(api_request *r, const promql_options *o, bool range)
+{
+    const promql_range_bounds bounds = { o->start_ms, o->end_ms, range ? o->step_ms : 0 };
+    const promql_node *query = prometheus_parse(r), *bound;
+    if (!query)
+        return NULL;
+    if (promql_bind(&bound, query, &bounds, r->arena, &r->err) == STATUS_OK)
+        return bound;
     request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
     return NULL;
 }
@@ -195,29 +238,40 @@ static void fail_execution(api_request *r, status st)
     request_fail_status(r, st == STATUS_INVALID || st == STATUS_UNSUPPORTED ? STATUS_LIMIT : st);
 }
 
-static promql_options options_of(const api_request *r)
+/* False after an answer was given. */
+static bool options_of(api_request *r, promql_options *ret)
 {
-    return (promql_options){ .step_ms = 1,
-                             .lookback_ms = r->api->options.lookback_ns / NS_PER_MS,
+    str text = request_param(r, "lookback_delta");
+    int64_t lookback_ns = r->api->options.lookback_ns;
+    if (text.len && !parse_duration_s(text, &lookback_ns)) {
+        request_fail(
+            r, STATUS_INVALID,
+            "error parsing lookback delta duration: cannot parse \"%.*s\" to a valid duration",
+            STR_ARG(str_slice(text, 0, 80)));
+        return false;
+    }
+    *ret = (promql_options){ .step_ms = 1,
+                             .lookback_ms = MAX(lookback_ns, 0) / NS_PER_MS,
                              .sample_limit = r->api->options.query_samples,
                              .features = r->api->options.features,
                              .control = &r->control };
+    return true;
 }
 
 void prometheus_query(api_request *r)
 {
     str text = request_param(r, "query");
-    promql_options o = options_of(r);
+    promql_options o;
     promql_result result;
     int64_t time_ns;
     uint64_t limit;
     if (!request_time_s(r, "time", clock_now_ns(), &time_ns) ||
-        !request_u64(r, "limit", 0, &limit) || !request_timeout(r))
-        return;
-    const promql_node *query = parse_query(r, text);
-    if (!query)
+        !request_u64(r, "limit", 0, &limit) || !request_timeout(r) || !options_of(r, &o))
         return;
     o.start_ms = o.end_ms = time_ns / NS_PER_MS;
+    const promql_node *query = bind_query(r, &o, false);
+    if (!query)
+        return;
     status st = promql_instant(r->store, query, text, &o, r->arena, &result, &r->err);
     if (st != STATUS_OK)
         fail_execution(r, st);
@@ -246,7 +300,8 @@ static bool range_parameters(api_request *r, promql_options *o)
                      STR_ARG(str_slice(step, 0, 80)));
         return false;
     }
-    *o = options_of(r);
+    if (!options_of(r, o))
+        return false;
     o->start_ms = start_ns / NS_PER_MS;
     o->end_ms = end_ns / NS_PER_MS;
     o->step_ms = step_ns / NS_PER_MS;
@@ -273,7 +328,7 @@ void prometheus_query_range(api_request *r)
     uint64_t limit;
     if (!range_parameters(r, &o) || !request_u64(r, "limit", 0, &limit) || !request_timeout(r))
         return;
-    const promql_node *query = parse_query(r, text);
+    const promql_node *query = bind_query(r, &o, true);
     if (!query)
         return;
     if (query->type != PROMQL_VECTOR && query->type != PROMQL_SCALAR) {
@@ -288,22 +343,4 @@ void prometheus_query_range(api_request *r)
         fail_execution(r, st);
     else
         put_result(r, &result, o.start_ms, limit);
-}
-
-void prometheus_format_query(api_request *r)
-{
-    const promql_node *query = parse_query(r, request_param(r, "query"));
-    if (!query)
-        return;
-    buf text;
-    buf_init(&text, MiB(1));
-    promql_print(&text, query);
-    if (buf_check(&text, &r->err, "the formatted query") != STATUS_OK) {
-        request_fail_status(r, STATUS_LIMIT);
-    } else {
-        prometheus_begin(r);
-        json_str(&r->json, buf_view(&text));
-        prometheus_end(r);
-    }
-    buf_done(&text);
 }

@@ -55,6 +55,7 @@ struct api_request {
     store *store;
     arena *arena; /* limit: options.query_memory */
     query_control control;
+    int64_t started_mono_ns;
     error err; /* where a handler's failures are written */
     json_writer json;
     bool gone; /* the client is: stop writing */
