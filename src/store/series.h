@@ -71,6 +71,7 @@ typedef struct {
 
 typedef struct mem_series {
     series_key *key;
+    struct mem_series *same_name; /* the one before it whose metric name is the same */
     sample_chunk *first, *last;
     int64_t min_ms, max_ms;
     uint64_t count : 63;
@@ -89,6 +90,7 @@ typedef struct {
     arena memory;
     mem_series **series;
     uint32_t count, capacity;
+    map names; /* metric name -> its newest mem_series */
     uint64_t samples;
     family *families;
     uint32_t family_count, family_capacity;

@@ -323,21 +323,52 @@ static bool in_range(series_scan *sc, const mem_view *v, const mem_series *ms)
     return in;
 }
 
+static status scan_mem_series(series_scan *sc, const mem_view *v, const mem_series *ms, error *err)
+{
+    str key = str_n(ms->key->key, ms->key->key_len);
+    if (!match_key(sc, key) || !in_range(sc, v, ms))
+        return STATUS_OK;
+    series_head h;
+    uint32_t index;
+    status st = head_of_key(sc, key, &h, err);
+    if (st == STATUS_OK)
+        st = find_or_add(sc, &h, &index, err);
+    if (st == STATUS_OK && !sc->q->labels_only)
+        st = add_mem_chunks(sc, v, ms, index, err);
+    return st;
+}
+
+/* The metric's name that the matchers ask for; empty: there is none. */
+static str wanted_name(const series_scan *sc)
+{
+    for (uint32_t i = 0; i < sc->set.count; i++) {
+        const match_item *m = &sc->set.items[i];
+        if (m->op == MATCH_EQ && str_eq(m->name, STR("__name__")))
+            return m->value;
+    }
+    return STR_EMPTY;
+}
+
+/* The list only grows in front, so that it can be followed without the lock. */
+static const mem_series *newest_of_name(series_scan *sc, const mem_view *v, str name)
+{
+    if (v->receiving)
+        pthread_mutex_lock(&sc->s->metrics_lock);
+    const uint64_t *found = map_get(&v->mem->metrics.names, name);
+    const mem_series *newest = found ? (const mem_series *)(uintptr_t)*found : NULL;
+    if (v->receiving)
+        pthread_mutex_unlock(&sc->s->metrics_lock);
+    return newest;
+}
+
 static status scan_mem(series_scan *sc, const mem_view *v, error *err)
 {
     status st = STATUS_OK;
-    for (uint32_t i = 0; i < v->series_count && st == STATUS_OK; i++) {
-        const mem_series *ms = v->series[i];
-        str key = str_n(ms->key->key, ms->key->key_len);
-        if (match_key(sc, key) && in_range(sc, v, ms)) {
-            series_head h;
-            uint32_t index;
-            st = head_of_key(sc, key, &h, err);
-            if (st == STATUS_OK)
-                st = find_or_add(sc, &h, &index, err);
-            if (st == STATUS_OK && !sc->q->labels_only)
-                st = add_mem_chunks(sc, v, ms, index, err);
-        }
+    str name = wanted_name(sc);
+    const mem_series *ms = name.len ? newest_of_name(sc, v, name) : NULL;
+    for (uint32_t i = 0; st == STATUS_OK && (name.len ? ms != NULL : i < v->series_count); i++) {
+        st = scan_mem_series(sc, v, name.len ? ms : v->series[i], err);
+        ms = ms ? ms->same_name : NULL;
         if (st == STATUS_OK && i % CONTROL_EVERY == 0)
             st = control_check(sc->q->control, err);
     }
