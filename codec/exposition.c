@@ -49,7 +49,7 @@ status exposition_read(exposition_page *ret, exposition_format format, str body,
 {
     static const exposition_options none;
     options = options ? options : &none;
-    *ret = (exposition_page){ 0 };
+    *ret = (exposition_page){ .classic = options->classic, .customs = options->customs };
     arena_init(&ret->arena, options->memory ? options->memory : memory_default);
     if (format == EXPOSITION_PROTOBUF)
         return exposition_read_protobuf(ret, body, options, err);

@@ -74,6 +74,7 @@ typedef struct {
     bool lenient;  /* OpenMetrics: what the standard forbids and Prometheus reads is no error */
     bool native;   /* protobuf: native histograms rather than their classic buckets */
     bool classic;  /* with native: the classic buckets, too */
+    bool customs;  /* classic histograms become native ones with their bounds */
     size_t memory; /* bytes that a page's samples may take; 0: 256 MiB */
     uint32_t sample_limit; /* samples that a page may have; 0: 10,000,000 */
 } exposition_options;
@@ -84,6 +85,7 @@ typedef struct {
     uint32_t family_count, family_capacity;
     exposition_sample *samples;
     uint32_t sample_count, sample_capacity;
+    bool classic, customs; /* of its options */
 } exposition_page;
 
 /* Reads a whole page. STATUS_INVALID says line, what is wrong and what would be right;

@@ -4,6 +4,7 @@
  * by its full name. Both ways give the same series in the end. */
 #include "codec/exposition_internal.h"
 
+#include "codec/native_convert.h"
 #include "codec/prometheus_scope.h"
 
 #include <math.h>
@@ -309,7 +310,7 @@ static histogram_value *make_histogram(writer *w, const exposition_sample *sampl
                             .buckets = buckets,
                             .bounds = bounds };
     *ret_exemplars = (exemplars){ list, shown };
-    return h;
+    return !w->p->customs || native_from_classic(a, h) ? h : NULL;
 }
 
 static summary_value *make_summary(writer *w, const exposition_sample *samples, const group *g)
@@ -365,7 +366,7 @@ static bool add_group(writer *w, const exposition_sample *samples, const group *
     } else {
         rows->value[row].summary = v;
     }
-    *ret_done = true;
+    *ret_done = !h || !h->native || !w->p->classic; /* else its parts follow one by one */
     return true;
 }
 

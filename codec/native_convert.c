@@ -160,6 +160,26 @@ static bool side_of(arena *a, const exp_buckets *from, int shift, histogram_side
     return true;
 }
 
+bool native_from_classic(arena *a, histogram_value *h)
+{
+    native_builder b;
+    histogram *n = ARENA_NEW(a, histogram);
+    size_t spans = (size_t)h->bucket_count / (NATIVE_GAP_MAX + 2) + 1;
+    if (!n || !native_builder_init(&b, a, spans, h->bucket_count, NATIVE_GAP_MAX))
+        return false;
+    for (uint32_t i = 0; i < h->bucket_count; i++)
+        if (h->buckets[i])
+            native_builder_put(&b, i, (double)h->buckets[i]);
+    *n = (histogram){ .schema = NATIVE_SCHEMA_CUSTOM,
+                      .count = (double)h->count,
+                      .sum = h->has_sum ? h->sum : 0,
+                      .positive = native_builder_side(&b),
+                      .custom = h->bounds,
+                      .custom_count = h->bound_count };
+    h->native = n;
+    return true;
+}
+
 bool native_of_point(arena *a, metric_type type, const point_value *v, const histogram **ret,
                      const char **ret_problem)
 {

@@ -13,6 +13,9 @@
 MUST_USE bool native_to_point(arena *a, const histogram *h, metric_type *ret_type,
                               point_value *ret);
 
+/* Gives a classic histogram the native one with the same bounds. False without memory. */
+MUST_USE bool native_from_classic(arena *a, histogram_value *h);
+
 /* Whether the value is, for Prometheus, one native histogram: an exponential one that is not too
  * coarse, or what came as one. */
 static inline bool native_is_point(metric_type type, const point_value *v)

@@ -186,6 +186,7 @@ static status set_pages(scrape_job *job, const scrape_global *g, bool lenient, c
         .lenient = lenient,
         .native = s->native_histograms || g->native_histograms,
         .classic = s->classic_histograms || g->classic_histograms,
+        .customs = s->custom_histograms || g->custom_histograms,
     };
     const protocol *fallback = find_protocol(s->fallback_scrape_protocol);
     snprintf(where, size, "fallback_scrape_protocol");

@@ -209,8 +209,6 @@ const char *prometheus_other_sd(const scrape_settings *s)
         IGNORED("keep_dropped_targets", "targets that relabeling dropped are not kept"), \
         IGNORED("metric_name_validation_scheme", WHY_UTF8), \
         IGNORED("metric_name_escaping_scheme", WHY_UTF8), \
-        IGNORED("convert_classic_histograms_to_nhcb", \
-                "classic histograms are kept with their bounds"), \
         IGNORED("extra_scrape_metrics", "report_extra_scrape_metrics says it for all jobs"), \
         IGNORED("scrape_failure_log_file", \
                 "failures are in the server's log and on the targets page")
@@ -275,6 +273,10 @@ static const option scrape_rows[] = {
       .type = OPTION_BOOL,
       .offset = AT(classic_histograms),
       .help = "with native histograms: their classic buckets, too" },
+    { .name = "convert_classic_histograms_to_nhcb",
+      .type = OPTION_BOOL,
+      .offset = AT(custom_histograms),
+      .help = "classic histograms become native ones with the same bounds" },
     { .name = "scrape_protocols",
       .type = OPTION_TEXTS,
       .offset = AT(scrape_protocols),
@@ -359,6 +361,10 @@ static const option global_rows[] = {
       .type = OPTION_BOOL,
       .offset = AT(classic_histograms),
       .help = "with native histograms: their classic buckets, too" },
+    { .name = "convert_classic_histograms_to_nhcb",
+      .type = OPTION_BOOL,
+      .offset = AT(custom_histograms),
+      .help = "classic histograms become native ones with the same bounds" },
     SHARED_ROWS("0"),
     IGNORED("evaluation_interval", WHY_RULES),
     IGNORED("rule_query_offset", WHY_RULES),

@@ -65,7 +65,7 @@ typedef struct {
     str metrics_path, scheme;
     value params;
     bool honor_labels, honor_timestamps, track_timestamps_staleness, enable_compression;
-    bool native_histograms, classic_histograms; /* or global's */
+    bool native_histograms, classic_histograms, custom_histograms; /* or global's */
     text_list scrape_protocols;
     str fallback_scrape_protocol;
     scrape_limits limits;
@@ -79,7 +79,7 @@ typedef struct {
     int64_t scrape_interval, scrape_timeout;
     pair_list external_labels;
     text_list scrape_protocols;
-    bool native_histograms, classic_histograms;
+    bool native_histograms, classic_histograms, custom_histograms;
     scrape_limits limits;
 } scrape_global;
 

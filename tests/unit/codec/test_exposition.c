@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "codec/exposition.h"
+#include "codec/histogram.h"
 #include "codec/prom_text.h"
 #include "codec/prometheus_scope.h"
 #include "codec/protobuf.h"
@@ -451,6 +452,32 @@ static void conformance_pages(void **state)
     assert_int_equal(wrong, 0);
 }
 
+static void classic_histograms_become_native_ones_where_that_is_asked(void **state)
+{
+    (void)state;
+    const char *page = "# TYPE h histogram\nh_bucket{le=\"0.5\"} 2\nh_bucket{le=\"1\"} 2\n"
+                       "h_bucket{le=\"+Inf\"} 5\nh_sum 7.5\nh_count 5\n";
+    static const double counts[] = { 2, 0, 3 };
+    for (int classic = 0; classic < 2; classic++) {
+        exposition_options o = { .customs = true, .classic = classic };
+        exposition_page p;
+        error err;
+        batch b;
+        batch_init(&b, SIGNAL_METRICS, MiB(1));
+        assert_int_equal(exposition_read(&p, EXPOSITION_TEXT, str_c(page), &o, &err), STATUS_OK);
+        assert_true(exposition_append(&p, p.samples, p.sample_count, 1, &b));
+        assert_int_equal(b.points.count, classic ? 6 : 1);
+        const histogram *h = b.points.value[0].histogram->native;
+        assert_int_equal(h->schema, NATIVE_SCHEMA_CUSTOM);
+        assert_int_equal(h->custom_count, 2);
+        assert_int_equal(h->positive.count, 3);
+        assert_memory_equal(h->positive.counts, counts, sizeof(counts));
+        assert_true(h->count == 5 && h->sum == 7.5);
+        batch_done(&b);
+        exposition_done(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +493,7 @@ int main(void)
         cmocka_unit_test(contradicting_native_histograms_are_refused),
         cmocka_unit_test(own_pages_are_read_back),
         cmocka_unit_test(conformance_pages),
+        cmocka_unit_test(classic_histograms_become_native_ones_where_that_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
