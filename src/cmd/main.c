@@ -22,6 +22,7 @@ static const command commands[] = {
     { "trace", cmd_trace, "print one trace as a waterfall" },
     { "recover", cmd_recover, "read what dead processes left in their recorders" },
     { "check", cmd_check, "judge a configuration file without running it" },
+    { "test", cmd_test, "run unit tests of rules" },
     { "gen", cmd_gen, "send synthetic load, every item numbered" },
     { "version", cmd_version, "print the version" },
     { "help", cmd_help, "print this list; `sonde COMMAND --help` tells more" },
