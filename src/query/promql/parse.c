@@ -139,7 +139,10 @@ static void describe(const parser *p, buf *out, const token *t)
                                ? "metric identifier "
                            : t->kind == TOKEN_IDENT && class == WORD_NAME ? "identifier "
                                                                           : ""));
-        print_token(out, t, raw, class);
+        if (p->operand && t->kind == TOKEN_STRING)
+            buf_str(out, str_slice(raw, 0, 60));
+        else
+            print_token(out, t, raw, class);
     }
 }
 

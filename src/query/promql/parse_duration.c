@@ -225,6 +225,17 @@ status parse_duration(parser *p, const char *context, const char *expected, prom
     return read_duration(&r, 1, ret);
 }
 
+/* "offset --5 + 3" would be read differently as it is printed: "offset 5 + 3". */
+static void keep_together(promql_duration *d)
+{
+    const promql_duration *first = d;
+    while (first->left && !first->parens && first->kind >= DURATION_ADD)
+        first = first->left;
+    bool two_signs = first->kind == DURATION_MINUS && first->right->kind == DURATION_MINUS;
+    if (first != d && !first->parens && !two_signs)
+        d->parens = true;
+}
+
 /* Behind offset a literal, a function or a sign with one of them ends the duration, so that
  * "a offset 5m + b" adds b. A parenthesis without a sign goes on. */
 status parse_offset_duration(parser *p, promql_duration **ret)
@@ -235,8 +246,11 @@ status parse_offset_duration(parser *p, promql_duration **ret)
     const token *first = sign ? parser_peek_second(p) : t;
     size_t function = find_function(first);
     if (!is_literal(first) && function == ARRAY_LEN(functions) &&
-        !(sign && first->kind == TOKEN_LPAREN))
-        return read_duration(&r, 1, ret);
+        !(sign && first->kind == TOKEN_LPAREN)) {
+        TRY(read_duration(&r, 1, ret));
+        keep_together(*ret);
+        return STATUS_OK;
+    }
     if (sign)
         parser_next(p);
     TRY(is_literal(first)                 ? read_literal(&r, ret)

@@ -76,40 +76,36 @@ static void says_what_is_wrong_and_where(void **state)
     (void)state;
     static const char *const pairs[][2] = {
         { "", "unknown position: parse error: no expression found in input" },
-        { "# only a comment", "1:17: parse error: no expression found in input" },
+        { "# only a comment", "1:1: parse error: no expression found in input" },
         { "a +", "1:4: parse error: unexpected end of input" },
         { "a\n  + %", "2:5: parse error: unexpected <op:%>" },
         { "sum(a", "1:6: parse error: unclosed left parenthesis" },
-        { "a)", "1:2: parse error: unexpected right parenthesis ')'" },
+        { "a)", "1:3: parse error: unexpected right parenthesis ')'" },
         { "a[5m", "1:5: parse error: unclosed left bracket" },
-        { "a[5q]", "1:3: parse error: bad number or duration syntax: \"5q\"" },
-        { "a[]",
-          "1:3: parse error: unexpected \"]\" in subquery or range selector, expected number or "
-          "duration" },
+        { "a[5q]", "1:3: parse error: bad number or duration syntax: \"5\"" },
+        { "a[]", "1:3: parse error: unexpected \"]\" in subquery or range selector, expected "
+                 "number, duration, step(), or range()" },
         { "a{b=\"c}", "1:5: parse error: unterminated quoted string" },
-        { "a{b=\"\\q\"}", "1:5: parse error: unknown escape sequence" },
-        { "a ! b", "1:3: parse error: unexpected character: '!'" },
+        { "a{b=\"\\q\"}", "1:5: parse error: unknown escape sequence U+0071 'q'" },
+        { "a ! b", "1:3: parse error: unexpected character after '!': ' '" },
         { "a | b", "1:3: parse error: unexpected character: '|'" },
-        { "a{b~\"c\"}", "1:4: parse error: unexpected character: '~'" },
+        { "a{b~\"c\"}", "1:4: parse error: unexpected character inside braces: '~'" },
         { "{}", "1:1: parse error: vector selector must contain at least one non-empty matcher" },
-        { "{x!=\"y\"}", "1:1: parse error: vector selector must contain at least one non-empty "
-                        "matcher" },
-        { "a{\"b\"}", "1:3: parse error: metric name must not be set twice: \"a\" or \"b\"" },
-        { "a[5m] @ 1 @ 2", "1:11: parse error: @ <timestamp> may not be set multiple times" },
-        { "a @ nan", "1:5: parse error: timestamp out of bounds for @ modifier" },
+        { "{x!=\"y\"}",
+          "1:1: parse error: vector selector must contain at least one non-empty matcher" },
+        { "a{\"b\"}", "1:1: parse error: metric name must not be set twice: \"a\" or \"b\"" },
+        { "a[5m] @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times" },
+        { "a @ nan", "1:1: parse error: timestamp out of bounds for @ modifier: NaN" },
         { "(a)[5m]", "1:4: parse error: ranges only allowed for vector selectors" },
         { "a offset 5m [5m]", "1:13: parse error: no offset modifiers allowed before range" },
-        { "rate(a[5m],)", "1:12: parse error: trailing commas not allowed in function call args" },
+        { "rate(a[5m],)", "1:11: parse error: trailing commas not allowed in function call args" },
         { "sum by a (b)",
-          "1:8: parse error: unexpected identifier \"a\" in grouping opts, expected "
-          "\"(\"" },
+          "1:8: parse error: unexpected identifier \"a\" in grouping opts, expected \"(\"" },
         { "a + on(x) group_left(x) b",
-          "1:1: parse error: label \"x\" must not occur in ON and GROUP "
-          "clause at once" },
-        { "-\"a\"",
-          "1:1: parse error: unary expression only allowed on expressions of type scalar or "
-          "instant vector, got \"string\"" },
-        { "on", "1:1: parse error: unexpected identifier \"on\"" },
+          "1:3: parse error: label \"x\" must not occur in ON and GROUP clause at once" },
+        { "-\"a\"", "1:1: parse error: unary expression only allowed on expressions of type scalar "
+                    "or instant vector, got \"string\"" },
+        { "on", "1:1: parse error: unexpected <on>" },
     };
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++)
         assert_str(canonical(pairs[i][0]), str_c(pairs[i][1]));
