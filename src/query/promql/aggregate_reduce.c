@@ -233,12 +233,13 @@ static status total_step(reduction *r, uint32_t step)
         if (incompatible)
             TRY(note_mixed_schemas(r, row));
     }
-    if (floats && histograms) {
+    if (floats && histograms)
         promql_note(r->e, true, aggregate_argument(r->n), NOTE_MIXED_AGGREGATION);
+    if (histograms)
         set_absent(&r->row->cells[step]);
-        return STATUS_OK;
-    }
-    if (!histograms || incompatible)
+    if (r->total.found.reconciled && (floats || incompatible))
+        promql_note(r->e, false, aggregate_argument(r->n), NOTE_RECONCILED "aggregation");
+    if (!histograms || floats || incompatible)
         return STATUS_OK;
     promql_note_total(r->e, aggregate_argument(r->n), &r->total);
     const histogram *sum = histogram_total_result(&r->total, r->e->arena, true);

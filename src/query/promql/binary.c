@@ -89,6 +89,37 @@ status binary_cells(promql_engine *e, const promql_node *n, promql_cell left, pr
     return STATUS_OK;
 }
 
+status binary_noted(promql_engine *e, const promql_grid *g, const promql_node *n, step_notes *notes,
+                    uint32_t step, uint32_t order, promql_cell left, promql_cell right,
+                    pair_result *ret)
+{
+    promql_notes *whole = e->notes;
+    uint32_t noted = notes->notes.noted;
+    e->notes = &notes->notes;
+    status st = binary_cells(e, n, left, right, ret);
+    e->notes = whole;
+    if (st != STATUS_OK || notes->notes.noted == noted)
+        return st;
+    if (!notes->last && !(notes->last = promql_alloc(e, g->steps, sizeof(*notes->last))))
+        return STATUS_LIMIT;
+    if (order + 1 >= notes->last[step].order) {
+        notes->last[step].order = order + 1;
+        notes->last[step].note = notes->notes.last;
+    }
+    return STATUS_OK;
+}
+
+void binary_tell(promql_engine *e, const promql_grid *g, const step_notes *notes)
+{
+    for (uint32_t k = 0; notes->last && k < notes->notes.count; k++) {
+        bool counts = false;
+        for (uint32_t i = 0; i < g->steps && !counts; i++)
+            counts = notes->last[i].order && notes->last[i].note == k;
+        if (counts)
+            promql_note_text(e, notes->notes.warning[k], notes->notes.items[k]);
+    }
+}
+
 /* ---- scalars ---- */
 
 static status scalar_scalar(promql_engine *e, const promql_grid *g, const promql_binary *b,
@@ -128,14 +159,15 @@ static void float_row(const promql_binary *b, uint32_t steps, double *cells, con
 }
 
 static status mixed_row(promql_engine *e, const promql_grid *g, const promql_node *n,
-                        promql_row *row, const double *scalar, bool flipped)
+                        step_notes *notes, uint32_t order, promql_row *row, const double *scalar,
+                        bool flipped)
 {
     for (uint32_t i = 0; i < g->steps; i++) {
         promql_cell x = row_cell(row, i), s = { .value = scalar[i] };
         pair_result r;
         if (!row_has(row, i))
             continue;
-        TRY(binary_cells(e, n, flipped ? s : x, flipped ? x : s, &r));
+        TRY(binary_noted(e, g, n, notes, i, order, flipped ? s : x, flipped ? x : s, &r));
         if (!r.valid || !r.keep)
             row_clear(row, i);
         else if (n->binary.returns_bool || !promql_operators[n->binary.op].comparison)
@@ -149,16 +181,18 @@ static status vector_scalar(promql_engine *e, const promql_grid *g, const promql
 {
     const promql_binary *b = &n->binary;
     bool drops_name = b->returns_bool || binary_changes_metric(b->op);
+    step_notes notes = { 0 };
     for (uint32_t r = 0; r < v->row_count; r++) {
         promql_row *row = &v->rows[r];
         TRY(promql_check_time(e));
         if (row->histograms || is_trim(b->op))
-            TRY(mixed_row(e, g, n, row, scalar, flipped));
+            TRY(mixed_row(e, g, n, &notes, r, row, scalar, flipped));
         else
             float_row(b, g->steps, row->cells, scalar, flipped);
         if (drops_name)
             TRY(row_drop_name(e, row));
     }
+    binary_tell(e, g, &notes);
     *ret = *v;
     return promql_merge_rows(e, g, ret, SAME_LABELSET);
 }

@@ -17,6 +17,22 @@ bool binary_floats(promql_op op, double a, double b, double *ret);
  * and is kept always. */
 MUST_USE status binary_cells(promql_engine *e, const promql_node *n, promql_cell left,
                              promql_cell right, pair_result *ret);
+/* Of all that one step of an operator notes, the note of the last pair counts. */
+typedef struct {
+    promql_notes notes;
+    struct {
+        uint32_t order; /* of the pair that noted, from 1; 0: none */
+        uint32_t note;
+    } * last; /* per step; NULL: nothing was noted yet */
+} step_notes;
+
+/* As binary_cells; `order` rises in the order in which Prometheus goes through the pairs. */
+MUST_USE status binary_noted(promql_engine *e, const promql_grid *g, const promql_node *n,
+                             step_notes *notes, uint32_t step, uint32_t order, promql_cell left,
+                             promql_cell right, pair_result *ret);
+/* Notes what counts. */
+void binary_tell(promql_engine *e, const promql_grid *g, const step_notes *notes);
+
 /* Whether the result is something else than its left operand: arithmetic. */
 bool binary_changes_metric(promql_op op);
 

@@ -109,9 +109,10 @@ static status put_cell(promql_window *w, const windows *ws, promql_row *row, uin
         return STATUS_OK;
     }
     const histogram **list = promql_row_histograms(w->engine, ws->g, row);
-    /* It may share memory with the window, which is the reader's. */
-    return list && (list[step] = promql_keep_histogram(w->engine, cell.histogram)) ? STATUS_OK
-                                                                                   : STATUS_LIMIT;
+    if (!list)
+        return STATUS_LIMIT;
+    list[step] = cell.histogram; /* shares nothing with the window, which is the reader's */
+    return STATUS_OK;
 }
 
 /* A window with a histogram in it. */
@@ -141,6 +142,14 @@ static bool never_falls(const promql_samples *s)
     for (uint32_t i = 1; i < s->count; i++)
         falls |= s->value[i] < s->value[i - 1];
     return !falls;
+}
+
+static bool has_float(const promql_grid *g, const promql_row *row)
+{
+    for (uint32_t i = 0; row->cells && i < g->steps; i++)
+        if (!is_absent(row->cells[i]))
+            return true;
+    return false;
 }
 
 static status one_series(promql_engine *e, void *user, uint32_t slot, uint32_t index,
@@ -178,7 +187,7 @@ static status one_series(promql_engine *e, void *user, uint32_t slot, uint32_t i
         if (e->err && e->err->code != STATUS_OK)
             return e->err->code; /* a function said so */
     }
-    if (row.cells && (fn == promql_rate || fn == promql_increase))
+    if ((fn == promql_rate || fn == promql_increase) && has_float(g, &row))
         promql_hint_counter(e, ws->call, s->labels);
     ws->rows[index] = row;
     return STATUS_OK;

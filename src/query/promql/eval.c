@@ -89,39 +89,60 @@ status promql_check_time(promql_engine *e)
     return STATUS_OK;
 }
 
-static bool note_known(const promql_notes *notes, str text)
+/* Without the place at the end, "(1:5)". */
+static str note_body(str text)
 {
-    for (uint32_t i = 0; i < notes->count; i++)
-        if (str_eq(notes->items[i], text))
-            return true;
-    return false;
+    size_t n = text.len;
+    while (n > 0 && text.ptr[n - 1] != '(')
+        n--;
+    return str_slice(text, 0, n);
+}
+
+/* What is said already is said once, with the place of the last time. */
+static uint32_t note_place(const promql_notes *notes, str text)
+{
+    uint32_t i = 0;
+    while (i < notes->count && !str_eq(note_body(notes->items[i]), note_body(text)))
+        i++;
+    return i;
 }
 
 void promql_note_text(promql_engine *e, bool warning, str text)
 {
     promql_notes *notes = e->notes;
-    if (notes->count == NOTES_LIMIT || note_known(notes, text))
+    uint32_t at = note_place(notes, text);
+    if (at == NOTES_LIMIT)
         return;
     if (!notes->items) {
         notes->items = ARENA_ARRAY(e->arena, str, NOTES_LIMIT);
         notes->warning = ARENA_ARRAY(e->arena, bool, NOTES_LIMIT);
     }
-    str copy = arena_str(e->arena, text);
-    if (!notes->items || !notes->warning || !copy.ptr)
+    if (!notes->items || !notes->warning)
         return;
-    notes->items[notes->count] = copy;
-    notes->warning[notes->count++] = warning;
+    if (at == notes->count || !str_eq(notes->items[at], text)) {
+        str copy = arena_str(e->arena, text);
+        if (!copy.ptr)
+            return;
+        notes->items[at] = copy;
+        notes->warning[at] = warning;
+        notes->count += at == notes->count;
+    }
+    notes->last = at;
+    notes->noted++;
 }
 
 void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
 {
-    char body[320], text[400];
+    char body[512], text[600];
     uint32_t line, column;
     va_list args;
     va_start(args, format);
     vsnprintf(body, sizeof(body), format, args);
     va_end(args);
-    promql_position(e->query, at->start, &line, &column);
+    while (at->kind == NODE_PAREN)
+        at = at->paren;
+    /* Functions of a subquery get its samples, of which Prometheus knows no place. */
+    promql_position(e->query, at->kind == NODE_SUBQUERY ? 0 : at->start, &line, &column);
     int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info",
                      body, line, column);
     promql_note_text(e, warning, str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1)));

@@ -22,7 +22,9 @@ double promql_rad(double x)
     return x * M_PI / 180;
 }
 
-/* False where no calendar reaches. */
+/* False where no calendar reaches: NaN, infinities, far beyond. Go takes those for the earliest
+ * second that an int64 holds, 30 minutes past 15 o'clock on Sunday, 4 December of what it calls
+ * 292277026596, and so does everybody who computes with the answer. */
 static bool utc(double seconds, struct tm *ret)
 {
     time_t t;
@@ -32,26 +34,26 @@ static bool utc(double seconds, struct tm *ret)
     return gmtime_r(&t, ret) != NULL;
 }
 
-#define DATE_PART(name, expression) \
+#define DATE_PART(name, expression, beyond) \
     double promql_##name(double seconds) \
     { \
         struct tm tm; \
-        return utc(seconds, &tm) ? (double)(expression) : NAN; \
+        return utc(seconds, &tm) ? (double)(expression) : (beyond); \
     }
-DATE_PART(minute, tm.tm_min)
-DATE_PART(hour, tm.tm_hour)
-DATE_PART(day_of_month, tm.tm_mday)
-DATE_PART(day_of_week, tm.tm_wday)
-DATE_PART(day_of_year, tm.tm_yday + 1)
-DATE_PART(month, tm.tm_mon + 1)
-DATE_PART(year, tm.tm_year + 1900LL)
+DATE_PART(minute, tm.tm_min, 30)
+DATE_PART(hour, tm.tm_hour, 15)
+DATE_PART(day_of_month, tm.tm_mday, 4)
+DATE_PART(day_of_week, tm.tm_wday, 0)
+DATE_PART(day_of_year, tm.tm_yday + 1, 339)
+DATE_PART(month, tm.tm_mon + 1, 12)
+DATE_PART(year, tm.tm_year + 1900LL, 292277026596.0)
 
 double promql_days_in_month(double seconds)
 {
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     struct tm tm;
     if (!utc(seconds, &tm))
-        return NAN;
+        return 31;
     long long year = tm.tm_year + 1900LL;
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return days[tm.tm_mon] + (tm.tm_mon == 1 && leap);

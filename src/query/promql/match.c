@@ -25,6 +25,7 @@ typedef struct {
     bool flipped;     /* many is the right operand */
     uint32_t *chosen; /* per step: the row of the one side + 1, 0: none */
     bool *taken;      /* per step: the group has been matched */
+    step_notes notes;
     uint32_t capacity;
 } matching;
 
@@ -189,7 +190,7 @@ static bool pair_meets(const matching *m, const pair *p, uint32_t step)
     return m->chosen[step] == p->wanted && !(p->untaken && m->taken[step]);
 }
 
-static status pair_step(matching *m, const pair *p, uint32_t step, pair_result *ret)
+static status pair_step(matching *m, const pair *p, uint32_t step, uint32_t order, pair_result *ret)
 {
     promql_cell many = { .value = m->many.fill ? *m->many.fill : 0 };
     promql_cell one = { .value = m->one.fill ? *m->one.fill : 0 };
@@ -197,7 +198,8 @@ static status pair_step(matching *m, const pair *p, uint32_t step, pair_result *
         many = row_cell(p->many, step);
     if (p->one)
         one = row_cell(p->one, step);
-    TRY(binary_cells(m->e, m->node, m->flipped ? one : many, m->flipped ? many : one, ret));
+    TRY(binary_noted(m->e, m->g, m->node, &m->notes, step, order, m->flipped ? one : many,
+                     m->flipped ? many : one, ret));
     if (!ret->valid)
         return STATUS_OK;
     if (m->b->cardinality == MATCH_ONE_TO_ONE && m->taken[step])
@@ -216,7 +218,7 @@ static status compute_pair(matching *m, const pair *p, uint32_t slot, labels l, 
         pair_result r;
         if (!pair_meets(m, p, i))
             continue;
-        TRY(pair_step(m, p, i, &r));
+        TRY(pair_step(m, p, i, slot, &r));
         if (!r.valid || !r.keep)
             continue;
         if (!row)
@@ -305,6 +307,7 @@ static status vector_vector(matching *m, promql_value *ret)
         if (m->many.fill)
             TRY(fill_many(m, k, ret));
     }
+    binary_tell(m->e, m->g, &m->notes);
     ret->row_count = promql_pack_rows(ret->rows, ret->row_count);
     return promql_merge_rows(m->e, m->g, ret, SAME_LABELSET);
 }

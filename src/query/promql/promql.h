@@ -34,6 +34,7 @@ typedef struct {
     str *items;
     bool *warning;
     uint32_t count, capacity;
+    uint32_t last, noted; /* the note made last, and how often one was made, doubles too */
 } promql_notes;
 
 typedef struct {
