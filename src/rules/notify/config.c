@@ -225,23 +225,8 @@ static void make(config_maker *m, str text)
     show_original(m);
 }
 
-static status read_text(config_maker *m, const char *path, error *err)
-{
-    buf text;
-    if (!path) {
-        make(m, str_c(builtin_text));
-        return STATUS_OK;
-    }
-    buf_init(&text, YAML_BYTES_MAX + 1);
-    status st = file_read(path, &text, err);
-    if (st == STATUS_OK)
-        make(m, buf_view(&text));
-    buf_done(&text);
-    return st;
-}
-
-status notify_config_read(config **ret, const char *path, config_issue *issue, void *user,
-                          error *err)
+status notify_config_parse(config **ret, const char *path, str text, config_issue *issue,
+                           void *user, error *err)
 {
     error first = { 0 };
     config *c = calloc(1, sizeof(*c));
@@ -251,26 +236,41 @@ status notify_config_read(config **ret, const char *path, config_issue *issue, v
     atomic_init(&c->references, 1);
     /* What the tables read stays: integrations point into it. */
     config_maker *m = ARENA_NEW(&c->arena, config_maker);
-    if (!m) {
+    c->path = path ? arena_str(&c->arena, str_c(path)) : STR_EMPTY;
+    if (!m || !c->path.ptr) {
         notify_config_unref(c);
         return fail(err, STATUS_NO_MEMORY, "no memory for a configuration");
     }
-    c->path = path ? arena_str(&c->arena, str_c(path)) : STR_EMPTY;
     *m = (config_maker){ .config = c, .issue = issue, .user = user, .err = &first };
-    status st = c->path.ptr ? read_text(m, path, err)
-                            : fail(err, STATUS_NO_MEMORY, "no memory for a configuration");
-    if (st == STATUS_OK && m->errors == 1)
+    make(m, text);
+    status st = STATUS_OK;
+    if (m->errors == 1)
         st = fail(err, STATUS_INVALID, "%s", first.message);
-    else if (st == STATUS_OK && m->errors)
+    else if (m->errors)
         st = fail(err, STATUS_INVALID, "%s has %u errors; the first: %.300s",
                   path ? path : "built-in", m->errors, first.message);
     if (st != STATUS_OK) {
         notify_config_unref(c);
         return st;
     }
-    c->watched = notify_config_watch(c);
     *ret = c;
     return STATUS_OK;
+}
+
+status notify_config_read(config **ret, const char *path, config_issue *issue, void *user,
+                          error *err)
+{
+    buf text;
+    if (!path)
+        return notify_config_parse(ret, NULL, str_c(builtin_text), issue, user, err);
+    buf_init(&text, YAML_BYTES_MAX + 1);
+    status st = file_read(path, &text, err);
+    if (st == STATUS_OK)
+        st = notify_config_parse(ret, path, buf_view(&text), issue, user, err);
+    buf_done(&text);
+    if (st == STATUS_OK)
+        (*ret)->watched = notify_config_watch(*ret);
+    return st;
 }
 
 config *notify_config_ref(config *c)

@@ -198,6 +198,9 @@ typedef void config_issue(void *user, bool warning, const char *text);
 /* path NULL: the built-in one, whose only receiver tells nobody. */
 MUST_USE status notify_config_read(config **ret, const char *path, config_issue *issue, void *user,
                                    error *err);
+/* The same of a text; path is for messages, and for names beside it. */
+MUST_USE status notify_config_parse(config **ret, const char *path, str text, config_issue *issue,
+                                    void *user, error *err);
 config *notify_config_ref(config *c);
 void notify_config_unref(config *c); /* NULL is fine */
 /* Of the files as they are now; compare with `watched`. */

@@ -254,22 +254,22 @@ void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms)
 void slots_sweep(alertmanager *am, int64_t now_ms)
 {
     error err;
-    bool again = true;
-    while (again) { /* a removal moves others */
-        again = false;
-        for (map_slot *m = NULL; (m = map_next(&am->slots, m));) {
-            slot *s = (slot *)(uintptr_t)m->value;
-            if (s->pending || s->group || s->expires_ms > now_ms)
-                continue;
-            am_begin(am);
-            if (s->time_ms && db_delete_log(am->db, str_c(s->text), &err) != STATUS_OK)
-                am->counters.database_errors++;
-            (void)map_remove(&am->slots, str_c(s->text));
-            slot_free(s);
-            again = true;
-            break;
-        }
+    size_t n = 0;
+    slot **over = malloc((am->slots.count + 1) * sizeof(*over));
+    for (map_slot *m = NULL; over && (m = map_next(&am->slots, m));) {
+        slot *s = (slot *)(uintptr_t)m->value;
+        if (!s->pending && !s->group && s->expires_ms <= now_ms)
+            over[n++] = s;
     }
+    for (size_t i = 0; i < n; i++) {
+        slot *s = over[i];
+        am_begin(am);
+        if (s->time_ms && db_delete_log(am->db, str_c(s->text), &err) != STATUS_OK)
+            am->counters.database_errors++;
+        (void)map_remove(&am->slots, str_c(s->text));
+        slot_free(s);
+    }
+    free(over);
 }
 
 void slots_done(alertmanager *am)
