@@ -85,6 +85,28 @@ def check(server, t):
     assert set(names) == {*SHAPES, "gone"}
 
 
+def exemplars(server, t):
+    url = "%s/api/v1/query_exemplars?query=rate(whole[1m])&start=%.3f&end=%.3f"
+    return get_json(url % (server.http, t / 1000 - 60, t / 1000 + 60))["data"]
+
+
+def test_exemplars_survive_kill_9():
+    t = now_ms()
+    want = [{"seriesLabels": {"__name__": "whole", "job": "j"},
+             "exemplars": [{"labels": {"trace_id": "%032x" % 7}, "value": "0.5",
+                            "timestamp": pytest.approx(t / 1000)}]}]
+    with Collector(CONFIG) as server:
+        send(server, t)
+        assert exemplars(server, t) == want
+        server.kill()
+        server.start()
+        assert exemplars(server, t) == want
+        server.stop()
+        server.start()
+        assert exemplars(server, t) == want
+        assert exemplars(server, t - 3600000) == []
+
+
 def test_all_shapes_survive_kill_9_and_come_back_as_they_were():
     t = now_ms()
     with Collector(CONFIG) as server:

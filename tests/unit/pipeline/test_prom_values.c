@@ -3,6 +3,8 @@
  * limits, and many threads. */
 #include "tests/support.h"
 
+#include "codec/exposition.h"
+#include "codec/native_convert.h"
 #include "codec/prometheus_scope.h"
 #include "pipeline/exporters/prom_options.h"
 #include "pipeline/exporters/prom_values.h"
@@ -141,6 +143,47 @@ static void histograms_are_added_up(void **state)
                 "e_count{job=\"shop\"} 15\n"
                 "h_bucket{job=\"shop\",le=\"0.5\"} 3\nh_bucket{job=\"shop\",le=\"+Inf\"} 9\n"
                 "h_sum{job=\"shop\"} 6\nh_count{job=\"shop\"} 9\n");
+    prom_values_free(v);
+}
+
+/* Its floats come out of the protobuf page as they came in, when the batch is long gone. */
+static void native_histograms_are_kept_exactly(void **state)
+{
+    (void)state;
+    static const native_span spans[] = { { -3, 2 } };
+    static const double counts[] = { 0.25, 1.5 };
+    exposition_page page;
+    exposition_options native = { .native = true };
+    buf out;
+    prom_values *v = new_values((prom_values_options){ 0 });
+    for (int i = 0; i < 2; i++) {
+        batch b;
+        begin(&b, "");
+        uint32_t m = add_metric(&b, "e", METRIC_EXP_HISTOGRAM, TEMPORALITY_CUMULATIVE);
+        uint32_t p = add_number(&b, m, i, 0);
+        histogram *h = ARENA_NEW(&b.arena, histogram);
+        *h = (histogram){ .schema = 2,
+                          .zero_threshold = 0.5,
+                          .zero_count = 0.125,
+                          .count = 1.875,
+                          .sum = 3,
+                          .positive = { spans, counts, 1, 2 } };
+        metric_type type;
+        assert_true(native_to_point(&b.arena, h, &type, &b.points.value[p]));
+        (void)put(v, &b, 1);
+        batch_done(&b);
+    }
+    buf_init(&out, 0);
+    prom_choice choice = { .format = PROM_PROTOBUF };
+    assert_ok(prom_values_page(v, &choice, false, 1, &out, &err));
+    assert_ok(exposition_read(&page, EXPOSITION_PROTOBUF, buf_view(&out), &native, &err));
+    assert_int_equal(page.sample_count, 1);
+    const histogram *h = page.samples[0].native->native;
+    assert_memory_equal(h->positive.counts, counts, sizeof(counts));
+    assert_int_equal(h->positive.spans[0].offset, -3);
+    assert_true(h->count == 1.875 && h->zero_count == 0.125 && h->zero_threshold == 0.5);
+    exposition_done(&page);
+    buf_done(&out);
     prom_values_free(v);
 }
 
@@ -303,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_full_page_takes_no_more_and_says_so),
         cmocka_unit_test(settings_become_labels_and_names),
         cmocka_unit_test(pages_are_made_while_values_come_and_go),
+        cmocka_unit_test(native_histograms_are_kept_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
