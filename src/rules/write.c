@@ -130,7 +130,7 @@ static bool add_point(writer *w, const rule_sample *s, int64_t time_ns)
         if (!str_eq(l.items[i].name, LABEL_NAME) && !str_is(l.items[i].name, "job") &&
             !str_is(l.items[i].name, "instance"))
             items[to->count++] = (attr){ l.items[i].name, VALUE_S(l.items[i].value) };
-    rows->time_ns[p] = time_ns;
+    rows->time_ns[p] = time_ns ? time_ns : 1; /* 0 would be the time of arrival */
     if (s->stale)
         rows->flags[p] = POINT_FLAG_NO_RECORDED_VALUE;
     else if (s->histogram)
