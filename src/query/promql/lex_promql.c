@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct {
     token_list *list;
@@ -225,7 +226,7 @@ static bool number_value(str text, double *ret)
 {
     if (whole_number(text, ret))
         return true;
-    char plain[400];
+    char plain[400], *end; /* 1e308 and 5e-324 written out are shorter */
     size_t n = 0;
     for (size_t i = 0; i < text.len; i++) {
         bool between = i > 0 && i + 1 < text.len && is_word_byte((unsigned char)text.ptr[i - 1]) &&
@@ -234,11 +235,13 @@ static bool number_value(str text, double *ret)
             return false;
         if (text.ptr[i] == '_')
             continue;
-        if (n == sizeof(plain))
+        if (n + 1 == sizeof(plain))
             return false;
         plain[n++] = text.ptr[i];
     }
-    return str_to_f64(str_n(plain, n), ret);
+    plain[n] = '\0';
+    *ret = strtod(plain, &end);
+    return end == plain + n && n > 0;
 }
 
 /* 1y2w3d4h5m6s7ms, each unit at most once and in this order. The reason when it is none. */

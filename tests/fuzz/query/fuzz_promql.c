@@ -36,35 +36,63 @@ static void print(const promql_node *n, buf *out)
     FUZZ_CHECK(!out->failed);
 }
 
+/* The tree printed, read and printed again is the same text. */
+static void print_again(str text, str want, uint32_t features, arena *a)
+{
+    const promql_node *n;
+    error err;
+    buf again;
+    FUZZ_CHECK(promql_parse(&n, text, features, a, &err) == STATUS_OK);
+    print(n, &again);
+    FUZZ_CHECK(str_eq(buf_view(&again), want));
+    buf_done(&again);
+}
+
+static void print_all_ways(const promql_node *n, uint32_t features, arena *a)
+{
+    buf line, lines, tree;
+    print(n, &line);
+    print_again(buf_view(&line), buf_view(&line), features, a);
+    buf_init(&lines, MiB(4));
+    promql_print_pretty(&lines, n);
+    FUZZ_CHECK(!lines.failed);
+    if (buf_view(&lines).len <= PROMQL_QUERY_LIMIT) /* indents may make it too long */
+        print_again(buf_view(&lines), buf_view(&line), features, a);
+    buf_init(&tree, MiB(16));
+    promql_print_json(&tree, n);
+    FUZZ_CHECK(!tree.failed);
+    buf_done(&tree);
+    buf_done(&lines);
+    buf_done(&line);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     str query = str_n(data, size);
-    const promql_node *n, *again;
+    const promql_node *n;
     promql_result r;
+    /* Everything that --enable-feature has; names of every script only now and then. */
+    uint32_t features = UINT32_MAX & ~(size % 4 ? (uint32_t)PROMQL_UNQUOTED_UTF8_NAMES : 0);
     error err;
     arena a;
     arena_init(&a, MiB(32));
-    if (size > KiB(4) || promql_parse(&n, query, 0, &a, &err) != STATUS_OK) {
+    if (size > KiB(4) || promql_parse(&n, query, features, &a, &err) != STATUS_OK) {
         arena_done(&a);
         return 0;
     }
-    buf first, second;
-    print(n, &first);
-    FUZZ_CHECK(promql_parse(&again, buf_view(&first), 0, &a, &err) == STATUS_OK);
-    print(again, &second);
-    FUZZ_CHECK(str_eq(buf_view(&first), buf_view(&second)));
+    print_all_ways(n, features, &a);
     store *s = some_series();
-    promql_options o = {
-        .start_ms = 60000, .end_ms = 240000, .step_ms = 30000, .sample_limit = 20000
-    };
+    promql_options o = { .start_ms = 60000,
+                         .end_ms = 240000,
+                         .step_ms = 30000,
+                         .sample_limit = 20000,
+                         .features = features };
     if (promql_range_query(s, n, query, &o, &a, &r, &err) == STATUS_OK)
         for (uint32_t i = 0; i < r.count; i++)
             FUZZ_CHECK(r.series[i].count > 0 && r.series[i].count <= 7);
     o.end_ms = o.start_ms;
     (void)!promql_instant(s, n, query, &o, &a, &r, &err);
     fake_store_free(s);
-    buf_done(&first);
-    buf_done(&second);
     arena_done(&a);
     return 0;
 }

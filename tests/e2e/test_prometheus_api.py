@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Prometheus API: what each path answers, and how it refuses."""
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import pytest
+
+from harness import Server
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(args=("--enable-feature", "promql-experimental-functions")) as s:
+        yield s
+
+
+def ask(server, path, form=None, **parameters):
+    """(status, answer)"""
+    text = urllib.parse.urlencode(parameters, doseq=True)
+    url = "%s/api/v1/%s" % (server.http, path)
+    body = text.encode() if form else None
+    try:
+        request = urllib.request.Request(url if form else url + "?" + text, data=body)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as e:
+        return e.code, json.load(e)
+
+
+BAD = [
+    ("query", {"query": ""},
+     'invalid parameter "query": unknown position: parse error: no expression found in input'),
+    ("query", {"query": "sum(a b)"},
+     'invalid parameter "query": 1:7: parse error: unexpected identifier "b" in aggregation'),
+    ("query", {"query": "a[step()]"}, 'invalid parameter "query": 2:8: duration must be greater than 0'),
+    ("query", {"query": "a + fill(1) b"},
+     'invalid parameter "query": 1:1: parse error: binop fill modifiers are experimental and not enabled'),
+    ("query", {"query": "1", "time": "yesterday"}, None),
+    ("query", {"query": "1", "lookback_delta": "x"},
+     'error parsing lookback delta duration: cannot parse "x" to a valid duration'),
+    ("query_range", {"query": "1", "start": 0, "end": 20000, "step": 1},
+     "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution "
+     "(?step=XX)"),
+    ("query_range", {"query": "1", "start": 10, "end": 0, "step": 1},
+     'invalid parameter "end": end timestamp must not be before start time'),
+    ("query_range", {"query": "1", "start": 0, "end": 10, "step": 0},
+     'invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive '
+     "integer"),
+    ("query_range", {"query": "a[5m]", "start": 0, "end": 10, "step": 1},
+     'invalid parameter "query": invalid expression type "range vector" for range query, must be Scalar or '
+     "instant Vector"),
+    ("format_query", {"query": "sum("}, None),
+    ("parse_query", {"query": "foo{"},
+     'invalid parameter "query": 1:5: parse error: unexpected end of input inside braces'),
+    ("query_exemplars", {"query": "a", "start": 10, "end": 0},
+     "end timestamp must not be before start timestamp"),
+    ("series", {}, "no match[] parameter provided"),
+    ("series", {"match[]": "{}"}, None),
+    ("series", {"match[]": "a[5m]"}, 'invalid parameter "match[]": 1:2: parse error: unexpected "["'),
+    ("status/tsdb", {"limit": 0}, "limit must be a positive number"),
+]
+
+
+@pytest.mark.parametrize("path,parameters,message", BAD)
+def test_bad_data(server, path, parameters, message):
+    status, answer = ask(server, path, **parameters)
+    assert (status, answer["status"], answer["errorType"]) == (400, "error", "bad_data")
+    if message:
+        assert answer["error"] == message
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_a_query_by_get_and_post(server, form):
+    status, answer = ask(server, "query", form, query="start() + 1", time=41)
+    assert (status, answer["data"]) == (200, {"resultType": "scalar", "result": [41, "42"]})
+    status, answer = ask(server, "query_range", form, query="step() + range()", start=0, end=10, step=5)
+    assert answer["data"]["result"][0]["values"] == [[0, "15"], [5, "15"], [10, "15"]]
+
+
+def test_stats_are_told_when_asked_for(server):
+    assert "stats" not in ask(server, "query", query="1")[1]["data"]
+    stats = ask(server, "query", query="1", stats="all")[1]["data"]["stats"]
+    assert stats["timings"]["evalTotalTime"] > 0 and stats["samples"]["totalQueryableSamples"] == 1
+
+
+def test_the_query_formatted(server):
+    text = "sum by(a)(rate(foo_bar_baz_total{instance='one',job='two'}[5m]))/sum by(a)(rate(foo_bar_total[5m]))"
+    assert ask(server, "format_query", query=text)[1]["data"] == (
+        '  sum by (a) (rate(foo_bar_baz_total{instance="one",job="two"}[5m]))\n/\n'
+        "  sum by (a) (rate(foo_bar_total[5m]))")
+
+
+def test_the_query_as_a_tree(server):
+    tree = ask(server, "parse_query", True, query="rate(a{b='c'}[5m] offset 1m) > 1")[1]["data"]
+    assert (tree["type"], tree["op"], tree["matching"]) == ("binaryExpr", ">", None)
+    call = tree["lhs"]
+    assert call["func"] == {"name": "rate", "argTypes": ["matrix"], "variadic": 0, "returnType": "vector"}
+    selector = call["args"][0]
+    assert (selector["type"], selector["range"], selector["offset"]) == ("matrixSelector", 300000, 60000)
+    assert selector["matchers"] == [{"name": "b", "value": "c", "type": "="},
+                                    {"name": "__name__", "value": "a", "type": "="}]
+
+
+def test_features(server):
+    features = ask(server, "features")[1]["data"]
+    assert features["promql_functions"]["info"] and features["promql_functions"]["rate"]
+    assert features["promql"]["duration_expr"] and not features["promql"]["fill"]
+    assert features["promql_operators"]["limitk"] and features["promql_operators"]["atan2"]
+
+
+@pytest.mark.parametrize("path,members", [
+    ("status/buildinfo", {"version", "application"}), ("status/config", {"yaml"}),
+    ("status/runtimeinfo", {"startTime", "timeSeriesCount"}), ("status/walreplay", {"min", "max", "current"}),
+    ("status/flags", {"query.lookback-delta", "query.timeout"}),
+    ("status/tsdb", {"headStats", "seriesCountByMetricName", "labelValueCountByLabelName"}),
+])
+def test_status(server, path, members):
+    status, answer = ask(server, path)
+    assert status == 200 and members <= set(answer["data"])
+
+
+def test_empty_lists(server):
+    now = time.time()
+    for path in ("query_exemplars", "query"):
+        assert ask(server, path, query="nothing_here", start=now - 60, end=now)[0] == 200
+    assert ask(server, "query_exemplars", query="nothing_here")[1]["data"] == []
+    assert ask(server, "metadata", limit_per_metric=1)[1]["data"] == {}
