@@ -85,7 +85,7 @@ def test_a_missing_file_is_a_failure():
 
 @pytest.mark.parametrize("arguments", [[], ["config"], ["config", "--nothing"], ["config", "a", "b"], ["nothing"],
                                        ["config", "--component"], ["config", "--component", "nothing"],
-                                       ["rules", "x.yaml"], ["metrics", "-"]], ids=" ".join)
+                                       ["rules"], ["rules", "--x"], ["metrics", "-"]], ids=" ".join)
 def test_wrong_usage_is_told(arguments):
     code, out, err = check(*arguments)
     assert code == 2 and out == "" and err.count("\n") == 1 and err.startswith("sonde check: ")
