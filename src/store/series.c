@@ -216,6 +216,10 @@ bool series_histogram_add(mem_metrics *m, series_key *k, int64_t time_ms, const 
         known.hint = before->hint; /* the same again */
     else
         known.hint = histogram_hint_after(newest && newest->time_ms < time_ms ? before : NULL, h);
+    /* As in Prometheus a restart is not kept, only that there was none: the sample before may
+     * be gone or come late, so queries compare the counts. */
+    if (known.hint == HISTOGRAM_RESET)
+        known.hint = HISTOGRAM_RESET_UNKNOWN;
     const histogram *kept = keep_histogram(&m->memory, &known, before ? before : &none);
     if (!kept || !add_sample(m, s, time_ms, histogram_boxed(kept)))
         return false;
