@@ -6,6 +6,7 @@ import email.policy
 import http.server
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -81,8 +82,13 @@ class Mailbox:
     """An SMTP server (EHLO, AUTH PLAIN and LOGIN, MAIL, RCPT, DATA) that keeps mails. `refuse` is a list of
     answers to give to the next MAIL commands."""
 
-    def __init__(self, user=None, password=None):
+    def __init__(self, user=None, password=None, tls=None):
+        """tls: (certificate, key), files in PEM; then STARTTLS is offered, and nothing is taken before it."""
         self.mails, self.refuse, self.logins = [], [], []
+        self.tls = None
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
         self.user, self.password = user, password
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -97,52 +103,77 @@ class Mailbox:
             threading.Thread(target=self.converse, args=(connection,), daemon=True).start()
 
     def converse(self, connection):
-        with connection, connection.makefile("rwb") as f:
-            def say(line):
-                f.write(line.encode() + b"\r\n")
-                f.flush()
+        mail = {"encrypted": False}
+        try:
+            connection.sendall(b"220 mailbox\r\n")
+            if self.talk(connection, mail) == "STARTTLS":
+                with self.tls.wrap_socket(connection, server_side=True) as encrypted:
+                    mail["encrypted"] = True
+                    self.talk(encrypted, mail)
+        except (OSError, ValueError):
+            pass  # the client went away
+        finally:
+            connection.close()
 
-            mail = {}
-            say("220 mailbox")
-            for raw in f:
-                line = raw.decode().rstrip("\r\n")
-                verb = line.split(" ")[0].upper()
-                if verb == "EHLO":
-                    mail["hello"] = line[5:]
-                    say("250-mailbox")
-                    say("250 AUTH PLAIN LOGIN" if self.user else "250 8BITMIME")
-                elif verb == "AUTH":
-                    text = line.split(" ")[2] if line.count(" ") > 1 else ""
-                    if not text:
-                        say("334 ")
-                        text = f.readline().decode().strip()
-                    name, password = base64.b64decode(text).decode().split("\0")[-2:]
-                    self.logins.append(name)
-                    good = (name, password) == (self.user, self.password)
-                    say("235 welcome" if good else "535 wrong password")
-                elif verb == "MAIL" and self.refuse:
-                    say(self.refuse.pop(0))
-                elif verb == "MAIL":
-                    mail.update({"from": line.split("<")[1].split(">")[0], "to": []})
-                    say("250 good")
-                elif verb == "RCPT":
-                    mail["to"].append(line.split("<")[1].split(">")[0])
-                    say("250 good")
-                elif verb == "DATA":
-                    say("354 go on")
-                    lines = []
-                    for part in f:
-                        if part == b".\r\n":
-                            break
-                        lines.append(part[1:] if part.startswith(b"..") else part)
-                    message = email.message_from_bytes(b"".join(lines), policy=email.policy.default)
-                    self.mails.append({**mail, "message": message})
-                    say("250 taken")
-                elif verb == "QUIT":
-                    say("221 bye")
-                    return
+    def talk(self, connection, mail):
+        """Until the end, or until TLS is to begin."""
+        f = connection.makefile("rwb")
+
+        def say(line):
+            f.write(line.encode() + b"\r\n")
+            f.flush()
+
+        for raw in f:
+            line = raw.decode().rstrip("\r\n")
+            verb = line.split(" ")[0].upper()
+            if verb == "EHLO":
+                mail["hello"] = line[5:]
+                say("250-mailbox")
+                if self.tls and not mail["encrypted"]:
+                    say("250 STARTTLS")
                 else:
-                    say("250 good")
+                    say("250 AUTH PLAIN LOGIN" if self.user else "250 8BITMIME")
+            elif verb == "STARTTLS":
+                say("220 go on")
+                return verb
+            elif verb == "AUTH":
+                text = line.split(" ")[2] if line.count(" ") > 1 else ""
+                if not text:
+                    say("334 ")
+                    text = f.readline().decode().strip()
+                name, password = base64.b64decode(text).decode().split("\0")[-2:]
+                self.logins.append(name)
+                good = (name, password) == (self.user, self.password)
+                say("235 welcome" if good else "535 wrong password")
+            elif verb == "MAIL" and self.tls and not mail["encrypted"]:
+                say("530 STARTTLS first")
+            elif verb == "MAIL" and self.refuse:
+                say(self.refuse.pop(0))
+            elif verb == "MAIL":
+                mail.update({"from": line.split("<")[1].split(">")[0], "to": []})
+                say("250 good")
+            elif verb == "RCPT":
+                mail["to"].append(line.split("<")[1].split(">")[0])
+                say("250 good")
+            elif verb == "DATA":
+                say("354 go on")
+                self.mails.append({**mail, "message": self.read_message(f)})
+                say("250 taken")
+            elif verb == "QUIT":
+                say("221 bye")
+                break
+            else:
+                say("250 good")
+        return None
+
+    @staticmethod
+    def read_message(f):
+        lines = []
+        for part in f:
+            if part == b".\r\n":
+                break
+            lines.append(part[1:] if part.startswith(b"..") else part)
+        return email.message_from_bytes(b"".join(lines), policy=email.policy.default)
 
     def close(self):
         self.socket.close()

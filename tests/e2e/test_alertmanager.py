@@ -212,6 +212,44 @@ receivers:
             assert "pass word" not in s.output()
 
 
+MAIL = """
+receivers:
+- name: team
+  email_configs:
+  - to: a@example.org
+    from: sonde@example.org
+    smarthost: 127.0.0.1:%d
+    auth_username: sonde
+    auth_password: %s
+    tls_config: { ca_file: %s }
+"""
+
+
+def test_mails_are_encrypted_or_not_sent(tmp_path):
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                    certificate, "-days", "2", "-subj", "/CN=mail", "-addext", "subjectAltName=IP:127.0.0.1"],
+                   check=True, capture_output=True)
+    with Mailbox("sonde", "secret", (certificate, key)) as box, \
+            Alerts(ROUTE + MAIL % (box.port, "secret", certificate)) as s:
+        s.give(alert("Encrypted"))
+        (mail,) = wait_for("the mail", lambda: box.mails)
+        assert mail["encrypted"] and box.logins == ["sonde"]
+    with Mailbox("sonde", "secret") as plain, \
+            Alerts(ROUTE + MAIL % (plain.port, "secret", certificate)) as s:
+        s.give(alert("Plain"))
+        wait_for("the failure", lambda: s.metric(
+            'alertmanager_notification_requests_failed_total{integration="email"}') >= 1)
+        assert plain.mails == [] and plain.logins == []
+    with Mailbox("sonde", "other", (certificate, key)) as box, \
+            Alerts(ROUTE.replace("200ms", "1m") + MAIL % (box.port, "secret", certificate)) as s:
+        s.give(alert("Login"))
+        wait_for("the refusal", lambda: s.metric(
+            'alertmanager_notifications_failed_total{integration="email"}') == 1)
+        wait_for("the log", lambda: "notification_refused" in s.output())
+        assert "535" in s.output() and "secret" not in s.output()
+
+
 def test_slack_gets_an_attachment():
     with Webhook() as hook:
         text = """
