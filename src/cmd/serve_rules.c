@@ -333,19 +333,11 @@ static void put_groups(const page *p)
     }
 }
 
-static void put_duration(const page *p, const char *summary, const char *histogram,
-                         const char *help, const rules_duration *d)
+static void put_duration(const page *p, const char *name, const char *help, const rules_duration *d)
 {
-    static const char *const bounds[RULES_BUCKETS] = { "0.01", "0.1", "1.0", "10.0", "+Inf" };
-    family(p, summary, "summary", help);
-    buf_fmt(p->out, "%s_sum %.9g\n%s_count %llu\n", summary, (double)d->sum_ns / NS_PER_S, summary,
+    family(p, name, "summary", help);
+    buf_fmt(p->out, "%s_sum %.9g\n%s_count %llu\n", name, (double)d->sum_ns / NS_PER_S, name,
             (unsigned long long)d->count);
-    family(p, histogram, "histogram", help);
-    for (size_t i = 0; i < RULES_BUCKETS; i++)
-        buf_fmt(p->out, "%s_bucket{le=\"%s\"} %llu\n", histogram, bounds[i],
-                (unsigned long long)d->buckets[i]);
-    buf_fmt(p->out, "%s_sum %.9g\n%s_count %llu\n", histogram, (double)d->sum_ns / NS_PER_S,
-            histogram, (unsigned long long)d->count);
 }
 
 static void single(const page *p, const char *name, const char *type, const char *help, uint64_t n)
@@ -359,10 +351,8 @@ static void put_stats(const page *p, rules *r)
     rules_stats t;
     rules_get_stats(r, &t);
     put_duration(p, "prometheus_rule_evaluation_duration_seconds",
-                 "prometheus_rule_evaluation_duration_histogram_seconds",
                  "Time that evaluations of rules took.", &t.evaluation);
     put_duration(p, "prometheus_rule_group_duration_seconds",
-                 "prometheus_rule_group_duration_histogram_seconds",
                  "Time that evaluations of groups took.", &t.iteration);
     single(p, "sonde_rules_alerts_told_total", "counter",
            "Alerts that rules gave to notification, each as often as it was told again.",

@@ -16,13 +16,8 @@ const char *alert_state_name(alert_state s)
 
 void rule_meter_add(rule_meter *m, int64_t ns)
 {
-    static const int64_t bounds[RULES_BUCKETS] = { 10 * NS_PER_MS, 100 * NS_PER_MS, NS_PER_S,
-                                                   10 * NS_PER_S, INT64_MAX };
     atomic_fetch_add(&m->count, 1);
     atomic_fetch_add(&m->sum_ns, (uint64_t)MAX(ns, 0));
-    for (size_t i = 0; i < RULES_BUCKETS; i++)
-        if (ns <= bounds[i])
-            atomic_fetch_add(&m->buckets[i], 1);
 }
 
 /* ---- making one ---- */

@@ -93,7 +93,7 @@ typedef struct {
 
 /* Durations of all groups of one manager. */
 typedef struct {
-    atomic_uint_fast64_t count, buckets[RULES_BUCKETS], sum_ns;
+    atomic_uint_fast64_t count, sum_ns;
 } rule_meter;
 
 typedef struct {

@@ -656,8 +656,6 @@ static void read_meter(const rule_meter *m, rules_duration *ret)
 {
     ret->count = atomic_load(&m->count);
     ret->sum_ns = (int64_t)atomic_load(&m->sum_ns);
-    for (size_t i = 0; i < RULES_BUCKETS; i++)
-        ret->buckets[i] = atomic_load(&m->buckets[i]);
 }
 
 void rules_get_stats(rules *r, rules_stats *ret)

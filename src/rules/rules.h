@@ -100,9 +100,8 @@ typedef struct {
 /* A copy in `a`; STATUS_LIMIT or STATUS_NO_MEMORY. with_alerts: else rules have none. */
 MUST_USE status rules_list(rules *r, bool with_alerts, arena *a, rules_view *ret, error *err);
 
-enum { RULES_BUCKETS = 5 }; /* up to 10 ms, 100 ms, 1 s, 10 s, and all */
 typedef struct {
-    uint64_t count, buckets[RULES_BUCKETS]; /* cumulative */
+    uint64_t count;
     int64_t sum_ns;
 } rules_duration;
 
