@@ -73,9 +73,10 @@ histogram *histogram_copy_to(void *memory, const histogram *h);
 /* The same in `a`; NULL without memory. */
 histogram *histogram_copy(arena *a, const histogram *h);
 
-/* What is known of a restart between two samples of a series that follow each other: the sender's
- * word for a reset or a gauge, else what the counts tell. Another resolution or zero bucket tells
- * nothing; other custom bounds are another counter. before: NULL when there is none (a float, a
+/* The hint to keep with a sample that follows another of its series: a gauge stays one; a counter
+ * has not restarted when nothing fell and the buckets are laid out alike; else nothing is known,
+ * for a sample may come between later, and readers compare for themselves (also where the sender
+ * says reset: as in Prometheus, the counts decide). before: NULL when there is none (a float, a
  * stale marker, the first). */
 histogram_hint histogram_hint_after(const histogram *before, const histogram *h);
 

@@ -57,16 +57,14 @@ static bool same_bounds(const histogram *x, const histogram *y)
 
 histogram_hint histogram_hint_after(const histogram *before, const histogram *h)
 {
-    if (h->hint == HISTOGRAM_GAUGE || h->hint == HISTOGRAM_RESET)
-        return h->hint;
-    if (!before || before->hint == HISTOGRAM_GAUGE)
+    if (h->hint == HISTOGRAM_GAUGE)
+        return HISTOGRAM_GAUGE;
+    if (!before || before->hint == HISTOGRAM_GAUGE || h->hint == HISTOGRAM_RESET)
         return HISTOGRAM_RESET_UNKNOWN;
-    if (h->count < before->count)
-        return HISTOGRAM_RESET;
-    if (h->schema != before->schema || h->zero_threshold != before->zero_threshold)
+    if (h->count < before->count || h->zero_count < before->zero_count ||
+        h->schema != before->schema || h->zero_threshold != before->zero_threshold ||
+        !same_bounds(h, before) || side_fell(&before->positive, &h->positive) ||
+        side_fell(&before->negative, &h->negative))
         return HISTOGRAM_RESET_UNKNOWN;
-    if (!same_bounds(h, before) || h->zero_count < before->zero_count ||
-        side_fell(&before->positive, &h->positive) || side_fell(&before->negative, &h->negative))
-        return HISTOGRAM_RESET;
     return HISTOGRAM_NO_RESET;
 }

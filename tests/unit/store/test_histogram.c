@@ -90,10 +90,7 @@ static void same(const histogram *a, const histogram *b)
 {
     assert_int_equal(a->schema, b->schema);
     /* Of counters, the store finds out by itself what the sender does not say. */
-    if (b->hint == HISTOGRAM_GAUGE || b->hint == HISTOGRAM_RESET)
-        assert_int_equal(a->hint, b->hint);
-    else
-        assert_int_not_equal(a->hint, HISTOGRAM_GAUGE);
+    assert_int_equal(a->hint == HISTOGRAM_GAUGE, b->hint == HISTOGRAM_GAUGE);
     same_doubles(&a->zero_threshold, &b->zero_threshold, 1);
     same_doubles(&a->zero_count, &b->zero_count, 1);
     same_doubles(&a->count, &b->count, 1);
@@ -263,6 +260,34 @@ static void a_later_sample_replaces_one_of_another_kind(void **state)
         assert_int_equal(set.count, 1);
         assert_int_equal(set.items[0].sample_count, 1);
         check_sample(&set.items[0], kinds[i], 0);
+    }
+    arena_done(&a);
+}
+
+/* What was no restart when the samples came may be one when another comes between them. */
+static void a_late_sample_takes_hints_away(void **state)
+{
+    env *e = *state;
+    static const unsigned order[] = { 0, 2, 1 };
+    arena a;
+    series_set set;
+    series_query q = { .from_ms = T0_MS, .to_ms = T0_MS + 10000 };
+    arena_init(&a, MiB(1));
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+        batch b;
+        batch_init(&b, SIGNAL_METRICS, MiB(1));
+        uint32_t scope = add_service(&b, "api");
+        b.scopes[scope].name = STR(PROMETHEUS_SCOPE);
+        add_sample_of(&b, scope, "x", 0, order[i] ? 4 * order[i] : 0);
+        b.points.time_ns[0] = T0_NS + order[i] * NS_PER_S;
+        ingest(e->s, &b);
+        batch_done(&b);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_series(e->s, &q, &a, &set, NULL), STATUS_OK);
+        assert_int_equal(set.items[0].sample_count, 3);
+        assert_int_not_equal(set.items[0].histograms[2]->hint, HISTOGRAM_NO_RESET);
+        seal(e->s);
     }
     arena_done(&a);
 }
@@ -518,6 +543,7 @@ int main(void)
         TEST(all_shapes_come_back_from_memory_log_and_parts),
         TEST(parts_with_histograms_are_merged),
         TEST(a_later_sample_replaces_one_of_another_kind),
+        TEST(a_late_sample_takes_hints_away),
         TEST(numbers_that_look_like_histograms_are_numbers),
         TEST(exponential_histograms_are_one_series),
         TEST(deltas_of_exponential_histograms_are_added_up),
