@@ -10,7 +10,24 @@
 
 enum { MOST = 8192 };
 
-static void ints_come_back(random_state *rnd, int kind, uint32_t n)
+typedef void put_ints(buf *out, const int64_t *v, uint32_t n);
+
+static void parts_come_back(random_state *rnd, str column, const int64_t *in, uint32_t n)
+{
+    static int64_t out[MOST];
+    bytes_reader r = bytes_read(column);
+    int_column c;
+    assert_true(column_open_ints(&r, n, &c));
+    assert_ptr_equal(r.at, r.end);
+    for (int i = 0; i < 20; i++) {
+        uint32_t from = (uint32_t)(random_next(rnd) % (n + 1));
+        uint32_t to = from + (uint32_t)(random_next(rnd) % (n - from + 1));
+        column_ints_part(&c, from, to, out);
+        assert_memory_equal(in + from, out, (to - from) * sizeof(int64_t));
+    }
+}
+
+static void ints_come_back(random_state *rnd, int kind, uint32_t n, put_ints *put)
 {
     static int64_t in[MOST], out[MOST];
     int64_t at = (int64_t)random_next(rnd);
@@ -38,11 +55,12 @@ static void ints_come_back(random_state *rnd, int kind, uint32_t n)
     }
     buf b;
     buf_init(&b, 0);
-    column_put_ints(&b, in, n);
+    put(&b, in, n);
     bytes_reader r = bytes_read(buf_view(&b));
     assert_true(column_get_ints(&r, out, n));
     assert_ptr_equal(r.at, r.end);
     assert_memory_equal(in, out, n * sizeof(int64_t));
+    parts_come_back(rnd, buf_view(&b), in, n);
     if (kind == 2 && n > 1000)
         assert_true(b.len < n / 8);
     for (size_t cut = 0; cut < b.len; cut += 1 + b.len / 64) {
@@ -62,8 +80,10 @@ static void integers_come_back(void **state)
     random_init(&rnd, 1);
     static const uint32_t sizes[] = { 1, 2, 3, 4, 127, 128, 129, 130, 131, 257, 1000, 8191, 8192 };
     for (int kind = 0; kind < 6; kind++) {
-        for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-            ints_come_back(&rnd, kind, sizes[i]);
+        for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            ints_come_back(&rnd, kind, sizes[i], column_put_ints);
+            ints_come_back(&rnd, kind, sizes[i], column_put_ints_in_groups);
+        }
     }
 }
 

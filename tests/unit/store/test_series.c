@@ -406,6 +406,33 @@ static void a_point_that_cannot_be_a_series_is_refused_by_itself(void **state)
     assert_series_everywhere(e, "{__name__=good,job=api,service_name=api} 0:1\n");
 }
 
+static void ingest_at(store *s, int64_t time_ns)
+{
+    batch b;
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    add_point(&b, add_gauge(&b, add_service(&b, "api"), "g"), time_ns, 1);
+    ingest(s, &b);
+    batch_done(&b);
+}
+
+static void the_store_tells_what_changed_since(void **state)
+{
+    env *e = *state;
+    int64_t t0 = T0_NS / NS_PER_MS;
+    uint64_t before = store_generation(e->s);
+    assert_false(store_changed_since(e->s, before, INT64_MAX));
+    ingest_at(e->s, T0_NS + 60 * NS_PER_S);
+    assert_true(store_changed_since(e->s, before, t0 + 60000));
+    assert_false(store_changed_since(e->s, before, t0 + 59000));
+    uint64_t later = store_generation(e->s);
+    seal(e->s);
+    assert_false(store_changed_since(e->s, later, INT64_MAX));
+    ingest_at(e->s, T0_NS - 60 * NS_PER_S);
+    assert_true(store_changed_since(e->s, before, t0));
+    assert_true(store_changed_since(e->s, later, t0));
+    assert_false(store_changed_since(e->s, later, t0 - 61000));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -421,6 +448,7 @@ int main(void)
         TEST(days_are_separate_parts),
         TEST(matchers_work_in_memory_and_in_parts_alike),
         TEST(limits_of_a_query_are_kept),
+        TEST(the_store_tells_what_changed_since),
         TEST(names_and_values_of_labels_are_listed),
         TEST(a_point_that_cannot_be_a_series_is_refused_by_itself),
     };
