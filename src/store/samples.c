@@ -37,6 +37,24 @@ static void merge_sort(sample *v, sample *scratch, size_t n)
         v[out++] = scratch[a++];
 }
 
+/* The hints are of the order of arrival. */
+static bool forget_hints(sample_list *l)
+{
+    arena_clear(&l->memory);
+    for (size_t i = 0; i < l->count; i++) {
+        sample *s = &l->items[i];
+        if (!value_is_histogram(s->value) || value_histogram(s->value)->hint != HISTOGRAM_NO_RESET)
+            continue;
+        histogram *copy = arena_alloc_aligned(&l->memory, sizeof(histogram), 8);
+        if (!copy)
+            return false;
+        *copy = *value_histogram(s->value);
+        copy->hint = HISTOGRAM_RESET_UNKNOWN;
+        s->value = histogram_boxed(copy);
+    }
+    return true;
+}
+
 status sample_list_settle(sample_list *l, error *err)
 {
     bool sorted = true, doubled = false;
@@ -52,6 +70,8 @@ status sample_list_settle(sample_list *l, error *err)
             return fail(err, STATUS_NO_MEMORY, "no memory to sort %zu samples", l->count);
         merge_sort(l->items, scratch, l->count);
         free(scratch);
+        if (!forget_hints(l))
+            return fail(err, STATUS_NO_MEMORY, "no memory to sort %zu samples", l->count);
     }
     size_t kept = 0;
     for (size_t i = 0; i < l->count; i++) {
@@ -66,5 +86,6 @@ status sample_list_settle(sample_list *l, error *err)
 void sample_list_done(sample_list *l)
 {
     free(l->items);
+    arena_done(&l->memory);
     *l = (sample_list){ 0 };
 }

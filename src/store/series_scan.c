@@ -209,18 +209,31 @@ static status read_mixed(series_reader *r, const piece *p, error *err)
     return st;
 }
 
+static status histograms_too_large(uint32_t count, error *err)
+{
+    return fail(err, STATUS_LIMIT, "%u histograms need more memory than the query may use", count);
+}
+
 /* The histograms beside their sums. */
 static status take_out(series_reader *r, series *ret, error *err)
 {
     gathered *g = &r->out;
     const histogram **list = ARENA_ARRAY(&r->histograms, const histogram *, MAX(g->count, 1u));
     if (!list)
-        return fail(err, STATUS_LIMIT, "%u histograms need more memory than the query may use",
-                    g->count);
+        return histograms_too_large(g->count, err);
     for (uint32_t i = 0; i < g->count; i++) {
         if (!value_is_histogram(g->values[i]))
             continue;
         list[i] = value_histogram(g->values[i]);
+        if (!g->sorted && list[i]->hint == HISTOGRAM_NO_RESET) {
+            /* It follows another sample than when it came. */
+            histogram *copy = ARENA_NEW(&r->histograms, histogram);
+            if (!copy)
+                return histograms_too_large(g->count, err);
+            *copy = *list[i];
+            copy->hint = HISTOGRAM_RESET_UNKNOWN;
+            list[i] = copy;
+        }
         g->values[i] = list[i]->sum;
         ret->histograms = list;
     }
