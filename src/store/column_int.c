@@ -225,8 +225,8 @@ static void unpack_fast(const char *p, uint64_t min, unsigned width, uint32_t ei
         WIDTHS(1)
         WIDTHS(5)
         WIDTHS(9)
-        WIDTHS(13) WIDTHS(17) WIDTHS(21) WIDTHS(25) default
-            : unpack_eights(p, min, width, eights, ret);
+        WIDTHS(13)
+        WIDTHS(17) WIDTHS(21) WIDTHS(25) default : unpack_eights(p, min, width, eights, ret);
         break;
     }
 #undef WIDTHS
