@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "query/promql/lex.h"
+#include "query/promql/shared.h"
 
 #include <assert.h>
 #include <math.h>
@@ -244,10 +245,9 @@ static status eval_unary(promql_engine *e, const promql_grid *g, const promql_no
     return promql_negate(e, g, ret);
 }
 
-status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
+static status eval_kind(promql_engine *e, const promql_grid *g, const promql_node *n,
                         promql_value *ret)
 {
-    TRY(promql_check_time(e));
     *ret = (promql_value){ .type = n->type };
     switch (n->kind) {
     case NODE_NUMBER:
@@ -277,6 +277,20 @@ status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_nod
     return fail(e->err, STATUS_UNSUPPORTED, "unhandled expression");
 }
 
+status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_node *n,
+                        promql_value *ret)
+{
+    status st;
+    uint32_t notes = e->notes->count;
+    TRY(promql_check_time(e));
+    if (!e->shared)
+        return eval_kind(e, g, n, ret);
+    if (promql_shared_take(e, g, n, ret, &st))
+        return st;
+    TRY(eval_kind(e, g, n, ret));
+    return e->notes->count == notes ? promql_shared_keep(e, g, n, ret) : STATUS_OK;
+}
+
 /* ---- results ---- */
 
 static int order_by_labels(const void *a, const void *b)
@@ -284,14 +298,29 @@ static int order_by_labels(const void *a, const void *b)
     return labels_cmp(((const promql_series *)a)->labels, ((const promql_series *)b)->labels);
 }
 
-/* Moves the values that are there together. */
+static bool row_is_full(const promql_grid *g, const promql_row *row)
+{
+    bool full = true;
+    for (uint32_t i = 0; i < g->steps; i++)
+        full &= !is_absent(row->cells[i]);
+    return full;
+}
+
+/* Moves the values that are there together. `all`: the times of all steps, which full rows share.
+ */
 static status row_to_series(promql_engine *e, const promql_grid *g, promql_row *row,
-                            promql_series *ret)
+                            const int64_t *all, promql_series *ret)
 {
     uint32_t n = 0;
-    int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
     double *cells = row->cells;
     assert(cells);
+    if (row_is_full(g, row)) {
+        *ret = (promql_series){
+            .labels = row->labels, .time_ms = all, .value = cells, .count = g->steps
+        };
+        return STATUS_OK;
+    }
+    int64_t *times = arena_alloc(e->arena, g->steps * sizeof(int64_t));
     if (!times)
         return promql_no_memory(e);
     for (uint32_t i = 0; i < g->steps; i++) {
@@ -314,10 +343,13 @@ static status rows_to_series(promql_engine *e, const promql_grid *g, const promq
                              promql_result *ret)
 {
     ret->series = promql_alloc(e, v->row_count, sizeof(promql_series));
-    if (!ret->series)
+    int64_t *all = promql_alloc(e, g->steps, sizeof(int64_t));
+    if (!ret->series || !all)
         return STATUS_LIMIT;
+    for (uint32_t i = 0; i < g->steps; i++)
+        all[i] = grid_time(g, i);
     for (uint32_t r = 0; r < v->row_count; r++) {
-        TRY(row_to_series(e, g, &v->rows[r], &ret->series[ret->count]));
+        TRY(row_to_series(e, g, &v->rows[r], all, &ret->series[ret->count]));
         ret->count += ret->series[ret->count].count > 0;
     }
     if (!v->ordered)
@@ -366,6 +398,7 @@ static status run(promql_engine *e, const promql_grid *g, const promql_node *que
     promql_value v;
     *ret = (promql_result){ .type = query->type };
     e->notes = &ret->notes;
+    e->shared = promql_shared_find(query, e->arena);
     TRY(promql_eval_node(e, g, query, &v));
     TRY(promql_finish_names(e, g, &v));
     ret->type = v.type;

@@ -63,7 +63,8 @@ struct promql_engine {
     uint64_t samples; /* read and produced so far */
     uint32_t ticks;   /* of promql_check_time */
     promql_notes *notes;
-    double *scratch; /* for sorting inside one call */
+    struct promql_shared *shared; /* NULL: no expression stands in the query twice */
+    double *scratch;              /* for sorting inside one call */
     uint32_t scratch_capacity;
 };
 
