@@ -6,6 +6,7 @@
 #include "api/request.h"
 #include "api/tail.h"
 #include "base/clock.h"
+#include "query/promql/cache.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +81,13 @@ status api_new(api **ret, const api_options *options, error *err)
     a->started_ns = clock_now_ns();
     a->routes = routes;
     a->bound = bound;
+    status st = promql_cache_new(&a->cache, 0, err);
+    if (st != STATUS_OK) {
+        free(a);
+        free(routes);
+        free(bound);
+        return st;
+    }
     pthread_mutex_init(&a->lock, NULL);
     bind(a);
     *ret = a;
@@ -103,6 +111,7 @@ void api_free(api *a)
         return;
     tail_stop_all(a);
     pthread_mutex_destroy(&a->lock);
+    promql_cache_free(a->cache);
     free(a->routes);
     free(a->bound);
     free(a);

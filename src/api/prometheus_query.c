@@ -4,6 +4,7 @@
 #include "api/prometheus.h"
 
 #include "base/clock.h"
+#include "query/promql/cache.h"
 #include "query/promql/histogram.h"
 #include "query/promql/promql.h"
 
@@ -218,16 +219,16 @@ const promql_node *prometheus_parse(api_request *r)
     return NULL;
 }
 
-/* The query with its durations computed; what is wrong with them is the parameter's fault. NULL
+/* The query, whose durations can be computed: what is wrong with them is the parameter's fault. NULL
  * after an answer was given. */
-static const promql_node *bind_query(api_request *r, const promql_options *o, bool range)
+static const promql_node *bound_query(api_request *r, const promql_options *o, bool range)
 {
     const promql_range_bounds bounds = { o->start_ms, o->end_ms, range ? o->step_ms : 0 };
     const promql_node *query = prometheus_parse(r), *bound;
     if (!query)
         return NULL;
     if (promql_bind(&bound, query, &bounds, r->arena, &r->err) == STATUS_OK)
-        return bound;
+        return query;
     request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
     return NULL;
 }
@@ -269,7 +270,7 @@ void prometheus_query(api_request *r)
         !request_u64(r, "limit", 0, &limit) || !request_timeout(r) || !options_of(r, &o))
         return;
     o.start_ms = o.end_ms = time_ns / NS_PER_MS;
-    const promql_node *query = bind_query(r, &o, false);
+    const promql_node *query = bound_query(r, &o, false);
     if (!query)
         return;
     status st = promql_instant(r->store, query, text, &o, r->arena, &result, &r->err);
@@ -328,7 +329,7 @@ void prometheus_query_range(api_request *r)
     uint64_t limit;
     if (!range_parameters(r, &o) || !request_u64(r, "limit", 0, &limit) || !request_timeout(r))
         return;
-    const promql_node *query = bind_query(r, &o, true);
+    const promql_node *query = bound_query(r, &o, true);
     if (!query)
         return;
     if (query->type != PROMQL_VECTOR && query->type != PROMQL_SCALAR) {
@@ -338,7 +339,8 @@ void prometheus_query_range(api_request *r)
                      promql_type_name(query->type));
         return;
     }
-    status st = promql_range_query(r->store, query, text, &o, r->arena, &result, &r->err);
+    promql_cache *cache = str_is(request_param(r, "nocache"), "1") ? NULL : r->api->cache;
+    status st = promql_cached_range(cache, r->store, query, text, &o, r->arena, &result, &r->err);
     if (st != STATUS_OK)
         fail_execution(r, st);
     else

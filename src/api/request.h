@@ -42,6 +42,7 @@ struct api {
     http_route *routes;
     api_route *bound; /* what the routes' `user` points to */
     size_t route_count;
+    struct promql_cache *cache; /* of range queries */
     pthread_mutex_t lock; /* of what follows */
     tail *tails;
     uint32_t tail_count;
