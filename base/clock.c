@@ -194,7 +194,7 @@ bool clock_parse_duration(str s, int64_t *ret_ns)
         total += number * (double)units[unit++].ns;
         s = str_slice(s, letters, s.len);
     }
-    if (total >= 9.2e18)
+    if (total >= 0x1p63)
         return false;
     *ret_ns = (int64_t)total;
     return true;

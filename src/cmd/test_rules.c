@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "query/promql/ast.h"
 #include "query/regex.h"
+#include "rules/template.h"
 #include "rules/testing/run.h"
 
 #include <stdio.h>
@@ -21,6 +22,7 @@ static const char usage[] =
     "  --junit FILE           the results as JUnit's XML, too\n"
     "  --json                 the results as JSON, instead of text\n"
     "  --enable-feature LIST  as of `sonde serve`\n"
+    "  --templates            instead: what templates in rules can use, as Markdown\n"
     "Exit code 0: all passed; 3: a test failed, or a file is wrong.\n";
 
 typedef struct {
@@ -254,8 +256,25 @@ static int take_option(testing *t, int argc, char **argv)
     return 2;
 }
 
+static int print_templates(void)
+{
+    buf out;
+    error err;
+    buf_init(&out, OUT_MAX);
+    template_write_reference(&out);
+    status st = buf_check(&out, &err, "the output");
+    if (st == STATUS_OK)
+        st = file_write_all(STDOUT_FILENO, out.ptr, out.len, &err);
+    buf_done(&out);
+    if (st != STATUS_OK)
+        fprintf(stderr, "sonde test: %s\n", err.message);
+    return st == STATUS_OK ? EXIT_GOOD : EXIT_FAILED;
+}
+
 static int test_rules(int argc, char **argv)
 {
+    if (argc == 1 && str_is(str_c(argv[0]), "--templates"))
+        return print_templates();
     testing t = { .features = 0 };
     int i = 0, code = EXIT_USAGE;
     arena_init(&t.a, 0);

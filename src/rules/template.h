@@ -162,4 +162,7 @@ status template_expand_alert(const template_set *set, const template_alert *data
 /* A query's instant vector (or scalar) as a list of {Labels, Value}. False without memory. */
 MUST_USE bool template_vector(arena *a, const promql_result *result, template_value *ret);
 
+/* docs/reference/templates.md */
+void template_write_reference(buf *out);
+
 #endif

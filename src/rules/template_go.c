@@ -17,8 +17,8 @@ status template_return_buf(template_call *call, buf *b, const template_type *typ
     size_t limit = b->limit;
     buf_done(b);
     if (!text.ptr)
-        return failed ? fail(call->err, STATUS_LIMIT, "a function's result has more than %zu bytes",
-                             limit)
+        return failed ? fail(call->err, STATUS_LIMIT,
+                             "a function's result is too long, the limit is %zu bytes", limit)
                       : fail(call->err, STATUS_LIMIT, "no memory for a function's result");
     *call->ret = template_typed_text(text, type);
     return STATUS_OK;

@@ -175,6 +175,9 @@ extern const template_function_table template_go_functions, template_common_func
     template_text_functions, template_number_functions, template_prometheus_functions,
     template_alertmanager_functions;
 
+enum { TEMPLATE_TABLES = 6 };
+extern const template_function_table *const template_tables[TEMPLATE_TABLES];
+
 const template_function *template_function_find(template_dialect dialect, str name);
 
 struct template_type {

@@ -42,15 +42,15 @@ bool template_has(const template_set *set, str name)
     return template_find(set, name) != NULL;
 }
 
+const template_function_table *const template_tables[TEMPLATE_TABLES] = {
+    &template_go_functions,     &template_common_functions,     &template_text_functions,
+    &template_number_functions, &template_prometheus_functions, &template_alertmanager_functions,
+};
+
 const template_function *template_function_find(template_dialect dialect, str name)
 {
-    static const template_function_table *const tables[] = {
-        &template_go_functions,         &template_common_functions,
-        &template_text_functions,       &template_number_functions,
-        &template_prometheus_functions, &template_alertmanager_functions,
-    };
-    for (size_t i = ARRAY_LEN(tables); i-- > 0;) {
-        const template_function_table *t = tables[i];
+    for (size_t i = TEMPLATE_TABLES; i-- > 0;) {
+        const template_function_table *t = template_tables[i];
         if (!(dialect == TEMPLATE_PROMETHEUS ? t->prometheus : t->alertmanager))
             continue;
         for (size_t k = 0; k < t->count; k++)

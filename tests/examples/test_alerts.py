@@ -132,10 +132,17 @@ def test_alerts_fire_on_a_fault_and_resolve(name, tmp_path):
                 wait_for("every rule to be evaluated well",
                          lambda: all(r["health"] == "ok" for r in rules(server)), 20, 0.2)
                 plant(system)
-                wait_for("%s to fire" % alerts, lambda: alerts <= set(active(server, "firing")), 45, 0.2)
-                one = active(server, "firing")[sorted(alerts)[0]]
-                assert one["annotations"]["summary"] and "{{" not in json.dumps(one["annotations"])
-                assert server.promql('ALERTS{alertname="%s",alertstate="firing"}' % sorted(alerts)[0])
+                fired = {}
+
+                def all_fired():
+                    fired.update(active(server, "firing"))
+                    return alerts <= set(fired)
+                wait_for("%s to fire" % alerts, all_fired, 45, 0.2)
+                for alert in alerts:
+                    annotations = fired[alert]["annotations"]
+                    assert annotations["summary"] and "{{" not in json.dumps(annotations)
+                    wait_for("ALERTS of %s" % alert, lambda a=alert: server.promql(
+                        'count_over_time(ALERTS{alertname="%s",alertstate="firing"}[5m])' % a))
                 repair(system)
                 wait_for("%s to resolve" % alerts, lambda: not alerts & set(active(server)), 45, 0.2)
         assert all(r["health"] == "ok" for r in rules(server)), rules(server)

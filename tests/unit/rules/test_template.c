@@ -175,10 +175,103 @@ static void templates_give_what_go_gives(void **state)
     assert_true(cases > 200);
 }
 
+static status execute(arena *a, template_set *set, const char *name, const template_context *c,
+                      buf *out, error *err)
+{
+    template_value data = template_text(STR("data"));
+    return template_execute(set, str_c(name), &data, c, a, out, err);
+}
+
+static void what_a_template_may_use_is_limited(void **state)
+{
+    static const char *const greedy[] = {
+        "{{ range 1000000000 }}x{{ end }}",
+        "{{ range 1000000000 }}{{ end }}",
+        "{{ define \"d\" }}{{ template \"d\" }}{{ end }}{{ template \"d\" }}",
+        "{{ printf \"%9999d%9999d%9999d%9999d%9999d%9999d%9999d\" 1 1 1 1 1 1 1 }}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(greedy); i++) {
+        arena a;
+        buf out;
+        error err = { 0 };
+        arena_init(&a, MiB(16));
+        buf_init(&out, MiB(1));
+        buf_lit(&out, "before");
+        template_set *set = template_set_new(&a, TEMPLATE_PROMETHEUS);
+        template_context c = context;
+        c.output_limit = KiB(64);
+        c.step_limit = 20000;
+        assert_int_equal(template_parse(set, STR("t"), str_c(greedy[i]), &err), STATUS_OK);
+        status st = execute(&a, set, "t", &c, &out, &err);
+        assert_true(st == STATUS_LIMIT || st == STATUS_INVALID);
+        if (!strstr(err.message, i == 2 ? "maximum template depth" : "limit is"))
+            fail_msg("%s", err.message);
+        assert_int_equal(out.len, 6);
+        buf_done(&out);
+        arena_done(&a);
+    }
+}
+
+static void deep_texts_are_refused(void **state)
+{
+    (void)state;
+    arena a;
+    buf text;
+    error err;
+    arena_init(&a, MiB(16));
+    buf_init(&text, MiB(1));
+    for (int i = 0; i < 5000; i++)
+        buf_lit(&text, "{{ if (1) }}");
+    template_set *set = template_set_new(&a, TEMPLATE_PROMETHEUS);
+    assert_int_equal(template_parse(set, STR("t"), buf_view(&text), &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "max expression depth exceeded"));
+    buf_done(&text);
+    arena_done(&a);
+}
+
+static void sets_grow_and_extend_others(void **state)
+{
+    (void)state;
+    arena a, b;
+    buf out;
+    error err;
+    arena_init(&a, MiB(16));
+    arena_init(&b, MiB(16));
+    buf_init(&out, MiB(1));
+    template_set *base = template_set_new(&a, TEMPLATE_ALERTMANAGER);
+    assert_int_equal(template_parse(base, STR("f"), STR("{{ define \"x\" }}1{{ end }}"), &err),
+                     STATUS_OK);
+    template_set *more = template_set_extend(base, &b);
+    assert_int_equal(template_parse(more, STR(""), STR("{{ template \"x\" }}{{ . }}"), &err),
+                     STATUS_OK);
+    assert_false(template_has(base, STR("")));
+    assert_int_equal(execute(&b, more, "", &context, &out, &err), STATUS_OK);
+    assert_true(str_is(buf_view(&out), "1data"));
+    /* What fails to parse changes nothing; what follows takes the place of what was. */
+    assert_int_equal(
+        template_parse(base, STR("g"), STR("{{ define \"x\" }}2{{ end }}{{ end }}"), &err),
+        STATUS_INVALID);
+    buf_clear(&out);
+    assert_int_equal(execute(&a, base, "x", &context, &out, &err), STATUS_OK);
+    assert_true(str_is(buf_view(&out), "1"));
+    assert_int_equal(template_parse(base, STR("g"), STR("{{ define \"x\" }}2{{ end }}"), &err),
+                     STATUS_OK);
+    buf_clear(&out);
+    assert_int_equal(execute(&a, base, "x", &context, &out, &err), STATUS_OK);
+    assert_true(str_is(buf_view(&out), "2"));
+    buf_done(&out);
+    arena_done(&b);
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(templates_give_what_go_gives),
+        cmocka_unit_test(what_a_template_may_use_is_limited),
+        cmocka_unit_test(deep_texts_are_refused),
+        cmocka_unit_test(sets_grow_and_extend_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
