@@ -15,6 +15,10 @@
 #include <stdio.h>
 
 #define SCRIPT_MAX_VALUES 4096
+/* What the scripts take for granted. Names are removed at once here; tests/e2e has them delayed. */
+#define SCRIPT_FEATURES \
+    (PROMQL_EXPERIMENTAL_FUNCTIONS | PROMQL_DURATION_EXPR | \
+     PROMQL_EXTENDED_RANGE_SELECTORS | PROMQL_BINOP_FILL_MODIFIERS)
 
 typedef struct {
     labels labels; /* empty for a scalar */
@@ -409,10 +413,13 @@ static status script_run(script *s, const script_eval *ev, bool range, promql_re
                          error *err)
 {
     const promql_node *n;
-    status st = promql_parse(&n, ev->expression, 0, &s->arena, err);
+    status st = promql_parse(&n, ev->expression, SCRIPT_FEATURES, &s->arena, err);
     if (st != STATUS_OK)
         return st;
-    promql_options o = { .start_ms = ev->start_ms, .end_ms = ev->end_ms, .step_ms = ev->step_ms };
+    promql_options o = { .start_ms = ev->start_ms,
+                         .end_ms = ev->end_ms,
+                         .step_ms = ev->step_ms,
+                         .features = SCRIPT_FEATURES };
     return range ? promql_range_query(s->store, n, ev->expression, &o, &s->arena, ret, err)
                  : promql_instant(s->store, n, ev->expression, &o, &s->arena, ret, err);
 }
