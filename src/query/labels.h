@@ -31,7 +31,8 @@ bool name_list_has(name_list names, str name);
 /* Only the named labels, or all but the named ones. */
 MUST_USE bool labels_keep(arena *a, labels l, name_list names, labels *ret);
 MUST_USE bool labels_drop(arena *a, labels l, name_list names, labels *ret);
-/* What says what a metric is, not which of its series this is: "__name__", "__type__", "__unit__". */
+/* What says what a metric is, not which of its series this is: "__name__", "__type__", "__unit__".
+ */
 bool label_is_metadata(str name);
 /* Without those three; shares memory with l where it can. */
 MUST_USE bool labels_drop_metric(arena *a, labels l, labels *ret);

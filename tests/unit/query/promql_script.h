@@ -17,8 +17,8 @@
 #define SCRIPT_MAX_VALUES 4096
 /* What the scripts take for granted. Names are removed at once here; tests/e2e has them delayed. */
 #define SCRIPT_FEATURES \
-    (PROMQL_EXPERIMENTAL_FUNCTIONS | PROMQL_DURATION_EXPR | \
-     PROMQL_EXTENDED_RANGE_SELECTORS | PROMQL_BINOP_FILL_MODIFIERS)
+    (PROMQL_EXPERIMENTAL_FUNCTIONS | PROMQL_DURATION_EXPR | PROMQL_EXTENDED_RANGE_SELECTORS | \
+     PROMQL_BINOP_FILL_MODIFIERS)
 
 typedef struct {
     labels labels; /* empty for a scalar */
