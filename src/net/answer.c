@@ -184,6 +184,35 @@ static void compress_answer(http_exchange *x)
     exchange_vary(x, STR("Accept-Encoding"));
 }
 
+/* With the first piece of a streamed answer. Without memory for it the answer goes as it is. */
+static void begin_compressing(http_exchange *x)
+{
+    x->gzip = gzip_stream_new();
+    if (x->gzip)
+        http_set_header(x, "Content-Encoding", STR("gzip"));
+    exchange_vary(x, STR("Accept-Encoding"));
+}
+
+/* Replaces x->out by its compressed bytes. */
+static void compress_piece(http_exchange *x, gzip_step step)
+{
+    buf packed;
+    buf_init(&packed, x->out.limit);
+    if (gzip_stream_add(x->gzip, buf_view(&x->out), step, &packed, NULL) != STATUS_OK)
+        x->aborted = true;
+    buf_done(&x->out);
+    x->out = packed;
+}
+
+/* Whether all that was handed over has been sent: then the client waits for the next bytes. */
+static bool is_drained(http_exchange *x)
+{
+    pthread_mutex_lock(&x->lock);
+    bool drained = x->pieces.bytes == 0;
+    pthread_mutex_unlock(&x->lock);
+    return drained;
+}
+
 static void wake(http_exchange *x)
 {
     exchange_ref(x);
@@ -195,7 +224,9 @@ void exchange_finish(http_exchange *x)
 {
     if (x->out.failed)
         http_fail(x, 500, "the answer would be larger than %zu bytes", x->out.limit);
-    if (!x->streaming && worth_compressing(x))
+    if (x->gzip)
+        compress_piece(x, GZIP_END);
+    else if (!x->streaming && worth_compressing(x))
         compress_answer(x);
     if (x->out.len && !exchange_answer_field(x, "Content-Type").len)
         http_set_header(x, "Content-Type", STR("text/plain; charset=utf-8"));
@@ -216,6 +247,10 @@ bool http_flush(http_exchange *x)
         x->aborted = true;
         return false;
     }
+    if (!x->streaming && worth_compressing(x))
+        begin_compressing(x);
+    if (x->gzip)
+        compress_piece(x, is_drained(x) ? GZIP_SYNC : GZIP_GATHER);
     pthread_mutex_lock(&x->lock);
     if (!x->streaming)
         x->streaming = true; /* once: the network thread reads it from now on */

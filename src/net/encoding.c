@@ -4,6 +4,7 @@
 #include "net/encoding.h"
 
 #include <snappy-c.h>
+#include <stdlib.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -219,4 +220,47 @@ status encoding_gzip(str in, buf *out, error *err)
     }
     deflateEnd(&z);
     return st;
+}
+
+struct gzip_stream {
+    z_stream z;
+};
+
+gzip_stream *gzip_stream_new(void)
+{
+    gzip_stream *g = calloc(1, sizeof(*g));
+    if (g && deflateInit2(&g->z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+        free(g);
+        g = NULL;
+    }
+    return g;
+}
+
+void gzip_stream_free(gzip_stream *g)
+{
+    if (g)
+        deflateEnd(&g->z);
+    free(g);
+}
+
+status gzip_stream_add(gzip_stream *g, str in, gzip_step step, buf *out, error *err)
+{
+    static const int flush[] = { Z_NO_FLUSH, Z_SYNC_FLUSH, Z_FINISH };
+    z_stream *z = &g->z;
+    if (in.len > UINT32_MAX)
+        return fail(err, STATUS_LIMIT, "%zu bytes at once are too many to compress", in.len);
+    z->next_in = (Bytef *)(uintptr_t)in.ptr;
+    z->avail_in = (uInt)in.len;
+    do {
+        if (!buf_reserve(out, MAX(in.len / 8, KiB(4))))
+            return buf_check(out, err, "the compressed answer");
+        size_t room = MIN(out->cap - out->len, (size_t)UINT32_MAX);
+        z->next_out = (Bytef *)out->ptr + out->len;
+        z->avail_out = (uInt)room;
+        int rc = deflate(z, flush[step]);
+        out->len += room - z->avail_out;
+        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) /* the last: nothing to do */
+            return fail(err, STATUS_NO_MEMORY, "deflate failed with %d", rc);
+    } while (z->avail_out == 0);
+    return STATUS_OK;
 }

@@ -30,4 +30,16 @@ MUST_USE status encoding_decode(str encoding, str in, size_t limit, byte_budget 
 bool encoding_accepts_gzip(str accept);
 MUST_USE status encoding_gzip(str in, buf *out, error *err);
 
+/* A gzip stream that is made piece by piece; about 256 KiB of memory. NULL: no memory. */
+typedef struct gzip_stream gzip_stream;
+gzip_stream *gzip_stream_new(void);
+void gzip_stream_free(gzip_stream *g); /* NULL is fine */
+typedef enum {
+    GZIP_GATHER, /* what is not worth sending yet stays inside */
+    GZIP_SYNC,   /* everything comes out, so that a reader sees it now */
+    GZIP_END     /* and nothing more follows */
+} gzip_step;
+/* Appends what comes out to `out`. */
+MUST_USE status gzip_stream_add(gzip_stream *g, str in, gzip_step step, buf *out, error *err);
+
 #endif

@@ -84,6 +84,7 @@ void exchange_unref(http_exchange *x)
     atomic_fetch_sub(&x->server->in_flight, 1);
     out_queue_done(&x->pieces);
     buf_done(&x->out);
+    gzip_stream_free(x->gzip);
     arena_done(&x->head);
     pthread_cond_destroy(&x->drained);
     pthread_mutex_destroy(&x->lock);

@@ -87,7 +87,8 @@ struct http_exchange {
     bool has_grpc_status;
     int grpc_code;
     str grpc_message, grpc_details;
-    bool streaming; /* http_flush was called: the head is gone */
+    bool streaming;    /* http_flush was called: the head is gone */
+    gzip_stream *gzip; /* of a streamed answer that is compressed; else NULL */
 
     pthread_mutex_t lock;
     pthread_cond_t drained;

@@ -60,8 +60,8 @@ void http_set_header(http_exchange *x, const char *name, str value);
 /* The body under construction; sent with Content-Length (gzip when asked for and worth it) when the
  * handler returns. */
 buf *http_out(http_exchange *x);
-/* Sends what http_out holds now, chunked, and empties it; blocks while the client is slow (bounded
- * buffer). false: the client is gone, return soon. */
+/* Sends what http_out holds now, chunked (gzip as above, decided by the first piece), and empties
+ * it; blocks while the client is slow (bounded buffer). false: the client is gone, return soon. */
 bool http_flush(http_exchange *x);
 /* Plain error answer: {"error":{"code":…,"message":…}} unless the route's API has another shape. */
 void http_fail(http_exchange *x, int code, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Prometheus API: what each path answers, and how it refuses."""
+import gzip
 import json
+import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -128,3 +131,25 @@ def test_empty_lists(server):
         assert ask(server, path, query="nothing_here", start=now - 60, end=now)[0] == 200
     assert ask(server, "query_exemplars", query="nothing_here")[1]["data"] == []
     assert ask(server, "metadata", limit_per_metric=1)[1]["data"] == {}
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2-prior-knowledge"])
+def test_a_large_streamed_answer_is_compressed(server, version):
+    if not shutil.which("curl"):
+        pytest.skip("curl is missing")
+    # 20,000 points: more than one piece of a stream.
+    url = server.http + "/api/v1/query_range?start=0&end=10000&step=1&query=" + urllib.parse.quote(
+        'label_replace(vector(time()), "a", "1", "", "") or label_replace(vector(time() / 7), "a", "2", "", "")')
+
+    def fetch(*options):
+        head, _, body = subprocess.check_output(["curl", "-sS", "--fail", "-i", version, *options, url],
+                                                timeout=60).partition(b"\r\n\r\n")
+        return head.decode().lower(), body
+    head, plain = fetch()
+    assert "content-encoding" not in head and "content-length" not in head
+    packed_head, packed = fetch("-H", "Accept-Encoding: gzip")
+    assert "content-encoding: gzip" in packed_head and "vary: accept-encoding" in packed_head
+    assert gzip.decompress(packed) == plain
+    assert len(plain) > 300000 and len(packed) < len(plain) / 2
+    refused, body = fetch("-H", "Accept-Encoding: gzip;q=0")
+    assert "content-encoding" not in refused and body == plain

@@ -192,6 +192,47 @@ static void reads_accept_encoding(void **state)
             fail_msg("\"%s\"", cases[i].header);
 }
 
+/* A stream that is synchronized can be read up to there, and gathers what is small otherwise. */
+static void a_gzip_stream_holds_what_went_in(void **state)
+{
+    (void)state;
+    buf packed, text, out;
+    error err;
+    size_t synced = 0;
+    gzip_stream *g = gzip_stream_new();
+    assert_non_null(g);
+    buf_init(&packed, 0);
+    buf_init(&text, 0);
+    for (unsigned i = 0; i < 300; i++) {
+        size_t before = text.len;
+        for (unsigned k = 0; k < 100; k++)
+            buf_fmt(&text, "%u ", (i * 7919u + k * 104729u) * 2654435761u);
+        str piece = str_slice(buf_view(&text), before, text.len);
+        gzip_step step = i == 299 ? GZIP_END : i == 150 ? GZIP_SYNC : GZIP_GATHER;
+        assert_int_equal(gzip_stream_add(g, piece, step, &packed, &err), STATUS_OK);
+        if (i == 0)
+            assert_true(packed.len < 64);
+        if (i == 150) {
+            synced = text.len;
+            static char plain[1 << 20];
+            z_stream z = { .next_in = (Bytef *)packed.ptr, .avail_in = (uInt)packed.len };
+            assert_int_equal(inflateInit2(&z, 31), Z_OK);
+            z.next_out = (Bytef *)plain;
+            z.avail_out = sizeof(plain);
+            assert_int_equal(inflate(&z, Z_SYNC_FLUSH), Z_OK);
+            assert_true(str_eq(str_n(plain, sizeof(plain) - z.avail_out), buf_view(&text)));
+            inflateEnd(&z);
+        }
+    }
+    gzip_stream_free(g);
+    assert_true(synced && synced < text.len && packed.len < text.len);
+    assert_int_equal(decode("gzip", buf_view(&packed), MiB(2), MiB(4), &out, &err), STATUS_OK);
+    assert_true(str_eq(buf_view(&out), buf_view(&text)));
+    buf_done(&out);
+    buf_done(&text);
+    buf_done(&packed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +240,7 @@ int main(void)
         cmocka_unit_test(refuses_damaged_input),
         cmocka_unit_test(stops_at_the_limit_and_not_before),
         cmocka_unit_test(reads_accept_encoding),
+        cmocka_unit_test(a_gzip_stream_holds_what_went_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
