@@ -34,7 +34,7 @@ static void print_help(void)
          "  --attr KEY=VALUE     a span attribute; may be repeated\n\n"
          "  --limit N            lines or traces at most (100)\n"
          "  -o FORMAT            table, json, jsonl or csv (table)\n"
-         "  --plot               curves instead of a table (promql, logql)\n"
+         "  --plot               one chart of all series instead of a table (promql, logql)\n"
          "  --addr URL           the server ($SONDE_ADDR, else " CLIENT_DEFAULT_ADDRESS ")\n"
          "  --help               print this");
 }

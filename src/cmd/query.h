@@ -42,7 +42,23 @@ str query_time_text(arena *a, int64_t time_ns);
 /* name{a="b"} of an object of labels. */
 str query_labels_text(arena *a, const value *metric);
 
-/* Curves in characters; see plot.c. */
+/* One point of a series. */
+typedef struct {
+    int64_t time_ns;
+    const value *sample; /* a text, or a map with the members of a histogram */
+} query_point;
+
+/* The floats and histograms of a series in order of time, in `a`; NULL where it has no memory. */
+query_point *query_points(arena *a, const value *series, uint32_t *ret_count);
+/* As the server wrote it; {count:4, sum:2.5, (0.5,1]:4} of a histogram. */
+str query_sample_text(arena *a, const value *sample);
+
+typedef enum { AXIS_NONE, AXIS_SECONDS, AXIS_BYTES, AXIS_BYTES_RATE, AXIS_RATE } query_unit;
+
+/* What the values of a PromQL expression are in; histograms: the means of its histograms. */
+query_unit query_unit_of(str expression, bool histograms, arena *a);
+
+/* All series as curves in one chart; see query_plot.c. */
 void query_plot(const query_options *o, values series, arena *a, buf *out);
 
 #endif

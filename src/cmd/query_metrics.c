@@ -4,48 +4,89 @@
 
 #include "codec/json_value.h"
 
-/* Text of a sample value: as the server wrote it. */
-static str sample_text(const value *point)
+#include <stdlib.h>
+
+static bool point_of(const value *pair, query_point *ret)
 {
-    values pair = json_items(point);
-    return pair.count == 2 ? json_text(&pair.items[1]) : STR_EMPTY;
+    values both = json_items(pair);
+    if (both.count != 2)
+        return false;
+    *ret = (query_point){ (int64_t)(json_number(&both.items[0]) * 1000 + 0.5) * NS_PER_MS,
+                          &both.items[1] };
+    return true;
 }
 
-static int64_t sample_time(const value *point)
+static int by_time(const void *a, const void *b)
 {
-    values pair = json_items(point);
-    return pair.count == 2 ? (int64_t)(json_number(&pair.items[0]) * 1000 + 0.5) * NS_PER_MS : 0;
+    int64_t x = ((const query_point *)a)->time_ns, y = ((const query_point *)b)->time_ns;
+    return (x > y) - (x < y);
 }
 
-static void write_vector(const query_options *o, values series, arena *a, buf *out)
+query_point *query_points(arena *a, const value *series, uint32_t *ret_count)
 {
-    static const table_column columns[] = { { "SERIES", false }, { "VALUE", true } };
-    table t;
-    table_init(&t, a, columns, ARRAY_LEN(columns));
-    for (uint32_t i = 0; i < series.count; i++) {
-        const value *s = &series.items[i];
-        str cells[] = { query_labels_text(a, json_member(s, "metric")),
-                        sample_text(json_member(s, "value")) };
-        table_row(&t, cells);
+    values floats = json_items(json_member(series, "values"));
+    values histograms = json_items(json_member(series, "histograms"));
+    query_point *points = ARENA_ARRAY(a, query_point, (size_t)floats.count + histograms.count + 2);
+    uint32_t n = 0;
+    *ret_count = 0;
+    if (!points)
+        return NULL;
+    n += point_of(json_member(series, "value"), &points[n]);
+    n += point_of(json_member(series, "histogram"), &points[n]);
+    for (uint32_t i = 0; i < floats.count; i++)
+        n += point_of(&floats.items[i], &points[n]);
+    for (uint32_t i = 0; i < histograms.count; i++)
+        n += point_of(&histograms.items[i], &points[n]);
+    if (histograms.count && floats.count)
+        qsort(points, n, sizeof(*points), by_time);
+    *ret_count = n;
+    return points;
+}
+
+str query_sample_text(arena *a, const value *sample)
+{
+    /* The API's rules of boundaries: open left, open right, both, neither. */
+    static const char open[] = "([([", close[] = "]))]";
+    buf text;
+    if (!sample || sample->type != VALUE_MAP)
+        return json_text(sample);
+    str count = json_text(json_member(sample, "count")),
+        sum = json_text(json_member(sample, "sum"));
+    values buckets = json_items(json_member(sample, "buckets"));
+    buf_init(&text, MiB(1));
+    buf_fmt(&text, "{count:%.*s, sum:%.*s", STR_ARG(count), STR_ARG(sum));
+    for (uint32_t i = 0; i < buckets.count; i++) {
+        values b = json_items(&buckets.items[i]);
+        if (b.count != 4)
+            continue;
+        uint32_t rule = (uint32_t)json_integer(&b.items[0]) & 3;
+        str low = json_text(&b.items[1]), high = json_text(&b.items[2]),
+            in = json_text(&b.items[3]);
+        buf_fmt(&text, ", %c%.*s,%.*s%c:%.*s", open[rule], STR_ARG(low), STR_ARG(high), close[rule],
+                STR_ARG(in));
     }
-    query_write_table(o, &t, out);
+    buf_char(&text, '}');
+    str copy = arena_str(a, buf_view(&text));
+    buf_done(&text);
+    return copy.ptr ? copy : STR_EMPTY;
 }
 
-static void write_matrix(const query_options *o, values series, arena *a, buf *out)
+/* times: one row a point, with its time; else one row a series. */
+static void write_series(const query_options *o, values series, bool times, arena *a, buf *out)
 {
     static const table_column columns[] = { { "TIME", false },
                                             { "SERIES", false },
                                             { "VALUE", true } };
     table t;
-    table_init(&t, a, columns, ARRAY_LEN(columns));
+    table_init(&t, a, columns + !times, ARRAY_LEN(columns) - !times);
     for (uint32_t i = 0; i < series.count; i++) {
-        const value *s = &series.items[i];
-        str name = query_labels_text(a, json_member(s, "metric"));
-        values points = json_items(json_member(s, "values"));
-        for (uint32_t k = 0; k < points.count; k++) {
-            str cells[] = { query_time_text(a, sample_time(&points.items[k])), name,
-                            sample_text(&points.items[k]) };
-            table_row(&t, cells);
+        uint32_t count;
+        str name = query_labels_text(a, json_member(&series.items[i], "metric"));
+        query_point *points = query_points(a, &series.items[i], &count);
+        for (uint32_t k = 0; k < count; k++) {
+            str cells[] = { query_time_text(a, points[k].time_ns), name,
+                            query_sample_text(a, points[k].sample) };
+            table_row(&t, cells + !times);
         }
     }
     query_write_table(o, &t, out);
@@ -61,14 +102,13 @@ void query_write_metrics(const query_options *o, const value *data, arena *a, bu
         value one = result ? *result : (value){ .type = VALUE_EMPTY };
         query_write_jsonl(single ? (values){ &one, 1 } : series, out);
     } else if (single) {
-        buf_str(out, sample_text(result));
+        query_point point = { 0 };
+        buf_str(out, point_of(result, &point) ? query_sample_text(a, point.sample) : STR_EMPTY);
         buf_char(out, '\n');
     } else if (str_is(type, "matrix") && o->plot && o->output == OUTPUT_TABLE) {
         query_plot(o, series, a, out);
-    } else if (str_is(type, "matrix")) {
-        write_matrix(o, series, a, out);
     } else {
-        write_vector(o, series, a, out);
+        write_series(o, series, str_is(type, "matrix"), a, out);
     }
 }
 
