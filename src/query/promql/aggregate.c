@@ -4,8 +4,10 @@
 
 #include "base/map.h"
 #include "query/promql/histogram.h"
+#include "query/promql/print.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define EXPERIMENTAL PROMQL_EXPERIMENTAL_FUNCTIONS
 
@@ -52,7 +54,6 @@ const promql_node *aggregate_argument(const promql_node *n)
 
 /* ---- grouping ---- */
 
-/* `unset`: a label that counts as absent, because the aggregation sets it. */
 static status group_labels(promql_engine *e, const promql_aggregate *a, str unset, labels row,
                            labels *ret)
 {
@@ -64,8 +65,8 @@ static status group_labels(promql_engine *e, const promql_aggregate *a, str unse
     return ok ? STATUS_OK : promql_no_memory(e);
 }
 
-static status make_groups(promql_engine *e, const promql_aggregate *a, str unset,
-                          const promql_value *v, grouping *ret)
+status aggregate_group(promql_engine *e, const promql_aggregate *a, str unset,
+                       const promql_value *v, grouping *ret)
 {
     groups_init(&ret->groups, e->arena);
     ret->group_of = promql_alloc(e, v->row_count, sizeof(uint32_t));
@@ -151,7 +152,7 @@ static status count_cells(promql_engine *e, const promql_grid *g, value_counts *
             else if (x.histogram)
                 histogram_print(key, x.histogram);
             else
-                buf_f64(key, x.value);
+                promql_print_number(key, x.value);
             if (key->failed)
                 return promql_no_memory(e);
             TRY(value_row(e, g, c, by, group, buf_view(key), ret, &row));
@@ -188,12 +189,35 @@ static status count_values(promql_engine *e, const promql_grid *g, const promql_
         return PROMQL_FAIL(e, "invalid label name %.*s", STR_ARG(buf_view(&quoted)));
     }
     bool goes = a->without && (name_list_has(names, name) || label_is_metadata(name));
-    TRY(make_groups(e, a, name, v, &by));
+    TRY(aggregate_group(e, a, name, v, &by));
     TRY(aggregate_count_values(e, g, name, goes, v, &by, ret));
     return promql_merge_rows(e, g, ret, SAME_LABELSET);
 }
 
 /* ---- all of them ---- */
+
+static int by_labels(const void *a, const void *b)
+{
+    return labels_cmp(((const promql_row *)a)->labels, ((const promql_row *)b)->labels);
+}
+
+/* Rows in the order of their labels, in an array of their own when they are not: which of equal
+ * values comes first, and how sums are rounded, must not depend on what else the range has. */
+static status order_rows(promql_engine *e, promql_value *v)
+{
+    bool ordered = true;
+    for (uint32_t i = 1; i < v->row_count && ordered; i++)
+        ordered = labels_cmp(v->rows[i - 1].labels, v->rows[i].labels) <= 0;
+    if (ordered)
+        return STATUS_OK;
+    size_t size = v->row_count * sizeof(promql_row);
+    promql_row *rows = arena_grow(e->arena, v->rows, size, size);
+    if (!rows)
+        return promql_no_memory(e);
+    qsort(rows, v->row_count, sizeof(promql_row), by_labels);
+    v->rows = rows;
+    return STATUS_OK;
+}
 
 status promql_eval_aggregate(promql_engine *e, const promql_grid *g, const promql_node *n,
                              promql_value *ret)
@@ -201,13 +225,18 @@ status promql_eval_aggregate(promql_engine *e, const promql_grid *g, const promq
     const promql_aggregate *a = &n->aggregate;
     promql_value v, param = { 0 };
     grouping by;
+    bool done;
+    TRY(promql_fused_aggregate(e, g, n, ret, &done));
+    if (done)
+        return STATUS_OK;
     if (a->param)
         TRY(promql_eval_node(e, g, a->param, &param));
     TRY(promql_eval_node(e, g, a->inner, &v));
+    TRY(order_rows(e, &v));
     *ret = (promql_value){ .type = PROMQL_VECTOR };
     if (a->aggregation->kind == AGG_COUNT_VALUES)
         return count_values(e, g, n, param.string, &v, ret);
-    TRY(make_groups(e, a, STR_EMPTY, &v, &by));
+    TRY(aggregate_group(e, a, STR_EMPTY, &v, &by));
     switch (a->aggregation->kind) {
     case AGG_TOPK:
     case AGG_BOTTOMK:

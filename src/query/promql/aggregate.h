@@ -30,6 +30,26 @@ typedef struct {
     uint32_t *first;    /* where each group's members start; count + 1 entries */
 } grouping;
 
+/* Sums and the like on their way, per step. */
+typedef struct {
+    double *value; /* the result's cells; all absent at first */
+    double *lost;  /* compensation of sums */
+    double *mean;
+    uint32_t *count;
+    bool *incremental; /* avg: the sum would overflow, `mean` counts */
+} accumulators;
+
+/* All but `value`, zeroed; STATUS_LIMIT without memory. */
+MUST_USE status aggregate_accumulators(promql_engine *e, uint32_t steps, accumulators *ret);
+/* The floats of a row; not for quantile. */
+void aggregate_add(uint8_t kind, accumulators *a, const double *cells, uint32_t steps);
+void aggregate_finish(uint8_t kind, accumulators *a, uint32_t steps);
+
+/* Numbers the groups of the rows, of which only the labels count. `unset`: a label that counts as
+ * absent, because the aggregation sets it; may be empty. */
+MUST_USE status aggregate_group(promql_engine *e, const promql_aggregate *a, str unset,
+                                const promql_value *v, grouping *ret);
+
 /* The node's argument behind any parentheses: what annotations point at. */
 const promql_node *aggregate_argument(const promql_node *n);
 

@@ -8,15 +8,6 @@
 
 #include <math.h>
 
-/* Per step. */
-typedef struct {
-    double *value; /* the result's cells */
-    double *lost;  /* compensation of sums */
-    double *mean;
-    uint32_t *count;
-    bool *incremental; /* avg: the sum would overflow, `mean` counts */
-} accumulators;
-
 typedef void add_row(accumulators *a, const double *cells, uint32_t steps);
 typedef void finish_row(accumulators *a, uint32_t steps);
 
@@ -179,6 +170,26 @@ static const struct {
     [AGG_QUANTILE] = { NULL, NULL, true, false },
 };
 
+status aggregate_accumulators(promql_engine *e, uint32_t steps, accumulators *ret)
+{
+    ret->lost = promql_alloc(e, steps, sizeof(double));
+    ret->mean = promql_alloc(e, steps, sizeof(double));
+    ret->count = promql_alloc(e, steps, sizeof(uint32_t));
+    ret->incremental = promql_alloc(e, steps, sizeof(bool));
+    return ret->lost && ret->mean && ret->count && ret->incremental ? STATUS_OK : STATUS_LIMIT;
+}
+
+void aggregate_add(uint8_t kind, accumulators *a, const double *cells, uint32_t steps)
+{
+    reducers[kind].add(a, cells, steps);
+}
+
+void aggregate_finish(uint8_t kind, accumulators *a, uint32_t steps)
+{
+    if (reducers[kind].finish)
+        reducers[kind].finish(a, steps);
+}
+
 typedef struct {
     promql_engine *e;
     const promql_grid *g;
@@ -322,8 +333,7 @@ static status reduce_floats(reduction *r)
     }
     if (r->kind == AGG_COUNT || r->kind == AGG_GROUP)
         count_histograms(r, &a);
-    if (reducers[r->kind].finish)
-        reducers[r->kind].finish(&a, steps);
+    aggregate_finish(r->kind, &a, steps);
     return STATUS_OK;
 }
 
@@ -358,11 +368,12 @@ static void warn_of_quantiles(const reduction *r)
         least = fmin(least, r->param[i]);
         most = fmax(most, r->param[i]);
     }
+    /* Beside a NaN, only what is infinite is said. */
     if (nan)
         note_quantile(r, NAN);
-    if (most > 1)
+    if (nan ? most == INFINITY : most > 1)
         note_quantile(r, most);
-    if (least < 0)
+    if (nan ? least == -INFINITY : least < 0)
         note_quantile(r, least);
 }
 
@@ -382,12 +393,9 @@ status aggregate_reduce(promql_engine *e, const promql_grid *g, const promql_nod
     r.kind = n->aggregate.aggregation->kind;
     ret->rows = promql_alloc(e, by->groups.count, sizeof(promql_row));
     r.cells = promql_alloc(e, r.kind == AGG_QUANTILE ? v->row_count : 0, sizeof(double));
-    a->lost = promql_alloc(e, g->steps, sizeof(double));
-    a->mean = promql_alloc(e, g->steps, sizeof(double));
-    a->count = promql_alloc(e, g->steps, sizeof(uint32_t));
-    a->incremental = promql_alloc(e, g->steps, sizeof(bool));
-    if (!ret->rows || !r.cells || !a->lost || !a->mean || !a->count || !a->incremental)
+    if (!ret->rows || !r.cells)
         return STATUS_LIMIT;
+    TRY(aggregate_accumulators(e, g->steps, a));
     if (r.kind == AGG_QUANTILE)
         warn_of_quantiles(&r);
     histogram_total_init(&r.total, r.kind == AGG_AVG);

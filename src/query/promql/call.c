@@ -58,12 +58,11 @@ typedef struct {
     int64_t range_ms;
     double *params[PROMQL_MAX_ARGS]; /* one number per step */
     uint32_t param_count;
-    promql_row *rows; /* by series; without cells where there is no value */
-    struct {          /* floats of a window of both kinds, by thread */
+    struct window_floats { /* floats of a window of both kinds, by thread */
         int64_t *times;
         double *values;
         uint32_t capacity;
-    } floats[WORKERS_MAX];
+    } * floats;
 } windows;
 
 static uint32_t count_histograms(const promql_window *w)
@@ -75,7 +74,7 @@ static uint32_t count_histograms(const promql_window *w)
 }
 
 /* What functions of floats see of a window with both; false: nothing. */
-static status only_floats(windows *ws, uint32_t slot, promql_window *w, bool *ret_any)
+static status only_floats(const windows *ws, uint32_t slot, promql_window *w, bool *ret_any)
 {
     if (ws->floats[slot].capacity < w->count) {
         ws->floats[slot].times = promql_alloc(w->engine, w->count, sizeof(int64_t));
@@ -116,7 +115,7 @@ static status put_cell(promql_window *w, const windows *ws, promql_row *row, uin
 }
 
 /* A window with a histogram in it. */
-static status mixed_window(windows *ws, uint32_t slot, promql_window *w, promql_row *row,
+static status mixed_window(const windows *ws, uint32_t slot, promql_window *w, promql_row *row,
                            uint32_t step)
 {
     const promql_function *f = ws->call->call.function;
@@ -135,15 +134,6 @@ static status mixed_window(windows *ws, uint32_t slot, promql_window *w, promql_
     return f->range(w, &cell.value) ? put_cell(w, ws, row, step, cell) : STATUS_OK;
 }
 
-/* Whether no value is below the one before it. */
-static bool never_falls(const promql_samples *s)
-{
-    bool falls = false;
-    for (uint32_t i = 1; i < s->count; i++)
-        falls |= s->value[i] < s->value[i - 1];
-    return !falls;
-}
-
 static bool has_float(const promql_grid *g, const promql_row *row)
 {
     for (uint32_t i = 0; row->cells && i < g->steps; i++)
@@ -152,19 +142,52 @@ static bool has_float(const promql_grid *g, const promql_row *row)
     return false;
 }
 
-static status one_series(promql_engine *e, void *user, uint32_t slot, uint32_t index,
-                         const promql_samples *s)
+/* rate and increase of floats: without a call for each window. */
+static status rate_row(promql_engine *e, const windows *ws, const promql_samples *s,
+                       promql_row *row)
 {
-    windows *ws = user;
+    promql_steps steps = promql_window_ends(e, &ws->shift, ws->g);
+    promql_window w = { .engine = e,
+                        .call = ws->call,
+                        .labels = s->labels,
+                        .start_ms = steps.first_ms - ws->range_ms,
+                        .end_ms = steps.first_ms };
+    if (!row->cells && !(row->cells = promql_values(e, ws->g)))
+        return STATUS_LIMIT;
+    promql_rate_row(&w, s, &steps, ws->call->call.function->range == promql_rate, row->cells);
+    if (has_float(ws->g, row))
+        promql_hint_counter(e, ws->call, s->labels);
+    return STATUS_OK;
+}
+
+static status one_window(promql_engine *e, const windows *ws, uint32_t slot, promql_window *w,
+                         uint32_t step, promql_row *row)
+{
+    promql_cell cell = { 0 };
+    for (uint32_t k = 0; k < ws->param_count; k++)
+        w->params[k] = ws->params[k][step];
+    if (w->histograms && count_histograms(w))
+        TRY(mixed_window(ws, slot, w, row, step));
+    else if (ws->call->call.function->range(w, &cell.value))
+        TRY(put_cell(w, ws, row, step, cell));
+    return e->err && e->err->code != STATUS_OK ? e->err->code : STATUS_OK; /* a function said so */
+}
+
+static status window_row(promql_engine *e, const void *user, uint32_t slot, const promql_samples *s,
+                         promql_row *row)
+{
+    const windows *ws = user;
     const promql_grid *g = ws->g;
     promql_range *fn = ws->call->call.function->range;
+    promql_steps steps = promql_window_ends(e, &ws->shift, g);
     promql_window w = { .engine = e, .call = ws->call, .labels = s->labels };
-    promql_row row = { .labels = s->labels, .drop_name = s->drop_name };
     uint32_t first = 0, end = 0;
-    w.never_falls = !s->histograms && never_falls(s);
+    row->drop_name = s->drop_name;
+    if ((fn == promql_rate || fn == promql_increase) && !s->histograms)
+        return rate_row(e, ws, s, row);
     for (uint32_t i = 0; i < g->steps; i++) {
         w.eval_ms = grid_time(g, i);
-        w.end_ms = promql_shifted_time(e, &ws->shift, w.eval_ms);
+        w.end_ms = steps.first_ms + (int64_t)i * steps.step_ms;
         w.start_ms = w.end_ms - ws->range_ms;
         while (end < s->count && s->time_ms[end] <= w.end_ms)
             end++;
@@ -177,19 +200,10 @@ static status one_series(promql_engine *e, void *user, uint32_t slot, uint32_t i
         w.value = s->value + first;
         w.histograms = s->histograms ? s->histograms + first : NULL;
         w.count = end - first;
-        for (uint32_t k = 0; k < ws->param_count; k++)
-            w.params[k] = ws->params[k][i];
-        promql_cell cell = { 0 };
-        if (w.histograms && count_histograms(&w))
-            TRY(mixed_window(ws, slot, &w, &row, i));
-        else if (fn(&w, &cell.value))
-            TRY(put_cell(&w, ws, &row, i, cell));
-        if (e->err && e->err->code != STATUS_OK)
-            return e->err->code; /* a function said so */
+        TRY(one_window(e, ws, slot, &w, i, row));
     }
-    if ((fn == promql_rate || fn == promql_increase) && has_float(g, &row))
+    if ((fn == promql_rate || fn == promql_increase) && row->cells && has_float(g, row))
         promql_hint_counter(e, ws->call, s->labels);
-    ws->rows[index] = row;
     return STATUS_OK;
 }
 
@@ -221,45 +235,76 @@ static status eval_params(promql_engine *e, const promql_grid *g, const promql_n
     return STATUS_OK;
 }
 
-/* The windows of a selector: each series is done with when it was read. */
-static status call_selector(promql_engine *e, const promql_grid *g, const promql_node *matrix,
-                            windows *ws, uint32_t *ret_count)
+static status windows_new(promql_engine *e, const promql_grid *g, const promql_node *call,
+                          windows **ret)
 {
-    promql_found found;
+    windows *ws = promql_alloc(e, 1, sizeof(*ws));
+    if (!ws || !(ws->floats = promql_alloc(e, WORKERS_MAX, sizeof(*ws->floats))))
+        return STATUS_LIMIT;
+    ws->g = g;
+    ws->call = call;
+    *ret = ws;
+    return eval_params(e, g, call, ws);
+}
+
+status promql_window_maker(promql_engine *e, const promql_grid *g, const promql_node *call,
+                           const promql_node *matrix, promql_row_maker *ret)
+{
+    windows *ws = NULL;
+    TRY(windows_new(e, g, call, &ws));
     ws->shift = matrix->selector.shift;
     ws->range_ms = matrix->selector.range_ms;
-    TRY(promql_find(e, g, matrix, ws->range_ms, 0, &found));
-    status st = STATUS_LIMIT;
-    if ((ws->rows = promql_alloc(e, found.count, sizeof(promql_row))))
-        st = promql_each_series(e, &found, false, one_series, ws);
-    *ret_count = found.count;
-    promql_found_done(&found);
-    return st;
+    *ret = (promql_row_maker){ matrix, ws->range_ms, false, window_row, ws };
+    return STATUS_OK;
+}
+
+/* ---- windows of a subquery ---- */
+
+typedef struct {
+    const windows *ws;
+    promql_row *rows; /* by series */
+} subquery_rows;
+
+static status subquery_row(promql_engine *e, void *user, uint32_t slot, uint32_t index,
+                           const promql_samples *s)
+{
+    const subquery_rows *r = user;
+    r->rows[index].labels = s->labels;
+    return window_row(e, r->ws, slot, s, &r->rows[index]);
+}
+
+static status call_subquery(promql_engine *e, const promql_grid *g, const promql_node *n,
+                            const promql_node *arg, promql_value *ret)
+{
+    windows *ws = NULL;
+    promql_value ranges;
+    subquery_rows r = { 0 };
+    TRY(windows_new(e, g, n, &ws));
+    TRY(promql_eval_node(e, g, arg, &ranges));
+    ws->shift = ranges.shift;
+    ws->range_ms = ranges.range_ms;
+    r.ws = ws;
+    if (!(r.rows = promql_alloc(e, ranges.series_count, sizeof(promql_row))))
+        return STATUS_LIMIT;
+    TRY(promql_each_samples(e, &ranges, subquery_row, &r));
+    *ret = (promql_value){ .type = PROMQL_VECTOR, .rows = r.rows };
+    ret->row_count = promql_pack_rows(r.rows, ranges.series_count);
+    return STATUS_OK;
 }
 
 static status call_range(promql_engine *e, const promql_grid *g, const promql_node *n,
                          promql_value *ret)
 {
-    windows ws = { .g = g, .call = n };
     const promql_node *arg = without_parens(n->call.args[promql_range_arg(n)]);
-    uint32_t count;
-    if (arg->kind == NODE_MATRIX && promql_is_extended(arg))
+    promql_row_maker maker;
+    if (arg->kind != NODE_MATRIX) {
+        TRY(call_subquery(e, g, n, arg, ret));
+    } else if (promql_is_extended(arg)) {
         return promql_call_extended(e, g, n, arg, ret);
-    TRY(eval_params(e, g, n, &ws));
-    if (arg->kind == NODE_MATRIX) {
-        TRY(call_selector(e, g, arg, &ws, &count));
     } else {
-        promql_value ranges;
-        TRY(promql_eval_node(e, g, arg, &ranges));
-        ws.shift = ranges.shift;
-        ws.range_ms = ranges.range_ms;
-        count = ranges.series_count;
-        if (!(ws.rows = promql_alloc(e, count, sizeof(promql_row))))
-            return STATUS_LIMIT;
-        TRY(promql_each_samples(e, &ranges, one_series, &ws));
+        TRY(promql_window_maker(e, g, n, arg, &maker));
+        TRY(promql_make_rows(e, g, &maker, ret));
     }
-    *ret = (promql_value){ .type = PROMQL_VECTOR, .rows = ws.rows };
-    ret->row_count = promql_pack_rows(ws.rows, count);
     return promql_finish_call(e, g, n, ret);
 }
 

@@ -27,6 +27,7 @@ typedef struct {
     promql_engine *e;
     const promql_found *found;  /* series to be read, or */
     const promql_value *ranges; /* series in memory */
+    uint32_t first;             /* of the wave */
     bool keep_stale;
     promql_each *fn;
     void *user;
@@ -120,6 +121,8 @@ static status run_items(void *user, uint32_t slot, uint32_t first, uint32_t end)
     if (!w->lanes[slot])
         TRY(lane_new(w, &w->lanes[slot]));
     lane *l = w->lanes[slot];
+    first += w->first;
+    end += w->first;
     for (uint32_t i = first; i < end; i++) {
         if (w->found) {
             TRY(read_one(w, l, slot, i));
@@ -152,13 +155,27 @@ static void lane_finish(walk *w, lane *l, status st)
     free(l);
 }
 
-static status walk_all(walk *w, uint32_t count)
+/* `after` is called between waves, on the calling thread; NULL: all is one wave. */
+static status run_waves(walk *w, uint32_t count, uint32_t wave, promql_wave *after)
+{
+    status st = STATUS_OK;
+    for (uint64_t first = 0; first < count && st == STATUS_OK; first += wave) {
+        uint32_t size = (uint32_t)MIN(wave, count - first);
+        w->first = (uint32_t)first;
+        st = workers_run(size, SERIES_AT_ONCE, run_items, w);
+        if (st == STATUS_OK && after)
+            st = after(w->e, w->user, w->first, w->first + size);
+    }
+    return st;
+}
+
+static status walk_all(walk *w, uint32_t count, uint32_t wave, promql_wave *after)
 {
     promql_engine *e = w->e;
     uint64_t before = e->samples, added = 0;
     if (e->err)
         *e->err = (error){ 0 };
-    status st = workers_run(count, SERIES_AT_ONCE, run_items, w);
+    status st = run_waves(w, count, wave, after);
     for (uint32_t i = 0; i < WORKERS_MAX; i++) {
         if (!w->lanes[i])
             continue;
@@ -176,12 +193,19 @@ status promql_each_series(promql_engine *e, const promql_found *f, bool keep_sta
                           void *user)
 {
     walk w = { .e = e, .found = f, .keep_stale = keep_stale, .fn = fn, .user = user };
-    return walk_all(&w, f->count);
+    return walk_all(&w, f->count, UINT32_MAX, NULL);
+}
+
+status promql_each_wave(promql_engine *e, const promql_found *f, bool keep_stale, uint32_t wave,
+                        promql_each *fn, promql_wave *after, void *user)
+{
+    walk w = { .e = e, .found = f, .keep_stale = keep_stale, .fn = fn, .user = user };
+    return walk_all(&w, f->count, MAX(wave, 1u), after);
 }
 
 status promql_each_samples(promql_engine *e, const promql_value *ranges, promql_each *fn,
                            void *user)
 {
     walk w = { .e = e, .ranges = ranges, .fn = fn, .user = user };
-    return walk_all(&w, ranges->series_count);
+    return walk_all(&w, ranges->series_count, UINT32_MAX, NULL);
 }

@@ -77,7 +77,6 @@ struct promql_window {
     const histogram *const *histograms; /* as in promql_samples */
     uint32_t count;                     /* at least 1 */
     labels labels;                      /* of the series, with its name */
-    bool never_falls; /* no value of the whole series is below the one before; all are floats */
     int64_t start_ms, end_ms;
     int64_t eval_ms;
     double params[PROMQL_MAX_ARGS]; /* the call's scalar arguments at this step */
@@ -140,6 +139,17 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     PRINTF_LIKE(4, 5);
 /* The same, whole: an annotation's text as users see it. */
 void promql_note_text(promql_engine *e, bool warning, str text);
+/* Ends of windows: first_ms, first_ms + step_ms, …; step_ms is 0 where @ holds them. */
+typedef struct {
+    int64_t first_ms, step_ms;
+    uint32_t count;
+} promql_steps;
+promql_steps promql_window_ends(const promql_engine *e, const promql_shift *shift,
+                                const promql_grid *g);
+/* rate or increase at all steps of a series of floats; w: the first window's ends. Cells without a
+ * value stay as they are. */
+void promql_rate_row(promql_window *w, const promql_samples *s, const promql_steps *steps,
+                     bool per_second, double *cells);
 /* The hint for rate and increase of what does not look like a counter. */
 void promql_hint_counter(promql_engine *e, const promql_node *call, labels l);
 /* By what rate, increase and delta multiply the difference of a window's last and first sample;
@@ -175,6 +185,39 @@ typedef status promql_each(promql_engine *e, void *user, uint32_t slot, uint32_t
 /* keep_stale: stale markers stay in the samples. Series without samples are left out. */
 MUST_USE status promql_each_series(promql_engine *e, const promql_found *f, bool keep_stale,
                                    promql_each *fn, void *user);
+/* The same for `wave` series at a time; `after` then gets the numbers of the first and behind the
+ * last of them, on the calling thread. */
+typedef status promql_wave(promql_engine *e, void *user, uint32_t first, uint32_t end);
+MUST_USE status promql_each_wave(promql_engine *e, const promql_found *f, bool keep_stale,
+                                 uint32_t wave, promql_each *fn, promql_wave *after, void *user);
+
+/* How the samples of each series of a selector become a row: the newest at each step, or a function
+ * of each window. */
+typedef struct {
+    const promql_node *selector;
+    int64_t back_ms;
+    bool keep_stale;
+    /* row: without cells, or with cells that are all absent; stays without when there is no value.
+     * Called by several threads, as promql_each is. */
+    status (*make)(promql_engine *e, const void *user, uint32_t slot, const promql_samples *s,
+                   promql_row *row);
+    const void *user;
+} promql_row_maker;
+
+/* In the arena: for an instant selector; for a call with windows of floats or histograms, whose
+ * scalar arguments are evaluated here. */
+MUST_USE status promql_instant_maker(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                     bool want_time, promql_row_maker *ret);
+MUST_USE status promql_window_maker(promql_engine *e, const promql_grid *g, const promql_node *call,
+                                    const promql_node *matrix, promql_row_maker *ret);
+/* All rows, in order of the series. */
+MUST_USE status promql_make_rows(promql_engine *e, const promql_grid *g, const promql_row_maker *m,
+                                 promql_value *ret);
+/* sum, min, max and the like of what a maker makes, without keeping its rows; *ret_done tells
+ * whether that was possible. */
+MUST_USE status promql_fused_aggregate(promql_engine *e, const promql_grid *g, const promql_node *n,
+                                       promql_value *ret, bool *ret_done);
+
 /* Takes out the rows that have no cells and keeps the order; returns how many are left. */
 uint32_t promql_pack_rows(promql_row *rows, uint32_t count);
 /* How far an instant selector looks back. */

@@ -26,7 +26,7 @@ void promql_hint_counter(promql_engine *e, const promql_node *call, labels l)
 static double difference(const promql_window *w, bool counter)
 {
     double result = w->value[w->count - 1] - w->value[0];
-    for (uint32_t i = 1; counter && !w->never_falls && i < w->count; i++)
+    for (uint32_t i = 1; counter && i < w->count; i++)
         if (w->value[i] < w->value[i - 1])
             result += w->value[i - 1];
     return result;
@@ -62,6 +62,50 @@ static bool extrapolate(const promql_window *w, bool counter, bool per_second, d
     double result = difference(w, counter);
     *ret = result * promql_extrapolation(w, counter, per_second, w->value[0], result);
     return true;
+}
+
+/* What most windows are: without a restart, with samples near both ends, and a start that cannot be
+ * below zero. Then one division does; else the exact way. */
+static bool plain_window(double sampled, double to_start, double to_end, uint32_t count,
+                         double first, double result)
+{
+    double gaps = (double)(count - 1), threshold = sampled * 1.0999;
+    return to_start * gaps < threshold && to_end * gaps < threshold &&
+           (result <= 0 || sampled * first > to_start * result * 1.0001);
+}
+
+void promql_rate_row(promql_window *w, const promql_samples *s, const promql_steps *steps,
+                     bool per_second, double *cells)
+{
+    int64_t range_ms = w->end_ms - w->start_ms;
+    double seconds = per_second ? (double)range_ms / 1000 : 1;
+    uint32_t first = 0, end = 0, restart = 0; /* the newest sample that is below the one before */
+    for (uint32_t i = 0; i < steps->count; i++) {
+        int64_t end_ms = steps->first_ms + (int64_t)i * steps->step_ms;
+        int64_t start_ms = end_ms - range_ms;
+        for (; end < s->count && s->time_ms[end] <= end_ms; end++)
+            if (end && s->value[end] < s->value[end - 1])
+                restart = end;
+        while (first < end && s->time_ms[first] <= start_ms)
+            first++;
+        if (end - first < 2)
+            continue;
+        double result = s->value[end - 1] - s->value[first];
+        double sampled = (double)(s->time_ms[end - 1] - s->time_ms[first]);
+        double to_start = (double)(s->time_ms[first] - start_ms);
+        double to_end = (double)(end_ms - s->time_ms[end - 1]);
+        if (LIKELY(restart <= first &&
+                   plain_window(sampled, to_start, to_end, end - first, s->value[first], result))) {
+            cells[i] = result * ((sampled + to_start + to_end) / (sampled * seconds));
+            continue;
+        }
+        w->start_ms = start_ms;
+        w->end_ms = end_ms;
+        w->time_ms = s->time_ms + first;
+        w->value = s->value + first;
+        w->count = end - first;
+        (void)extrapolate(w, true, per_second, &cells[i]);
+    }
 }
 
 bool promql_rate(const promql_window *w, double *ret)

@@ -27,6 +27,14 @@ int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, i
     return time_ms - shift->offset_ms;
 }
 
+promql_steps promql_window_ends(const promql_engine *e, const promql_shift *shift,
+                                const promql_grid *g)
+{
+    return (promql_steps){ .first_ms = promql_shifted_time(e, shift, g->start_ms),
+                           .step_ms = shift->at == AT_NONE ? g->step_ms : 0,
+                           .count = g->steps };
+}
+
 /* Within what fits as nanoseconds. */
 static int64_t clamp_ms(int64_t ms)
 {
@@ -75,7 +83,6 @@ typedef struct {
     const promql_shift *shift;
     int64_t lookback_ms;
     bool want_time;
-    promql_row *rows; /* by series; without cells where it has no value at any step */
 } instant;
 
 /* A histogram is copied once, however many steps see it. */
@@ -95,17 +102,17 @@ static status put_histogram(promql_engine *e, const promql_grid *g, promql_row *
 }
 
 /* The newest sample of each step's lookback window. */
-static status fill_row(promql_engine *e, void *user, uint32_t slot, uint32_t index,
-                       const promql_samples *s)
+static status instant_row(promql_engine *e, const void *user, uint32_t slot,
+                          const promql_samples *s, promql_row *row)
 {
     const instant *in = user;
     const promql_grid *g = in->g;
     const histogram *copied_from = NULL, *copy = NULL;
-    promql_row row = { .labels = s->labels };
+    promql_steps steps = promql_window_ends(e, in->shift, g);
     uint32_t next = 0; /* the first sample behind the step */
     (void)slot;
     for (uint32_t i = 0; i < g->steps; i++) {
-        int64_t at = promql_shifted_time(e, in->shift, grid_time(g, i));
+        int64_t at = steps.first_ms + (int64_t)i * steps.step_ms;
         while (next < s->count && s->time_ms[next] <= at)
             next++;
         if (next == 0 || s->time_ms[next - 1] <= at - in->lookback_ms)
@@ -113,16 +120,15 @@ static status fill_row(promql_engine *e, void *user, uint32_t slot, uint32_t ind
         const histogram *h = s->histograms ? s->histograms[next - 1] : NULL;
         if (!h && is_absent(s->value[next - 1]))
             continue;
-        if (!row.cells && !(row.cells = promql_values(e, g)))
+        if (!row->cells && !(row->cells = promql_values(e, g)))
             return STATUS_LIMIT;
         if (h)
-            TRY(put_histogram(e, g, &row, i, h, &copied_from, &copy));
+            TRY(put_histogram(e, g, row, i, h, &copied_from, &copy));
         if (in->want_time)
-            row.cells[i] = (double)s->time_ms[next - 1] / 1000.0;
+            row->cells[i] = (double)s->time_ms[next - 1] / 1000.0;
         else if (!h)
-            row.cells[i] = s->value[next - 1];
+            row->cells[i] = s->value[next - 1];
     }
-    in->rows[index] = row;
     return STATUS_OK;
 }
 
@@ -136,21 +142,55 @@ uint32_t promql_pack_rows(promql_row *rows, uint32_t count)
     return n;
 }
 
+status promql_instant_maker(promql_engine *e, const promql_grid *g, const promql_node *n,
+                            bool want_time, promql_row_maker *ret)
+{
+    instant *in = promql_alloc(e, 1, sizeof(*in));
+    if (!in)
+        return STATUS_LIMIT;
+    *in = (instant){ g, &n->selector.shift, promql_lookback(e), want_time };
+    *ret = (promql_row_maker){ n, in->lookback_ms, true, instant_row, in };
+    return STATUS_OK;
+}
+
 status promql_select_instant(promql_engine *e, const promql_grid *g, const promql_node *n,
                              bool want_time, promql_value *ret)
 {
-    promql_found found;
-    instant in = { g, &n->selector.shift, promql_lookback(e), want_time, NULL };
+    promql_row_maker maker;
     if (n->selector.smoothed && !want_time)
         return promql_select_smoothed(e, g, n, ret);
+    TRY(promql_instant_maker(e, g, n, want_time, &maker));
+    return promql_make_rows(e, g, &maker, ret);
+}
+
+/* ---- rows of all series ---- */
+
+typedef struct {
+    const promql_row_maker *maker;
+    promql_row *rows; /* by series */
+} rows_of;
+
+static status one_row(promql_engine *e, void *user, uint32_t slot, uint32_t index,
+                      const promql_samples *s)
+{
+    const rows_of *r = user;
+    r->rows[index].labels = s->labels;
+    return r->maker->make(e, r->maker->user, slot, s, &r->rows[index]);
+}
+
+status promql_make_rows(promql_engine *e, const promql_grid *g, const promql_row_maker *m,
+                        promql_value *ret)
+{
+    promql_found found;
+    rows_of r = { .maker = m };
     *ret = (promql_value){ .type = PROMQL_VECTOR };
-    TRY(promql_find(e, g, n, in.lookback_ms, 0, &found));
+    TRY(promql_find(e, g, m->selector, m->back_ms, 0, &found));
     status st = STATUS_LIMIT;
-    if ((in.rows = promql_alloc(e, found.count, sizeof(promql_row))))
-        st = promql_each_series(e, &found, true, fill_row, &in);
-    ret->rows = in.rows;
+    if ((r.rows = promql_alloc(e, found.count, sizeof(promql_row))))
+        st = promql_each_series(e, &found, m->keep_stale, one_row, &r);
+    ret->rows = r.rows;
     if (st == STATUS_OK)
-        ret->row_count = promql_pack_rows(in.rows, found.count);
+        ret->row_count = promql_pack_rows(r.rows, found.count);
     promql_found_done(&found);
     return st;
 }
