@@ -13,10 +13,11 @@
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT  MiB(64)
-#define UNSETTLED_MS   (2 * 60 * 1000) /* rows of the last minutes are still coming */
-#define RENEW_STEPS    8               /* new steps that are worth another entry */
-#define LOOKBACK_MS    (5 * 60 * 1000) /* promql_options' default */
-#define PARTS_OF_LIMIT 8               /* one entry takes at most so much of it */
+#define UNSETTLED_MS   (2 * 60 * 1000)  /* rows of the last minutes are still coming */
+#define RENEW_STEPS    8                /* new steps that are worth another entry */
+#define LOOKBACK_MS    (5 * 60 * 1000)  /* promql_options' default */
+#define PARTS_OF_LIMIT 8                /* one entry takes at most so much of it */
+#define FAR_MS         (INT64_MAX / 64) /* times and offsets beyond are not calculated with */
 
 typedef struct entry {
     atomic_uint refs;
@@ -175,7 +176,16 @@ static void reach_of_shift(const promql_shift *s, reach *r)
         r->cacheable = false;
     if (s->at == AT_TIME)
         r->fixed_ms = MAX(r->fixed_ms, s->at_ms);
-    r->ahead_ms += MAX(-s->offset_ms, 0);
+    if (s->offset_ms < -FAR_MS || r->ahead_ms > FAR_MS || r->fixed_ms > FAR_MS)
+        r->cacheable = false;
+    else
+        r->ahead_ms += MAX(-s->offset_ms, 0);
+}
+
+/* info() chooses series by what it meets in the whole range. */
+static bool sees_the_whole_range(const promql_node *call)
+{
+    return str_is(str_c(call->call.function->name), "info");
 }
 
 static void reach_of(const promql_node *n, reach *r)
@@ -206,6 +216,7 @@ static void reach_of(const promql_node *n, reach *r)
         reach_of(n->paren, r);
         break;
     case NODE_CALL:
+        r->cacheable = !sees_the_whole_range(n);
         for (uint32_t i = 0; i < n->call.arg_count; i++)
             reach_of(n->call.args[i], r);
         break;
@@ -242,7 +253,8 @@ typedef struct {
 static bool may_be_cached(cached_query *q)
 {
     const promql_options *o = &q->options;
-    if (!q->cache || o->step_ms < 1 || o->end_ms <= o->start_ms)
+    if (!q->cache || o->step_ms < 1 || o->end_ms <= o->start_ms || o->start_ms < -FAR_MS ||
+        o->end_ms > FAR_MS)
         return false;
     q->last_ms = o->end_ms - (o->end_ms - o->start_ms) % o->step_ms;
     q->reach = (reach){ .fixed_ms = INT64_MIN / 4,
@@ -372,30 +384,9 @@ static status join(cached_query *q, const promql_result *pieces, uint32_t count,
     return STATUS_OK;
 }
 
-static status add_notes(cached_query *q, const promql_notes *from, promql_notes *to)
-{
-    uint32_t most = to->count + from->count;
-    if (from->count == 0)
-        return STATUS_OK;
-    str *items = arena_grow(q->a, to->items, to->count * sizeof(str), most * sizeof(str));
-    bool *warning = arena_grow(q->a, to->warning, to->count * sizeof(bool), most * sizeof(bool));
-    if (!items || !warning)
-        return fail(q->err, STATUS_LIMIT, "the notes need more memory than the query may use");
-    *to = (promql_notes){ items, warning, to->count, most };
-    for (uint32_t i = 0; i < from->count; i++) {
-        bool known = false;
-        for (uint32_t k = 0; k < to->count && !known; k++)
-            known = str_eq(to->items[k], from->items[i]);
-        if (known)
-            continue;
-        to->items[to->count] = from->items[i];
-        to->warning[to->count++] = from->warning[i];
-    }
-    return STATUS_OK;
-}
-
-/* What the entry has of the query's steps, and what stands before and behind it. */
-static status extend(cached_query *q, const entry *e, promql_result *ret)
+/* What the entry has of the query's steps, and what stands before and behind it. Notes may speak of
+ * all steps together: with them, `*whole` says that the query has to be evaluated at once. */
+static status extend(cached_query *q, const entry *e, promql_result *ret, bool *whole)
 {
     int64_t from = MAX(q->options.start_ms, e->first_ms), to = MIN(q->last_ms, e->last_ms);
     promql_result pieces[3];
@@ -417,8 +408,8 @@ static status extend(cached_query *q, const entry *e, promql_result *ret)
         st = evaluate(q, to + q->options.step_ms, q->last_ms, &pieces[count++]);
     *ret = (promql_result){ .type = PROMQL_MATRIX };
     for (uint32_t i = 0; i < count && st == STATUS_OK; i++)
-        st = add_notes(q, &pieces[i].notes, &ret->notes);
-    return st == STATUS_OK ? join(q, pieces, count, ret) : st;
+        *whole |= pieces[i].notes.count > 0;
+    return st == STATUS_OK && !*whole ? join(q, pieces, count, ret) : st;
 }
 
 /* ---- keeping ---- */
@@ -524,7 +515,10 @@ status promql_cached_range(promql_cache *c, store *s, const promql_node *query, 
         entry_unref(e);
         e = NULL;
     }
-    status st = e ? extend(&q, e, ret) : promql_range_query(s, query, text, options, a, ret, err);
+    bool whole = e == NULL;
+    status st = e ? extend(&q, e, ret, &whole) : STATUS_OK;
+    if (st == STATUS_OK && whole)
+        st = promql_range_query(s, query, text, options, a, ret, err);
     if (st != STATUS_OK)
         return st;
     int64_t last_ms = settled(&q);

@@ -17,8 +17,9 @@ typedef struct promql_cache promql_cache;
 MUST_USE status promql_cache_new(promql_cache **ret, size_t limit, error *err);
 void promql_cache_free(promql_cache *c); /* NULL is fine; no query may be under way */
 
-/* As promql_range_query. Not cached: what has start(), end(), range() or step() in it, results with
- * notes or histograms, and the steps of the last minutes, whose rows may still come. */
+/* As promql_range_query. Not cached: what has start(), end(), range() or step() in it and is not
+ * bound yet, info(), results with notes or histograms, and the steps of the last minutes, whose
+ * rows may still come. */
 MUST_USE status promql_cached_range(promql_cache *c, store *s, const promql_node *query, str text,
                                     const promql_options *options, arena *a, promql_result *ret,
                                     error *err);
