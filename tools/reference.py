@@ -5,12 +5,14 @@ out of the option tables of the collector's components, which a built `sonde` pr
 
 Usage: tools/reference.py [--check]           the library; --check: writes nothing; 1 when not up to date
        tools/reference.py --collector SONDE   the collector's components; tests/e2e/test_check_config.py checks it
+       tools/reference.py --promql SONDE      PromQL's functions; tests/e2e/test_query_command.py checks it
        tools/reference.py --templates SONDE   what templates can use; tests/e2e/test_rule_tests.py checks it
 
 A header's first comment becomes the text of its chapter. After it, each comment goes with the declarations
 that follow without an empty line between. Names that end in an underscore, and everything after the line
 "what the macros use", are not for programs and left out.
 """
+import functools
 import os
 import re
 import subprocess
@@ -19,6 +21,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGE = os.path.join(ROOT, "docs/reference/library.md")
 COLLECTOR_PAGE = os.path.join(ROOT, "docs/reference/collector.md")
+PROMQL_PAGE = os.path.join(ROOT, "docs/reference/promql.md")
 TEMPLATE_PAGE = os.path.join(ROOT, "docs/reference/templates.md")
 # In the order of the chapters. metric_verbs.h is a part of metric.h that only C sees.
 HEADERS = [["start"], ["log"], ["kv"], ["context"], ["baggage"], ["span"], ["metric", "metric_verbs"], ["http"], ["http_client"],
@@ -141,14 +144,12 @@ if __name__ == "__main__":
     if "--check" in sys.argv:
         sys.exit(0 if is_current() else "docs/reference/library.md is not up to date; run tools/reference.py")
     path, text = PAGE, page
-    if "--collector" in sys.argv:
-        program = sys.argv[sys.argv.index("--collector") + 1]
-        path, text = COLLECTOR_PAGE, lambda: subprocess.check_output(
-            [program, "check", "config", "--reference"], encoding="utf-8")
-    if "--templates" in sys.argv:
-        program = sys.argv[sys.argv.index("--templates") + 1]
-        path, text = TEMPLATE_PAGE, lambda: subprocess.check_output(
-            [program, "test", "rules", "--templates"], encoding="utf-8")
+    for option, printed, command in (("--collector", COLLECTOR_PAGE, ["check", "config", "--reference"]),
+                                     ("--promql", PROMQL_PAGE, ["query", "promql", "--reference"]),
+                                     ("--templates", TEMPLATE_PAGE, ["test", "rules", "--templates"])):
+        if option in sys.argv:
+            path, program = printed, sys.argv[sys.argv.index(option) + 1]
+            text = functools.partial(subprocess.check_output, [program, *command], encoding="utf-8")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     written = text()
     with open(path, "w", encoding="utf-8") as out_file:

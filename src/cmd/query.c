@@ -36,6 +36,7 @@ static void print_help(void)
          "  -o FORMAT            table, json, jsonl or csv (table)\n"
          "  --plot               one chart of all series instead of a table (promql, logql)\n"
          "  --addr URL           the server ($SONDE_ADDR, else " CLIENT_DEFAULT_ADDRESS ")\n"
+         "  --reference          instead of EXPR: all of PromQL's functions, as Markdown\n"
          "  --help               print this");
 }
 
@@ -133,6 +134,8 @@ static status parse_options(query_options *o, int argc, char **argv, error *err)
             o->help = true;
         else if (strcmp(a, "--plot") == 0)
             o->plot = true;
+        else if (strcmp(a, "--reference") == 0)
+            o->reference = true;
         else if (i + 1 == argc)
             st = fail(err, STATUS_INVALID, "%s wants a value", a);
         else
@@ -229,6 +232,10 @@ void query_write_jsonl(values items, buf *out)
 
 static status run(query_options *o, buf *out, error *err)
 {
+    if (o->reference && strcmp(o->language, "promql") == 0 && !o->expression) {
+        query_write_reference(out);
+        return STATUS_OK;
+    }
     static const struct {
         const char *name;
         status (*ask)(const query_options *o, arena *a, buf *out, error *err);

@@ -21,6 +21,7 @@ typedef struct {
     uint32_t limit;
     query_output output;
     bool plot, help;
+    bool reference; /* instead of a query */
     /* From the times above: */
     int64_t now_ns, from_ns, to_ns, step_ns;
     bool range; /* a range was asked for, else one time (to_ns) */
@@ -33,6 +34,9 @@ MUST_USE status query_traces(const query_options *o, arena *a, buf *out, error *
 
 /* Vectors, matrices and scalars of both languages; `data` is the answer's member of that name. */
 void query_write_metrics(const query_options *o, const value *data, arena *a, buf *out);
+
+/* The functions, aggregations and operators of PromQL as Markdown. */
+void query_write_reference(buf *out);
 
 void query_write_table(const query_options *o, const table *t, buf *out);
 /* The elements one a line. */

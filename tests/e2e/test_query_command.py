@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import SONDE, Collector, post
+from harness import ROOT, SONDE, Collector, post
 from remote_write import V2, histogram, request2, snappy
 
 CONFIG = """
@@ -136,3 +136,10 @@ def test_native_histograms_and_names_in_every_form(server):
     assert line["histogram"][1]["buckets"] == [[0, "0.5", "1", str(4 * POINTS)]]
     answer = json.loads(query(server, '{"held.bytes"}', *at, "-o", "json"))
     assert answer["data"]["result"][0]["metric"] == {"__name__": "held.bytes", "köln": 'so, "ja"'}
+
+
+def test_the_reference_page_is_current():
+    out = subprocess.check_output([SONDE, "query", "promql", "--reference"], timeout=60, encoding="utf-8")
+    with open(os.path.join(ROOT, "docs/reference/promql.md"), encoding="utf-8") as f:
+        assert f.read() == out, "run tools/reference.py --promql BUILD/sonde"
+    assert "| `rate(r)` | vector |" in out
