@@ -254,11 +254,18 @@ MUST_USE status promql_merge_rows(promql_engine *e, const promql_grid *g, promql
 
 /* ---- shared arithmetic (math.c) ---- */
 
-/* Neumaier's variant of Kahan's summation. */
+/* Compensated summation: what each addition loses, exactly, by Knuth's TwoSum, is added up beside
+ * the sum. The same numbers as by Neumaier's comparisons, without a branch. */
 typedef struct {
     double sum, lost;
 } kahan;
-void kahan_add(kahan *k, double v);
+static inline void kahan_add(kahan *k, double v)
+{
+    double t = k->sum + v, part = t - k->sum;
+    double lost = k->lost + ((k->sum - (t - part)) + (v - part));
+    k->lost = __builtin_isinf(t) ? 0 : lost;
+    k->sum = t;
+}
 static inline double kahan_value(kahan k)
 {
     return k.sum + k.lost;

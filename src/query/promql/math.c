@@ -6,19 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-void kahan_add(kahan *k, double v)
-{
-    double t = k->sum + v;
-    if (isinf(t)) {
-        k->lost = 0;
-    } else if (fabs(k->sum) >= fabs(v)) {
-        k->lost += (k->sum - t) + v;
-    } else {
-        k->lost += (v - t) + k->sum;
-    }
-    k->sum = t;
-}
-
 static int order_numbers(const void *a, const void *b)
 {
     double x, y;
