@@ -31,7 +31,8 @@ static void run(http_exchange *x, void *user)
         .store = route->api->options.store,
         .arena = &memory,
         .started_mono_ns = clock_mono_ns(),
-        .control = { .deadline_mono_ns = clock_mono_ns() + route->api->options.query_timeout_ns,
+        .control = { .deadline_mono_ns =
+                         http_begun_mono_ns(x) + route->api->options.query_timeout_ns,
                      .canceled = http_canceled(x) },
         .json = json_write(http_out(x)),
     };
@@ -189,7 +190,7 @@ bool request_timeout(api_request *r)
                      STR_ARG(str_slice(text, 0, 80)));
         return false;
     }
-    r->control.deadline_mono_ns = MIN(r->control.deadline_mono_ns, clock_mono_ns() + ns);
+    r->control.deadline_mono_ns = MIN(r->control.deadline_mono_ns, http_begun_mono_ns(r->x) + ns);
     return true;
 }
 

@@ -12,7 +12,7 @@ typedef struct api api;
 
 typedef struct {
     store *store;
-    int64_t query_timeout_ns;          /* longest that one query may run; 0: 30 s */
+    int64_t query_timeout_ns;          /* longest that one query may wait and run; 0: 30 s */
     size_t query_memory;               /* bytes that one query may use; 0: 512 MiB */
     uint64_t query_samples;            /* samples that one PromQL query may touch; 0: 50 million */
     int64_t lookback_ns;               /* how far an instant vector looks back; 0: 5 min */

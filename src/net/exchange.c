@@ -454,6 +454,11 @@ bool http_is_encrypted(const http_exchange *x)
     return x->encrypted;
 }
 
+int64_t http_begun_mono_ns(const http_exchange *x)
+{
+    return x->begun_mono_ns;
+}
+
 const _Atomic int *http_canceled(const http_exchange *x)
 {
     return &x->canceled;

@@ -52,6 +52,9 @@ bool http_is_encrypted(const http_exchange *x);
 arena *http_arena(http_exchange *x);
 /* Set to 1 when the client is gone: give it to query_control. */
 const _Atomic int *http_canceled(const http_exchange *x);
+/* When the request began to come in: deadlines count from here, so that a request that waited for a
+ * worker has less time left. */
+int64_t http_begun_mono_ns(const http_exchange *x);
 
 /* ---- the answer ---- */
 

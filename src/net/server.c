@@ -25,7 +25,7 @@ static void defaults(http_server_options *o)
     DEFAULT(ingest_threads, 16);
     DEFAULT(query_threads, 4);
     DEFAULT(ingest_queue, 1024);
-    DEFAULT(query_queue, 256);
+    DEFAULT(query_queue, 4096);
     DEFAULT(header_bytes, KiB(16));
     DEFAULT(header_count, 100);
     DEFAULT(body_bytes, MiB(64));

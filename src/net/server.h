@@ -44,7 +44,7 @@ typedef struct {
     unsigned ingest_threads; /* 16; started when first needed */
     unsigned query_threads;  /* 4 */
     unsigned ingest_queue;   /* 1,024 requests waiting; beyond: 503 */
-    unsigned query_queue;    /* 256 */
+    unsigned query_queue;    /* 4,096: some hundred dashboards at once */
     size_t header_bytes;     /* 16 KiB of names and values, request target included */
     unsigned header_count;   /* 100 */
     size_t body_bytes;       /* 64 MiB, before and after decompression */

@@ -170,6 +170,12 @@ arena *http_arena(http_exchange *x)
     return &x->arena;
 }
 
+int64_t http_begun_mono_ns(const http_exchange *x)
+{
+    (void)x;
+    return clock_mono_ns();
+}
+
 const _Atomic int *http_canceled(const http_exchange *x)
 {
     return &x->canceled;
