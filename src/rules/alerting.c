@@ -345,6 +345,8 @@ static bool step_ended(const rule *r, active_alert *al, int64_t time_ms, bool *r
 /* One whose condition holds, or that keep_firing_for keeps. */
 static void step_active(const rule *r, active_alert *al, int64_t time_ms)
 {
+    if (al->active_ms > time_ms) /* the clock was set back */
+        al->active_ms = time_ms - (al->state == ALERT_FIRING ? r->for_ms : 0);
     int64_t held = time_ms - al->active_ms;
     if (al->state == ALERT_PENDING && held >= r->for_ms) {
         al->state = ALERT_FIRING;
@@ -443,7 +445,8 @@ static bool is_due(const active_alert *al, int64_t time_ms, int64_t resend_ms)
 {
     if (al->state == ALERT_PENDING)
         return false;
-    return al->resolved_ms > al->sent_ms || al->sent_ms + resend_ms < time_ms;
+    return al->resolved_ms > al->sent_ms || al->sent_ms + resend_ms < time_ms ||
+           al->sent_ms > time_ms; /* the clock was set back */
 }
 
 static void put_escaped(buf *out, str s)

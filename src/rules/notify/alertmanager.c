@@ -41,6 +41,7 @@ status am_commit(alertmanager *am, error *err)
         return STATUS_OK;
     am->in_transaction = false;
     status st = db_commit(am->db, &own);
+    pending_committed(am, st == STATUS_OK);
     if (st != STATUS_OK) {
         am->counters.database_errors++;
         am_say(am, true, "alertmanager_not_stored", "%s", own.message);
@@ -192,8 +193,7 @@ static void say_issue(void *user, bool warning, const char *text)
            text);
 }
 
-/* What the configuration does not have any more is given up. */
-static void drop_orphans(alertmanager *am, int64_t now_ms)
+void am_drop_orphans(alertmanager *am, int64_t now_ms)
 {
     for (pending *p = am->first, *next; p; p = next) {
         str group_key;
@@ -225,7 +225,7 @@ status alertmanager_reload(alertmanager *am, const char *path, error *err)
         config *old = am->config;
         am->config = next;
         groups_rebuild(am, now);
-        drop_orphans(am, now);
+        am_drop_orphans(am, now);
         (void)am_commit(am, NULL);
         notify_config_unref(old);
         free(am->config_path);
@@ -339,8 +339,9 @@ status alertmanager_open(alertmanager **ret, const alertmanager_options *options
     if (st == STATUS_OK) {
         am->counters.reload_good = true;
         am->counters.reload_ms = am_now(am);
+        alerts_outlast(am, am_now(am));
         groups_rebuild(am, am_now(am));
-        drop_orphans(am, am_now(am));
+        am_drop_orphans(am, am_now(am));
         st = am_commit(am, err);
     }
     if (st != STATUS_OK) {

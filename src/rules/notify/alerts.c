@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+static const int64_t outlast_max_ms = 15 * 60 * 1000;
+
 str fingerprint_key(const uint64_t *fingerprint)
 {
     return str_n(fingerprint, sizeof(*fingerprint));
@@ -269,6 +271,29 @@ status alerts_load(alertmanager *am, const db_alert *stored, error *err)
     }
     arena_done(&scratch);
     return st;
+}
+
+/* Whatever says that an alert ended is newer than its end. */
+static int64_t last_known_alive(const alertmanager *am)
+{
+    int64_t last = 0;
+    for (map_slot *s = NULL; (s = map_next(&am->alerts, s));)
+        last = MAX(last, ((const kept_alert *)(uintptr_t)s->value)->updated_ms);
+    for (map_slot *s = NULL; (s = map_next(&am->slots, s));)
+        last = MAX(last, ((const slot *)(uintptr_t)s->value)->time_ms);
+    for (const pending *p = am->first; p; p = p->next)
+        last = MAX(last, p->created_ms);
+    return last;
+}
+
+void alerts_outlast(alertmanager *am, int64_t now_ms)
+{
+    int64_t last = last_known_alive(am);
+    for (map_slot *s = NULL; (s = map_next(&am->alerts, s));) {
+        kept_alert *a = (kept_alert *)(uintptr_t)s->value;
+        if (a->ends_ms > last)
+            a->ends_ms = MAX(a->ends_ms, now_ms + MIN(a->ends_ms - a->updated_ms, outlast_max_ms));
+    }
 }
 
 void alerts_release(alertmanager *am, kept_alert *a, int64_t now_ms)

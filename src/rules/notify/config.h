@@ -131,7 +131,8 @@ typedef struct {
     };
     const prometheus_http *http; /* not of email */
     int64_t timeout_ns;
-    unsigned running; /* requests now; under the alertmanager's lock */
+    unsigned running; /* requests now; under the alertmanager's lock, as the next */
+    bool failing;     /* the newest request was not answered well */
 } integration;
 
 typedef struct receiver {

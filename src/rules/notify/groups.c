@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { CLOCK_STEP_MS = 1000 };
+
 /* ---- routes ---- */
 
 /* Whether the walk goes on behind this route. */
@@ -167,6 +169,11 @@ static void group_remove(alertmanager *am, group *g, kept_alert *a, int64_t now_
         g->alerts[index] = moved;
         *map_get(&g->members, fingerprint_key(&moved->fingerprint)) = index;
     }
+    for (uint32_t i = 0; i < g->route->receiver->count; i++) {
+        slot *s = slot_of(am, &g->route->receiver->integrations[i], g->group_key);
+        if (s)
+            slot_forget(am, s, a->fingerprint);
+    }
     a->groups--;
     alerts_release(am, a, now_ms);
 }
@@ -184,6 +191,7 @@ static bool take_route(void *user, const route *r)
     routing *g = user;
     group *to = NULL;
     bool is_new = false;
+    g->alert->routes++; /* also when there is no place: it is looked for again */
     status st = group_find(g->am, r, g->alert->labels, g->now_ms, &to, g->err);
     if (st == STATUS_OK && !group_add(to, g->alert, &is_new))
         st = fail(g->err, STATUS_NO_MEMORY, "no memory for a group of alerts");
@@ -191,7 +199,6 @@ static bool take_route(void *user, const route *r)
         g->st = st;
         return true;
     }
-    g->alert->routes++;
     g->alert->groups += is_new;
     /* Whoever waits for group_wait does so from the alert's start. */
     if (!to->flushed && g->alert->starts_ms + r->group_wait_ms < g->now_ms)
@@ -227,9 +234,19 @@ static bool holds(const interval_list *list, int64_t now_ms)
     return false;
 }
 
-static bool is_muted_by_time(const route *r, int64_t now_ms)
+bool route_is_muted(const route *r, int64_t now_ms)
 {
     return holds(&r->mute, now_ms) || (r->active.count && !holds(&r->active, now_ms));
+}
+
+void route_write_muting(const route *r, int64_t now_ms, json_writer *w)
+{
+    bool inactive = r->active.count && !holds(&r->active, now_ms);
+    for (uint32_t i = 0; i < r->mute.count; i++)
+        if (holds(&(interval_list){ &r->mute.items[i], 1 }, now_ms))
+            json_str(w, r->mute.items[i]->name);
+    for (uint32_t i = 0; inactive && i < r->active.count; i++)
+        json_str(w, r->active.items[i]->name);
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -291,7 +308,7 @@ static bool is_settled(alertmanager *am, group *g, const told *t, int64_t now_ms
 void group_settle(alertmanager *am, group *g, int64_t now_ms)
 {
     told t;
-    bool muted = is_muted_by_time(g->route, now_ms);
+    bool muted = route_is_muted(g->route, now_ms);
     if (collect(am, g, now_ms, false, &t)) {
         if (muted)
             t.count = 0;
@@ -303,15 +320,6 @@ void group_settle(alertmanager *am, group *g, int64_t now_ms)
     told_done(&t);
     if (!g->count)
         group_drop(am, g);
-}
-
-void group_forget_resolved(alertmanager *am, group *g, const pending *p, int64_t now_ms)
-{
-    for (uint32_t i = 0; i < p->resolved_count; i++) {
-        uint64_t *at = map_get(&g->members, fingerprint_key(&p->resolved[i]));
-        if (at && is_resolved(g->alerts[*at], now_ms))
-            group_remove(am, g, g->alerts[*at], now_ms);
-    }
 }
 
 /* ---- flushing ---- */
@@ -395,7 +403,7 @@ static void group_flush(alertmanager *am, group *g, int64_t now_ms)
 {
     told t;
     const receiver *r = g->route->receiver;
-    if (is_muted_by_time(g->route, now_ms)) {
+    if (route_is_muted(g->route, now_ms)) {
         am->counters.suppressed_time += g->count;
     } else {
         if (collect(am, g, now_ms, true, &t) && t.count)
@@ -408,9 +416,24 @@ static void group_flush(alertmanager *am, group *g, int64_t now_ms)
     group_settle(am, g, now_ms);
 }
 
+/* A clock that was set back would else keep all that waits waiting for as long. */
+static void follow_clock(alertmanager *am, int64_t now_ms)
+{
+    int64_t back = am->seen_ms - now_ms;
+    am->seen_ms = now_ms;
+    if (back < CLOCK_STEP_MS)
+        return;
+    for (map_slot *s = NULL; (s = map_next(&am->groups, s));)
+        ((group *)(uintptr_t)s->value)->next_ms -= back;
+    for (pending *p = am->first; p; p = p->next)
+        p->next_ms -= back;
+    am->swept_ms -= back;
+}
+
 int64_t groups_flush_due(alertmanager *am, int64_t now_ms)
 {
     int64_t next = INT64_MAX;
+    follow_clock(am, now_ms);
     uint32_t n = 0;
     group **due = malloc((am->groups.count + 1) * sizeof(*due));
     if (!due)

@@ -29,6 +29,13 @@ int64_t sender_next_ms(const alertmanager *am)
     return next;
 }
 
+/* Integrations that do not answer hold a thread until the timeout: all of them together have half
+ * of the threads, so that what they keep waiting never keeps the others waiting. */
+static bool has_place(const alertmanager *am, const integration *g)
+{
+    return g->failing ? !g->running && am->running_failing < SENDERS / 2 : g->running < SENDERS_ONE;
+}
+
 static pending *find_due(alertmanager *am, integration **ret)
 {
     int64_t now = am_now(am);
@@ -37,7 +44,7 @@ static pending *find_due(alertmanager *am, integration **ret)
         if (p->running || p->next_ms > now)
             continue;
         integration *g = slot_integration(am->config, p->slot, &group_key);
-        if (g && g->running < SENDERS_ONE) {
+        if (g && has_place(am, g)) {
             *ret = g;
             return p;
         }
@@ -82,14 +89,16 @@ static void judge(alertmanager *am, pending *p, const integration *g, const send
                    "receiver %.*s, %s: attempt %u failed, sent again in %lld ms: %s",
                    STR_ARG(receiver_name), notify_kind_names[g->kind], p->attempts,
                    (long long)(p->next_ms - now), outcome->reason);
+        if (!slot_integration(am->config, s, &rest)) /* the configuration is another one by now */
+            am_drop_orphans(am, now);
+        (void)am_commit(am, NULL);
         return;
     }
     if (outcome->result == SEND_NEVER) {
         am->counters.failed[g->kind]++;
         am_say(am, true, "notification_refused", "receiver %.*s, %s: not sent again: %s",
                STR_ARG(receiver_name), notify_kind_names[g->kind], outcome->reason);
-        if (of)
-            group_forget_resolved(am, of, p, now);
+        slot_give_up(am, s, p);
     }
     am->counters.notifications[g->kind] += outcome->result == SENT;
     pending_done(am, p, outcome->result == SENT, now);
@@ -115,8 +124,10 @@ bool sender_step(alertmanager *am)
     send_outcome outcome = { .result = SEND_LATER };
     buf_init(&content, CONTENT_BYTES_MAX + KiB(4));
     memcpy(key, p->key, sizeof(key));
+    bool failing = g->failing;
     p->running = true;
     g->running++;
+    am->running_failing += failing;
     status st = db_read_content(am->db, p->id, &content, &err);
     am->counters.requests[g->kind]++;
     pthread_mutex_unlock(&am->lock);
@@ -129,6 +140,8 @@ bool sender_step(alertmanager *am)
     pthread_mutex_lock(&am->lock);
     p->running = false;
     g->running--;
+    am->running_failing -= failing;
+    g->failing = outcome.result == SEND_LATER;
     count_latency(&am->counters, g->kind, seconds);
     if (!atomic_load(&am->stopping) || outcome.result == SENT)
         judge(am, p, g, &outcome);

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+static const int64_t again_ms = 5000; /* what the database could not store */
+
 /* ---- slots ---- */
 
 static slot *slot_get(alertmanager *am, str text)
@@ -156,6 +158,31 @@ void slot_log(alertmanager *am, slot *s, const uint64_t *firing, uint32_t firing
     store_log(am, s);
 }
 
+void slot_forget(alertmanager *am, slot *s, uint64_t fingerprint)
+{
+    uint64_t *at = s->firing_count ? bsearch(&fingerprint, s->firing, s->firing_count,
+                                             sizeof(fingerprint), compare_u64)
+                                   : NULL;
+    if (!at)
+        return;
+    s->firing_count--;
+    memmove(at, at + 1, (size_t)(s->firing + s->firing_count - at) * sizeof(*at));
+    store_log(am, s);
+}
+
+void slot_give_up(alertmanager *am, slot *s, const pending *p)
+{
+    uint64_t *resolved = s->time_ms ? copy_set(p->resolved, p->resolved_count) : NULL;
+    if (!resolved)
+        return;
+    for (uint32_t i = 0; i < p->resolved_count; i++)
+        slot_forget(am, s, p->resolved[i]);
+    free(s->resolved);
+    s->resolved = resolved;
+    s->resolved_count = p->resolved_count;
+    store_log(am, s);
+}
+
 status slots_load_log(alertmanager *am, const db_log *stored, error *err)
 {
     slot *s = slot_get(am, stored->slot);
@@ -206,8 +233,11 @@ status slots_load_pending(alertmanager *am, const db_pending *stored, error *err
 {
     pending *p;
     slot *s = slot_get(am, stored->slot);
-    return s ? enlist(am, s, stored, &p, err)
-             : fail(err, STATUS_NO_MEMORY, "no memory for a notification");
+    status st = s ? enlist(am, s, stored, &p, err)
+                  : fail(err, STATUS_NO_MEMORY, "no memory for a notification");
+    if (st == STATUS_OK)
+        p->stored = true;
+    return st;
 }
 
 status pending_add(alertmanager *am, slot *s, const db_pending *from, error *err)
@@ -221,16 +251,15 @@ status pending_add(alertmanager *am, slot *s, const db_pending *from, error *err
     db_pending stored = *from;
     am_begin(am);
     status st = db_add_pending(am->db, from, &stored.id, err);
-    return st == STATUS_OK ? enlist(am, s, &stored, &p, err) : st;
+    if (st == STATUS_OK)
+        st = enlist(am, s, &stored, &p, err);
+    if (st == STATUS_OK)
+        p->stored = !am->in_transaction;
+    return st;
 }
 
-void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms)
+static void unlist(alertmanager *am, pending *p)
 {
-    error err;
-    slot *s = p->slot;
-    am_begin(am);
-    if (db_delete_pending(am->db, p->id, &err) != STATUS_OK)
-        am->counters.database_errors++;
     if (p->before)
         p->before->next = p->next;
     else
@@ -240,7 +269,33 @@ void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms)
     else
         am->last = p->before;
     am->pending_count--;
-    s->pending = NULL;
+    p->slot->pending = NULL;
+}
+
+/* Those that were begun last are the last ones. */
+void pending_committed(alertmanager *am, bool stored)
+{
+    for (pending *p = am->last, *before; p && !p->stored; p = before) {
+        group *g = p->slot->group;
+        before = p->before;
+        p->stored = stored;
+        if (stored)
+            continue;
+        unlist(am, p);
+        if (g)
+            g->next_ms = MIN(g->next_ms, am_now(am) + again_ms);
+        pending_free(p);
+    }
+}
+
+void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms)
+{
+    error err;
+    slot *s = p->slot;
+    am_begin(am);
+    if (db_delete_pending(am->db, p->id, &err) != STATUS_OK)
+        am->counters.database_errors++;
+    unlist(am, p);
     if (told) {
         set_log(s, p->firing, p->firing_count, p->resolved, p->resolved_count);
         s->time_ms = now_ms;

@@ -75,6 +75,7 @@ typedef struct pending {
     int64_t next_ms; /* of the next attempt */
     uint32_t attempts;
     bool running;
+    bool stored; /* else the transaction that stores it is not committed yet */
 } pending;
 
 /* What an integration was told of a group, and is being told. */
@@ -135,12 +136,13 @@ struct alertmanager {
     map slots;
     pending *first, *last; /* oldest first */
     uint32_t pending_count;
+    unsigned running_failing; /* requests now to integrations that failed last */
     silence **silences;
     uint32_t silence_count;
     uint64_t silences_version, alerts_version;
     inhibit_index *inhibit; /* one for each rule; good for inhibit_version */
     uint64_t inhibit_version;
-    int64_t swept_ms, started_ms;
+    int64_t swept_ms, started_ms, seen_ms;
     random_state random;
     counters counters;
     alert_sink sink;
@@ -162,9 +164,12 @@ static inline bool is_resolved(const kept_alert *a, int64_t now_ms)
 
 void am_say(const alertmanager *am, bool warning, const char *event, const char *format, ...)
     PRINTF_LIKE(4, 5);
-/* A transaction around several changes; again is fine. Commit reports and counts a failure. */
+/* A transaction around several changes; again is fine. Commit reports and counts a failure, after
+ * which the notifications begun in it are forgotten, to be made again by their groups. */
 void am_begin(alertmanager *am);
 status am_commit(alertmanager *am, error *err);
+/* What the configuration does not have any more is given up. */
+void am_drop_orphans(alertmanager *am, int64_t now_ms);
 
 /* ---- alerts.c ---- */
 
@@ -172,6 +177,9 @@ status am_commit(alertmanager *am, error *err);
 MUST_USE status alerts_put(alertmanager *am, const alert *given, int64_t now_ms, kept_alert **ret,
                            error *err);
 MUST_USE status alerts_load(alertmanager *am, const db_alert *stored, error *err);
+/* Those that had not ended when the server went away, and of which nobody could tell it since, last
+ * as long from now on as they did from their newest message. After all is read. */
+void alerts_outlast(alertmanager *am, int64_t now_ms);
 /* When it is resolved and no group has it: forgets it. */
 void alerts_release(alertmanager *am, kept_alert *a, int64_t now_ms);
 void alerts_done(alertmanager *am);
@@ -189,11 +197,13 @@ MUST_USE status groups_route(alertmanager *am, kept_alert *a, int64_t now_ms, er
 /* The routes that take a label set, in order; `take` returns false to stop. */
 void routes_match(const route *root, labels l, bool (*take)(void *user, const route *r),
                   void *user);
+bool route_is_muted(const route *r, int64_t now_ms);
+/* Names of the time intervals that mute it, into a list. */
+void route_write_muting(const route *r, int64_t now_ms, json_writer *w);
 /* Makes the notifications of the groups that are due; the time of the next. */
 int64_t groups_flush_due(alertmanager *am, int64_t now_ms);
 /* Takes resolved alerts out of the group about whose end everybody was told. */
 void group_settle(alertmanager *am, group *g, int64_t now_ms);
-void group_forget_resolved(alertmanager *am, group *g, const pending *p, int64_t now_ms);
 void groups_done(alertmanager *am);
 /* All alerts routed anew by am->config; times of groups that are as before stay. */
 void groups_rebuild(alertmanager *am, int64_t now_ms);
@@ -232,7 +242,13 @@ bool slot_needs(const slot *s, const integration *g, const uint64_t *firing, uin
 void slot_log(alertmanager *am, slot *s, const uint64_t *firing, uint32_t firing_count,
               const uint64_t *resolved, uint32_t resolved_count, int64_t expires_ms,
               int64_t now_ms);
+/* The alert is over and out of the group: when it comes again, it is told again. */
+void slot_forget(alertmanager *am, slot *s, uint64_t fingerprint);
+/* The receiver refused to be told; the ends in that notification are not told again. */
+void slot_give_up(alertmanager *am, slot *s, const pending *p);
 MUST_USE status pending_add(alertmanager *am, slot *s, const db_pending *p, error *err);
+/* The transaction's notifications are stored, or forgotten. */
+void pending_committed(alertmanager *am, bool stored);
 /* Told, or given up: out of the list and the database. */
 void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms);
 void slots_sweep(alertmanager *am, int64_t now_ms);

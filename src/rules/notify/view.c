@@ -64,16 +64,18 @@ typedef struct {
     const kept_alert *source; /* that inhibits it */
     const silence *silences[SHOWN_SILENCES];
     uint32_t count;
+    const route *muted; /* by its time intervals; NULL: none */
 } muting;
 
 static void find_muting(alertmanager *am, kept_alert *a, int64_t now_ms, muting *ret)
 {
+    ret->muted = NULL;
     ret->source = inhibited_by(am, a->labels, now_ms);
     ret->count =
         MIN(silenced_by(am, a, now_ms, ret->silences, SHOWN_SILENCES), (uint32_t)SHOWN_SILENCES);
 }
 
-static void put_status(json_writer *w, const muting *m)
+static void put_status(json_writer *w, const muting *m, int64_t now_ms)
 {
     json_key(w, STR("status"));
     json_begin_object(w);
@@ -84,13 +86,16 @@ static void put_status(json_writer *w, const muting *m)
     json_end_array(w);
     json_key(w, STR("mutedBy"));
     json_begin_array(w);
+    if (m->muted)
+        route_write_muting(m->muted, now_ms, w);
     json_end_array(w);
     json_key(w, STR("silencedBy"));
     json_begin_array(w);
     for (uint32_t i = 0; i < m->count; i++)
         json_str(w, str_c(m->silences[i]->id));
     json_end_array(w);
-    JSON_PUT(w, str, "state", m->source || m->count ? STR("suppressed") : STR("active"));
+    JSON_PUT(w, str, "state",
+             m->source || m->count || m->muted ? STR("suppressed") : STR("active"));
     json_end_object(w);
 }
 
@@ -134,7 +139,7 @@ static void put_alert(alertmanager *am, json_writer *w, kept_alert *a, const mut
         routes_match(&am->config->root, a->labels, put_receiver, &v);
     json_end_array(w);
     put_time(w, "startsAt", a->starts_ms);
-    put_status(w, m);
+    put_status(w, m, f->now_ms);
     put_time(w, "updatedAt", a->updated_ms);
     if (a->generator.len)
         JSON_PUT(w, str, "generatorURL", a->generator);
@@ -218,8 +223,8 @@ static int by_labels(const void *a, const void *b)
 
 static void write_group(alertmanager *am, const view_filter *f, const group *g, json_writer *w)
 {
-    bool begun = false;
-    kept_alert **list = malloc((g->count + 1) * sizeof(*list));
+    bool begun = false, by_time = route_is_muted(g->route, f->now_ms);
+    kept_alert **list = by_time && !f->asked->muted ? NULL : malloc((g->count + 1) * sizeof(*list));
     if (!list)
         return;
     memcpy(list, g->alerts, g->count * sizeof(*list));
@@ -228,6 +233,7 @@ static void write_group(alertmanager *am, const view_filter *f, const group *g, 
         muting m;
         if (!takes_alert(am, f, list[i], &m))
             continue;
+        m.muted = by_time ? g->route : NULL;
         if (!begun) {
             json_begin_object(w);
             json_key(w, STR("alerts"));

@@ -195,6 +195,23 @@ static void what_the_sink_refused_is_given_again(void **state)
     rule_group_free(g);
 }
 
+static void a_clock_that_is_set_back_keeps_alerts_firing_and_told(void **state)
+{
+    world *w = *state;
+    rule_group *g = make(w, "    rules:\n      - {alert: A, expr: x > 0, for: 1m}\n", true);
+    put(w, "x", "api", T0 - 60 * MINUTE, 5);
+    put(w, "x", "api", T0, 5);
+    for (int i = 0; i < 2; i++)
+        rule_group_eval(g, T0 + i * MINUTE, NULL);
+    assert_int_equal(w->told_count, 1);
+    rule_group_eval(g, T0 - 59 * MINUTE, NULL);
+    assert_int_equal(w->told_count, 2);
+    assert_int_equal(g->rules[0].active[0]->state, ALERT_FIRING);
+    rule_group_eval(g, T0 - 50 * MINUTE, NULL); /* without a sample: resolved */
+    assert_int_equal(w->told_count, 3);
+    rule_group_free(g);
+}
+
 static void keep_firing_for_keeps_it(void **state)
 {
     arena a;
@@ -367,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_alert_is_pending_then_fires_then_resolves),
         CASE(a_resolved_alert_is_told_for_a_quarter_of_an_hour),
+        CASE(a_clock_that_is_set_back_keeps_alerts_firing_and_told),
         CASE(what_the_sink_refused_is_given_again),
         CASE(keep_firing_for_keeps_it),
         CASE(limits_and_equal_labels_are_errors),

@@ -4,8 +4,10 @@
 #include "rules/notify/state.h"
 #include "support.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static int64_t now_ms;
@@ -409,6 +411,216 @@ static void nothing_is_told_in_muted_times(void **state)
     expect("all 1/f; ");
 }
 
+static void groups_show_what_mutes_them(void **state)
+{
+    (void)state;
+    error err;
+    buf out;
+    alertmanager_filter filter = { .active = true, .muted = true };
+    write_config("time_intervals:\n- name: evening\n  time_intervals:\n"
+                 "  - times: [{start_time: '22:00', end_time: '22:14'}]\n"
+                 "route: {receiver: all, mute_time_intervals: [],"
+                 " routes: [{receiver: all, mute_time_intervals: [evening]}]}\n"
+                 "receivers:\n" HOOK("all"));
+    open_it();
+    give("i=1", 3600);
+    for (int shown = 1; shown >= 0; shown--) {
+        buf_init(&out, MiB(1));
+        json_writer w = json_write(&out);
+        filter.muted = shown;
+        assert_int_equal(alertmanager_write_groups(am, &filter, &w, &err), STATUS_OK);
+        str text = buf_view(&out);
+        assert_int_equal(str_contains(text, STR("\"mutedBy\":[\"evening\"]")), shown);
+        assert_int_equal(str_contains(text, STR("\"state\":\"suppressed\"")), shown);
+        assert_int_equal(str_eq(text, STR("[]")), !shown);
+        buf_done(&out);
+    }
+}
+
+static void an_outage_ends_no_alert(void **state)
+{
+    (void)state;
+    write_config(SIMPLE);
+    open_it();
+    give("g=x,i=1", 240);
+    give("g=x,i=2", 240);
+    pass(11);
+    expect("all 1/f 2/f; ");
+    alertmanager_free(am);
+    now_ms += 30 * 60 * 1000; /* of the server, not of what the alerts are about */
+    open_it();
+    pass(60);
+    give("g=x,i=1", 3600);
+    sent[0] = 0; /* it was time to repeat */
+    pass(175);
+    assert_null(strstr(sent, "/r"));
+    sent[0] = 0;
+    pass(40); /* nobody gave the second again */
+    assert_non_null(strstr(sent, "1/f 2/r"));
+    sent[0] = 0;
+    give("g=x,i=1", -1);
+    alertmanager_free(am);
+    now_ms += 1000;
+    open_it();
+    pass(1);
+    expect("all 1/r; "); /* that one had ended */
+    give("g=x,i=3", 60);
+    pass(35);
+    expect("all 3/f; ");
+    answer = SEND_LATER;
+    pass(60); /* not given again, it ended; nobody hears of it yet */
+    alertmanager_free(am);
+    now_ms += 60 * 1000;
+    answer = SENT;
+    open_it();
+    pass(100);
+    expect("all 3/r; ");
+}
+
+/* The end was muted, or refused: nobody heard of it. */
+static void what_fires_anew_is_told_anew(void **state)
+{
+    (void)state;
+    write_config("route: {receiver: all, group_by: [g], group_wait: 1s, group_interval: 5s,"
+                 " repeat_interval: 4h}\nreceivers:\n" HOOK(
+                     "all") "inhibit_rules: [{source_matchers: [s=1], target_matchers: [i=1]}]\n");
+    open_it();
+    give("g=x,i=1", 3600);
+    pass(10);
+    expect("all 1/f; ");
+    give("s=1,i=s", 3600);
+    give("g=x,i=1", -1);
+    pass(10);
+    expect("all s/f; ");
+    give("s=1,i=s", -1);
+    pass(10);
+    expect("all s/r; ");
+    give("g=x,i=1", 3600);
+    pass(10);
+    expect("all 1/f; ");
+    answer = SEND_NEVER;
+    give("g=x,i=1", -1);
+    pass(30);
+    assert_int_equal(am->counters.failed[NOTIFY_WEBHOOK], 1);
+    answer = SENT;
+    give("g=x,i=1", 3600);
+    pass(10);
+    expect("all 1/f; ");
+}
+
+static void what_could_not_be_stored_is_made_again(void **state)
+{
+    (void)state;
+    struct rlimit former, none;
+    write_config(SIMPLE);
+    open_it();
+    give("g=x,i=1", 3600);
+    pass(9);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &former);
+    none = (struct rlimit){ 1, former.rlim_max };
+    setrlimit(RLIMIT_FSIZE, &none);
+    pass(1);
+    setrlimit(RLIMIT_FSIZE, &former);
+    assert_true(am->counters.database_errors > 0);
+    assert_int_equal(am->pending_count, 0);
+    assert_int_equal(attempts, 0);
+    pass(5);
+    expect("all 1/f; ");
+}
+
+static void a_clock_that_is_set_back_delays_nothing(void **state)
+{
+    (void)state;
+    write_config(SIMPLE);
+    open_it();
+    answer = SEND_LATER;
+    give("g=x,i=1", 7200);
+    pass(20);
+    answer = SENT;
+    now_ms -= 3600 * 1000;
+    pass(60);
+    expect("all 1/f; ");
+    now_ms -= 3600 * 1000;
+    give("g=x,i=2", 7200);
+    pass(31);
+    expect("all 1/f 2/f; ");
+}
+
+static void an_alert_without_place_gets_one_later(void **state)
+{
+    (void)state;
+    write_config("route: {receiver: all, group_wait: 1s, group_interval: 5s, routes: ["
+                 "{receiver: a, group_by: [g], continue: true, group_wait: 1s},"
+                 "{receiver: b, group_by: [g], group_wait: 1s}]}\nreceivers:\n" HOOK("all")
+                     HOOK("a") HOOK("b"));
+    open_it();
+    am->options.max_groups = 1;
+    assert_int_equal(give("g=x,i=1", 3600), STATUS_LIMIT);
+    am->options.max_groups = 2;
+    assert_int_equal(give("g=x,i=1", 3600), STATUS_OK);
+    pass(5);
+    assert_non_null(strstr(sent, "a 1/f; "));
+    assert_non_null(strstr(sent, "b 1/f; "));
+}
+
+/* While it sends, the configuration loses the receiver. */
+static void reload_and_fail(const integration *g, str content, const char *key,
+                            const _Atomic int *canceled, send_outcome *ret)
+{
+    error err;
+    char path[128];
+    (void)g, (void)content, (void)key, (void)canceled;
+    snprintf(path, sizeof(path), "%s/config.yml", folder);
+    write_config("route: {receiver: other}\nreceivers:\n" HOOK("other"));
+    assert_int_equal(alertmanager_reload(am, path, &err), STATUS_OK);
+    ret->result = SEND_LATER;
+}
+
+static void a_receiver_that_goes_while_it_is_told_is_given_up(void **state)
+{
+    (void)state;
+    write_config(SIMPLE);
+    open_it();
+    am->send = reload_and_fail;
+    give("g=x,i=1", 3600);
+    pass(10);
+    assert_int_equal(am->counters.dropped[NOTIFY_WEBHOOK], 1);
+    assert_int_equal(am->pending_count, 0);
+}
+
+static void receivers_that_do_not_answer_leave_threads_to_others(void **state)
+{
+    (void)state;
+    char text[64];
+    write_config("route: {receiver: good, group_wait: 0s, group_by: [g], routes: ["
+                 "{matchers: [i=a], receiver: a, group_by: [g]},"
+                 "{matchers: [i=b], receiver: b, group_by: [g]},"
+                 "{matchers: [i=c], receiver: c, group_by: [g]},"
+                 "{matchers: [i=d], receiver: d, group_by: [g]},"
+                 "{matchers: [i=e], receiver: e, group_by: [g]}]}\nreceivers:\n" HOOK("good")
+                     HOOK("a") HOOK("b") HOOK("c") HOOK("d") HOOK("e"));
+    open_it();
+    answer = SEND_LATER;
+    for (int i = 0; i < 15; i++) {
+        snprintf(text, sizeof(text), "g=%d,i=%c", i, 'a' + i % 5);
+        give(text, 3600);
+    }
+    pass(1);
+    assert_true(attempts >= 15); /* all of them failed */
+    now_ms += 120 * 1000;
+    am->running_failing = SENDERS / 2; /* as if their threads were waiting for answers */
+    assert_false(sender_step(am));
+    answer = SENT;
+    give("g=1,i=x", 3600);
+    pass(0);
+    expect("good x/f; ");
+    am->running_failing = 0;
+    now_ms += 1000;
+    pass(0);
+    assert_int_equal(am->pending_count, 0);
+}
+
 static void limits_are_told_to_who_gives(void **state)
 {
     (void)state;
@@ -439,6 +651,14 @@ int main(void)
         TEST(a_failed_notification_is_sent_again_after_a_restart),
         TEST(a_refused_notification_is_not_sent_again_at_once),
         TEST(nothing_is_told_in_muted_times),
+        TEST(groups_show_what_mutes_them),
+        TEST(an_outage_ends_no_alert),
+        TEST(what_fires_anew_is_told_anew),
+        TEST(what_could_not_be_stored_is_made_again),
+        TEST(a_clock_that_is_set_back_delays_nothing),
+        TEST(an_alert_without_place_gets_one_later),
+        TEST(a_receiver_that_goes_while_it_is_told_is_given_up),
+        TEST(receivers_that_do_not_answer_leave_threads_to_others),
         TEST(limits_are_told_to_who_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
