@@ -2,8 +2,8 @@
 /* The prometheus receiver: a Prometheus configuration, in the collector's file or in its own, whose
  * targets are scraped. Series keep their names: codec/prometheus_scope.h. */
 #include "base/file.h"
-#include "settings/option_read.h"
 #include "pipeline/receivers/prometheus_internal.h"
+#include "settings/option_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>

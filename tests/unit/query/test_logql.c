@@ -160,7 +160,9 @@ static str metric(const char *query, int64_t start_s, int64_t end_s, int64_t ste
     logql_query q;
     promql_result r;
     buf out;
-    promql_options o = { .start_ms = start_s * 1000, .end_ms = end_s * 1000, .step_ms = step_s * 1000 };
+    promql_options o = { .start_ms = start_s * 1000,
+                         .end_ms = end_s * 1000,
+                         .step_ms = step_s * 1000 };
     if (logql_parse(&q, str_c(query), &memory, &err) != STATUS_OK ||
         logql_range_query(db, &q, str_c(query), &o, &memory, &r, &err) != STATUS_OK)
         return arena_fmt(&memory, "%s", err.message);
