@@ -91,6 +91,7 @@ status api_new(api **ret, const api_options *options, error *err)
     }
     pthread_mutex_init(&a->lock, NULL);
     bind(a);
+    api_set_config(a, options->config);
     *ret = a;
     return STATUS_OK;
 }
@@ -99,6 +100,24 @@ const http_route *api_routes(const api *a, size_t *ret_count)
 {
     *ret_count = a->route_count;
     return a->routes;
+}
+
+void api_set_config(api *a, str text)
+{
+    pthread_mutex_lock(&a->lock);
+    buf_done(&a->config);
+    buf_init(&a->config, text.len);
+    buf_str(&a->config, text);
+    a->config_ns = clock_now_ns();
+    a->config_refused = false;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void api_config_refused(api *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->config_refused = true;
+    pthread_mutex_unlock(&a->lock);
 }
 
 void api_stop(api *a)
@@ -113,6 +132,7 @@ void api_free(api *a)
     tail_stop_all(a);
     pthread_mutex_destroy(&a->lock);
     promql_cache_free(a->cache);
+    buf_done(&a->config);
     free(a->routes);
     free(a->bound);
     free(a);

@@ -6,21 +6,24 @@
 #define SONDE_API_API_H
 
 #include "net/http.h"
+#include "settings/option.h"
 #include "store/store.h"
 
 typedef struct api api;
 
 typedef struct {
     store *store;
-    int64_t query_timeout_ns;          /* longest that one query may wait and run; 0: 30 s */
-    size_t query_memory;               /* bytes that one query may use; 0: 512 MiB */
-    uint64_t query_samples;            /* samples that one PromQL query may touch; 0: 50 million */
-    int64_t lookback_ns;               /* how far an instant vector looks back; 0: 5 min */
-    uint32_t tail_clients;             /* live tails at once; 0: 64 */
-    uint32_t features;                 /* PROMQL_… of query/promql/ast.h that are switched on */
-    str config;                        /* the configuration file, without secrets; or empty */
-    struct rules *rules;               /* NULL: there are none */
-    struct alertmanager *alertmanager; /* NULL: there is none */
+    int64_t query_timeout_ns; /* longest that one query may wait and run; 0: 30 s */
+    size_t query_memory;      /* bytes that one query may use; 0: 512 MiB */
+    uint64_t query_samples;   /* samples that one PromQL query may touch; 0: 50 million */
+    int64_t lookback_ns;      /* how far an instant vector looks back; 0: 5 min */
+    uint32_t tail_clients;    /* live tails at once; 0: 64 */
+    uint32_t features;        /* PROMQL_… of query/promql/ast.h that are switched on */
+    str config;               /* what api_set_config says, at first */
+    const text_pair *flags;   /* of the command line: names without dashes, values */
+    uint32_t flag_count;
+    struct rules *rules;                     /* NULL: there are none */
+    struct alertmanager *alertmanager;       /* NULL: there is none */
     struct alert_forwarder *alert_forwarder; /* to external Alertmanagers; NULL: there are none */
 } api_options;
 
@@ -31,6 +34,11 @@ void api_free(api *a);
 
 /* The route rows (path, handler, help); they live as long as the api. */
 const http_route *api_routes(const api *a, size_t *ret_count);
+
+/* The configuration that runs now, as YAML without secrets; copied. */
+void api_set_config(api *a, str text);
+/* Another one was asked for and refused. */
+void api_config_refused(api *a);
 
 /* Makes live tails end and refuses new ones: call it before the HTTP server stops. */
 void api_stop(api *a);

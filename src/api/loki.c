@@ -70,7 +70,7 @@ static void answer_names(api_request *r, str name)
     }
     status st = name.len ? store_label_values(r->store, &q, name, r->arena, &list, &r->err)
                          : store_label_names(r->store, &q, r->arena, &list, &r->err);
-    prometheus_names(r, st, &list);
+    prometheus_names(r, st, &list, 0);
 }
 
 static void label_names(api_request *r)

@@ -57,7 +57,7 @@ void prometheus_end(api_request *r)
 
 typedef struct {
     int64_t from_ns, to_ns;
-    uint64_t limit;
+    uint64_t limit; /* 0: none */
     const promql_node **selectors;
     uint32_t selector_count;
 } selection;
@@ -105,7 +105,13 @@ static void unite(str_list *list)
     list->count = n;
 }
 
-/* Names (name empty) or values of one label over all selectors. */
+/* One more than asked for, which tells whether there are more. */
+static uint32_t names_limit(const selection *s)
+{
+    return s->limit && s->limit < UINT32_MAX ? (uint32_t)s->limit + 1 : UINT32_MAX;
+}
+
+/* Names (name empty) or values of one label over all selectors, up to names_limit. */
 static status names_of(api_request *r, const selection *s, str name, str_list *ret)
 {
     *ret = (str_list){ 0 };
@@ -116,8 +122,7 @@ static status names_of(api_request *r, const selection *s, str name, str_list *r
                           .matcher_count = selector ? selector->matcher_count : 0,
                           .from_ns = s->from_ns,
                           .to_ns = s->to_ns,
-                          .limit =
-                              s->limit && s->limit < UINT32_MAX ? (uint32_t)s->limit : UINT32_MAX,
+                          .limit = names_limit(s),
                           .control = &r->control };
         str_list part;
         status st = name.len ? store_label_values(r->store, &q, name, r->arena, &part, &r->err)
@@ -134,22 +139,32 @@ static status names_of(api_request *r, const selection *s, str name, str_list *r
         ret->count += part.count;
     }
     unite(ret);
-    if (s->limit && ret->count > s->limit)
-        ret->count = (uint32_t)s->limit;
     return STATUS_OK;
 }
 
-void prometheus_names(api_request *r, status st, const str_list *list)
+/* Behind the data: that there would be more of it. */
+static void put_truncated(api_request *r)
 {
+    json_key(&r->json, STR("warnings"));
+    json_begin_array(&r->json);
+    json_str(&r->json, STR("results truncated due to limit"));
+    json_end_array(&r->json);
+}
+
+void prometheus_names(api_request *r, status st, const str_list *list, uint64_t limit)
+{
+    uint64_t shown = limit ? MIN(limit, (uint64_t)list->count) : list->count;
     if (st != STATUS_OK) {
         request_fail_status(r, st);
         return;
     }
     prometheus_begin(r);
     json_begin_array(&r->json);
-    for (uint32_t i = 0; i < list->count && request_flush(r); i++)
+    for (uint32_t i = 0; i < shown && request_flush(r); i++)
         json_str(&r->json, list->items[i]);
     json_end_array(&r->json);
+    if (shown < list->count)
+        put_truncated(r);
     prometheus_end(r);
 }
 
@@ -160,7 +175,7 @@ static void answer_names(api_request *r, str name)
     if (!selection_of(r, &s))
         return;
     status st = names_of(r, &s, name, &list);
-    prometheus_names(r, st, &list);
+    prometheus_names(r, st, &list, s.limit);
 }
 
 static void label_names(api_request *r)
@@ -231,13 +246,15 @@ static void series_list(api_request *r)
     uint64_t written = 0, limit = s.limit ? s.limit : UINT64_MAX;
     prometheus_begin(r);
     json_begin_array(&r->json);
-    for (uint32_t i = 0; i < count && written < limit && request_flush(r); i++) {
+    for (uint32_t i = 0; i < count && written <= limit && request_flush(r); i++) {
         if (i && labels_eq(list[i - 1], list[i]))
             continue;
-        prometheus_labels(&r->json, list[i]);
-        written++;
+        if (written++ < limit)
+            prometheus_labels(&r->json, list[i]);
     }
     json_end_array(&r->json);
+    if (written > limit)
+        put_truncated(r);
     prometheus_end(r);
 }
 
@@ -310,7 +327,8 @@ static const api_row rows[] = {
       "group_limit, group_next_token." },
     { "GET", "/api/v1/alerts", prometheus_alerts, "Active alerts." },
     { "GET", "/api/v1/alertmanagers", prometheus_alertmanagers, "External Alertmanagers." },
-    { "GET", "/api/v1/status/buildinfo", prometheus_build_info, "Version, for clients that choose by it." },
+    { "GET", "/api/v1/status/buildinfo", prometheus_build_info,
+      "Version, for clients that choose by it." },
     { "GET", "/api/v1/status/runtimeinfo", prometheus_runtime_info,
       "Start time, number of series, limits." },
     { "GET", "/api/v1/status/flags", prometheus_flags, "The limits and features of queries." },

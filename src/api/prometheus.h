@@ -13,8 +13,9 @@ void prometheus_error(api_request *r, status code, const char *message);
 void prometheus_begin(api_request *r);
 void prometheus_end(api_request *r);
 
-/* The whole answer of a look-up of names: the list, or what st and r->err say. */
-void prometheus_names(api_request *r, status st, const str_list *list);
+/* The whole answer of a look-up of names: the list up to `limit` (0: all), or what st and r->err
+ * say. */
+void prometheus_names(api_request *r, status st, const str_list *list, uint64_t limit);
 
 /* 1435781451.781 */
 void prometheus_time(buf *out, int64_t time_ms);

@@ -8,7 +8,10 @@
 #include "query/promql/histogram.h"
 #include "query/promql/promql.h"
 
+#include <stdio.h>
+
 #define RANGE_POINTS_LIMIT 11000 /* per series; Prometheus's own */
+#define NOTES_SHOWN        10u   /* of warnings, and of infos; Prometheus's own as well */
 
 void prometheus_time(buf *out, int64_t time_ms)
 {
@@ -86,10 +89,11 @@ static void put_point(api_request *r, int64_t time_ms, double v, const histogram
     json_end_array(&r->json);
 }
 
-/* `extra`: one more note, or NULL. */
+/* As many as Prometheus shows, then how many more there are. `extra`: one more note, or NULL. */
 static void put_notes(api_request *r, const promql_notes *notes, bool warnings, const char *extra)
 {
     bool open = false;
+    uint32_t count = 0;
     if (extra) {
         json_key(&r->json, STR("warnings"));
         json_begin_array(&r->json);
@@ -97,7 +101,7 @@ static void put_notes(api_request *r, const promql_notes *notes, bool warnings, 
         open = true;
     }
     for (uint32_t i = 0; i < notes->count; i++) {
-        if (notes->warning[i] != warnings)
+        if (notes->warning[i] != warnings || ++count > NOTES_SHOWN)
             continue;
         if (!open) {
             json_key(&r->json, warnings ? STR("warnings") : STR("infos"));
@@ -105,6 +109,12 @@ static void put_notes(api_request *r, const promql_notes *notes, bool warnings, 
             open = true;
         }
         json_str(&r->json, notes->items[i]);
+    }
+    if (count > NOTES_SHOWN) {
+        char text[64];
+        snprintf(text, sizeof(text), "%u more %s annotations omitted", count - NOTES_SHOWN,
+                 warnings ? "warning" : "info");
+        json_str(&r->json, str_c(text));
     }
     if (open)
         json_end_array(&r->json);
@@ -162,11 +172,8 @@ static void put_string(api_request *r, int64_t time_ms, str text)
 /* What the parameter `stats` asks for. */
 static void put_stats(api_request *r, const promql_result *result)
 {
-    uint64_t samples = 0;
     if (!request_param(r, "stats").len)
         return;
-    for (uint32_t i = 0; i < result->count; i++)
-        samples += result->series[i].count;
     double seconds = (double)(clock_mono_ns() - r->started_mono_ns) / NS_PER_S;
     json_key(&r->json, STR("stats"));
     json_begin_object(&r->json);
@@ -181,8 +188,8 @@ static void put_stats(api_request *r, const promql_result *result)
     json_end_object(&r->json);
     json_key(&r->json, STR("samples"));
     json_begin_object(&r->json);
-    JSON_PUT(&r->json, u64, "totalQueryableSamples", samples);
-    JSON_PUT(&r->json, u64, "peakSamples", samples);
+    JSON_PUT(&r->json, u64, "totalQueryableSamples", result->samples);
+    JSON_PUT(&r->json, u64, "peakSamples", result->samples);
     json_end_object(&r->json);
     json_end_object(&r->json);
 }
@@ -219,8 +226,8 @@ const promql_node *prometheus_parse(api_request *r)
     return NULL;
 }
 
-/* The query, whose durations can be computed: what is wrong with them is the parameter's fault. NULL
- * after an answer was given. */
+/* The query, whose durations can be computed: what is wrong with them is the parameter's fault.
+ * NULL after an answer was given. */
 static const promql_node *bound_query(api_request *r, const promql_options *o, bool range)
 {
     const promql_range_bounds bounds = { o->start_ms, o->end_ms, range ? o->step_ms : 0 };

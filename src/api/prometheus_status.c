@@ -42,6 +42,10 @@ void prometheus_runtime_info(api_request *r)
     json_writer *w = &r->json;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     store_get_stats(r->store, &stats);
+    pthread_mutex_lock(&r->api->lock);
+    bool refused = r->api->config_refused;
+    int64_t config_ns = r->api->config_ns;
+    pthread_mutex_unlock(&r->api->lock);
     if (gethostname(host, sizeof(host) - 1) != 0)
         host[0] = '\0';
     prometheus_begin(r);
@@ -50,8 +54,8 @@ void prometheus_runtime_info(api_request *r)
     JSON_PUT(w, str, "CWD", getcwd(folder, sizeof(folder)) ? str_c(folder) : STR(""));
     JSON_PUT(w, str, "hostname", str_c(host));
     put_time(w, STR("serverTime"), clock_now_ns());
-    JSON_PUT(w, bool, "reloadConfigSuccess", true);
-    put_time(w, STR("lastConfigTime"), r->api->started_ns);
+    JSON_PUT(w, bool, "reloadConfigSuccess", !refused);
+    put_time(w, STR("lastConfigTime"), config_ns);
     JSON_PUT(w, u64, "timeSeriesCount", stats.series);
     JSON_PUT(w, u64, "corruptionCount", stats.corrupt_parts);
     JSON_PUT(w, i64, "goroutineCount", 0);
@@ -82,7 +86,8 @@ static void put_duration(json_writer *w, const char *name, int64_t ns)
     buf_done(&text);
 }
 
-/* By Prometheus's names, for clients that look for them. */
+/* Those of the command line, and the limits of queries by Prometheus's names, which clients look
+ * for. */
 void prometheus_flags(api_request *r)
 {
     json_writer *w = &r->json;
@@ -93,6 +98,10 @@ void prometheus_flags(api_request *r)
     put_duration(w, "query.timeout", o->query_timeout_ns);
     put_number(w, "query.max-samples", o->query_samples ? o->query_samples : 50000000);
     put_number(w, "query.max-memory", o->query_memory);
+    for (uint32_t i = 0; i < o->flag_count; i++) {
+        json_key(w, o->flags[i].name);
+        json_str(w, o->flags[i].value);
+    }
     json_end_object(w);
     prometheus_end(r);
 }
@@ -101,7 +110,9 @@ void prometheus_config(api_request *r)
 {
     prometheus_begin(r);
     json_begin_object(&r->json);
-    JSON_PUT(&r->json, str, "yaml", r->api->options.config);
+    pthread_mutex_lock(&r->api->lock);
+    JSON_PUT(&r->json, str, "yaml", buf_view(&r->api->config));
+    pthread_mutex_unlock(&r->api->lock);
     json_end_object(&r->json);
     prometheus_end(r);
 }

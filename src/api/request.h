@@ -47,6 +47,9 @@ struct api {
     tail *tails;
     uint32_t tail_count;
     bool stopping;
+    buf config; /* the running one, for people */
+    int64_t config_ns;
+    bool config_refused; /* the last one that was asked for */
 };
 
 struct api_request {

@@ -33,6 +33,9 @@ typedef struct {
     int64_t retention, seal_after; /* of the exporter sonde when the store was opened; ns */
     http_route_table tables[4];
     file_mark mark;
+    buf shown;      /* the configuration that was read last, without secrets */
+    buf flags_text; /* what flags point to */
+    text_pair flags[SERVE_FLAGS_MAX];
 } serve;
 
 /* ---- what happens, in the log ---- */
@@ -99,11 +102,14 @@ static status read_config(serve *s, config *ret, bool running, error *err)
     if (st != STATUS_OK)
         return st;
     st = serve_web_settings(&web, &s->options, ret, err);
-    if (st != STATUS_OK)
+    if (st != STATUS_OK) {
         config_done(ret);
-    else
-        s->web[s->web_at = 1 - s->web_at] = web;
-    return st;
+        return st;
+    }
+    s->web[s->web_at = 1 - s->web_at] = web;
+    buf_clear(&s->shown);
+    buf_str(&s->shown, ret->shown);
+    return STATUS_OK;
 }
 
 static collector_web web_of(const serve *s)
@@ -131,13 +137,25 @@ static uint32_t features_of(const char *list)
     return features;
 }
 
+static void find_web_port(void *user, const char *endpoint, unsigned port, const char *components)
+{
+    unsigned *ret = user;
+    (void)endpoint;
+    if (strstr(components, "the query and UI port"))
+        *ret = port;
+}
+
 static serve_rules_options rules_settings(const serve *s)
 {
+    unsigned port = 0;
+    if (s->collector)
+        collector_ports(s->collector, find_web_port, &port);
     return (serve_rules_options){
         .data = s->options.data,
         .store = s->store,
         .features = features_of(s->options.features),
         .web = &s->web[s->web_at],
+        .port = port,
         .settings = collector_settings(s->collector, COMPONENT_EXTENSION, "sonde_rules"),
     };
 }
@@ -146,6 +164,9 @@ static status open_api(serve *s, error *err)
 {
     api_options options = { .store = s->store,
                             .features = features_of(s->options.features),
+                            .config = buf_view(&s->shown),
+                            .flags = s->flags,
+                            .flag_count = serve_flags(&s->options, s->flags, &s->flags_text),
                             .rules = s->rules.rules,
                             .alertmanager = s->rules.alertmanager,
                             .alert_forwarder = s->rules.forwarder };
@@ -157,9 +178,10 @@ static status serve_open(serve *s, error *err)
     status st = open_collector(s, err);
     if (st == STATUS_OK)
         st = open_store(s, err);
+    if (st != STATUS_OK)
+        return st;
     serve_rules_options rules = rules_settings(s);
-    if (st == STATUS_OK)
-        st = serve_rules_open(&s->rules, &rules, err);
+    st = serve_rules_open(&s->rules, &rules, err);
     if (st == STATUS_OK)
         st = open_api(s, err);
     if (st == STATUS_OK)
@@ -175,6 +197,9 @@ static status serve_open(serve *s, error *err)
     st = collector_start(s->collector, s->store, s->server, &web, err);
     if (st == STATUS_OK)
         collector_ports(s->collector, say_port, s);
+    rules = rules_settings(s);
+    if (st == STATUS_OK)
+        st = serve_rules_bound(&s->rules, &rules, err);
     if (st == STATUS_OK)
         st = serve_rules_start(&s->rules, err);
     return st == STATUS_OK ? http_server_start(s->server, err) : st;
@@ -189,14 +214,8 @@ static void serve_close(serve *s)
     serve_rules_close(&s->rules);
     store_close(s->store);
     collector_free(s->collector);
-}
-
-static void find_web_port(void *user, const char *endpoint, unsigned port, const char *components)
-{
-    unsigned *ret = user;
-    (void)endpoint;
-    if (strstr(components, "the query and UI port"))
-        *ret = port;
+    buf_done(&s->shown);
+    buf_done(&s->flags_text);
 }
 
 static void print_ready(const serve *s)
@@ -271,6 +290,7 @@ static void reload(serve *s)
     }
     if (st == STATUS_OK) {
         sonde_info("configuration_reloaded", sonde_kv("path", s->options.config));
+        api_set_config(s->api, buf_view(&s->shown));
         warn_store_settings(s);
         serve_rules_options rules = rules_settings(s);
         serve_rules_reload(&s->rules, &rules);
@@ -280,6 +300,7 @@ static void reload(serve *s)
                         sonde_kv("detail", (const char *)err.message));
     } else {
         s->web_at = before;
+        api_config_refused(s->api);
         sonde_error("configuration_refused", sonde_kv("path", s->options.config),
                     sonde_kv("detail", (const char *)err.message));
     }

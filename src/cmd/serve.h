@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 enum { SERVE_RECORDERS_MAX = 16, SERVE_RULES_MAX = 64, SERVE_ALERTMANAGERS_MAX = 16 };
+enum { SERVE_FLAGS_MAX = 32 };
 
 typedef struct {
     const char *data;
@@ -43,6 +44,9 @@ typedef struct {
 /* Fills *ret from the command line; STATUS_INVALID with what is wrong. */
 MUST_USE status serve_parse(serve_options *ret, int argc, char **argv, error *err);
 void serve_print_help(void);
+/* Every option with the value that it has, given or not; URLs without users. `text` holds the
+ * values. Returns how many. */
+uint32_t serve_flags(const serve_options *o, text_pair ret[SERVE_FLAGS_MAX], buf *text);
 
 /* ---- configuration (serve_config.c) ---- */
 

@@ -304,3 +304,75 @@ status serve_parse(serve_options *ret, int argc, char **argv, error *err)
     }
     return STATUS_OK;
 }
+
+/* ---- as they are ---- */
+
+/* What stands between "://" and "@" may be a password. */
+static void put_value(buf *out, const char *value)
+{
+    str all = str_c(value ? value : "");
+    size_t scheme = str_find(all, STR("://")), end = scheme + 3, user = 0;
+    for (; scheme < all.len && end < all.len && !strchr("/?#", all.ptr[end]); end++)
+        if (all.ptr[end] == '@')
+            user = end;
+    if (user)
+        buf_fmt(out, "%.*s<secret>%.*s", (int)scheme + 3, all.ptr, (int)(all.len - user),
+                all.ptr + user);
+    else
+        buf_str(out, all);
+}
+
+static void put_list(buf *out, const char *const *items, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (i)
+            buf_char(out, ',');
+        put_value(out, items[i]);
+    }
+}
+
+uint32_t serve_flags(const serve_options *o, text_pair ret[SERVE_FLAGS_MAX], buf *text)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    const struct {
+        const char *name;
+        const char *const *items; /* of repeatable ones, or one */
+        unsigned count;
+    } flags[] = {
+        { "config", &o->config, 1 },
+        { "data", &o->data, 1 },
+        { "http", &o->http, 1 },
+        { "otlp-grpc", &o->otlp_grpc, 1 },
+        { "otlp-http", &o->otlp_http, 1 },
+        { "recorder", o->recorders, o->recorder_count },
+        { "recorder-metrics", &o->recorder_metrics, 1 },
+        { "retention", &o->retention, 1 },
+        { "seal-after", &o->seal_after, 1 },
+        { "rules", o->rules, o->rule_count },
+        { "evaluation-interval", &o->evaluation_interval, 1 },
+        { "alertmanager-config", &o->alertmanager_config, 1 },
+        { "alertmanager", o->alertmanagers, o->alertmanager_count },
+        { "external-url", &o->external_url, 1 },
+        { "enable-feature", &o->features, 1 },
+    };
+    size_t ends[ARRAY_LEN(flags) + 3];
+    uint32_t n = 0;
+    buf_init(text, MiB(1));
+    for (; n < ARRAY_LEN(flags); n++) {
+        ret[n].name = str_c(flags[n].name);
+        put_list(text, flags[n].items, flags[n].count);
+        ends[n] = text->len;
+    }
+    ret[n].name = STR("intake-limit");
+    buf_u64(text, o->intake_limit ? o->intake_limit : GiB(1));
+    ends[n++] = text->len;
+    ret[n].name = STR("no-auth");
+    buf_str(text, o->no_auth ? STR("true") : STR("false"));
+    ends[n++] = text->len;
+    ret[n].name = STR("log-level");
+    buf_str(text, str_c(levels[MIN((unsigned)(o->log_level - SONDE_DEBUG) / 4, 3u)]));
+    ends[n++] = text->len;
+    for (uint32_t i = 0; i < n; i++) /* now that the text stays where it is */
+        ret[i].value = str_slice(buf_view(text), i ? ends[i - 1] : 0, ends[i]);
+    return n;
+}

@@ -216,6 +216,8 @@ status config_parse(config *ret, const char *path, str text, const pair_list *na
     else
         add_finding(r, false, wrong.line, wrong.column, wrong.error.message);
     status st = finish(r, issue, user, err);
+    if (st == STATUS_OK)
+        config_show(r);
     free(r);
     if (st != STATUS_OK)
         config_done(ret);

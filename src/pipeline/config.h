@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     arena arena; /* all of it */
     const char *path;
+    str shown; /* YAML of it without secrets; ${…} as written, but for the built-in file's */
     config_component *components;
     uint32_t component_count;
     config_pipeline *pipelines;

@@ -50,6 +50,8 @@ void *config_add(config_reader *r, void **array, uint32_t *count, uint32_t *capa
 
 /* config_vars.c: replaces ${…} and $$ in every scalar value of the document. */
 void config_substitute(config_reader *r);
+/* config_show.c: fills c->shown. */
+void config_show(config_reader *r);
 /* config_parts.c: receivers, processors, connectors, exporters, extensions. */
 void config_read_components(config_reader *r, component_kind kind, const yaml_node *n);
 /* The component of that kind and id; UINT32_MAX when there is none. */

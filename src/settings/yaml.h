@@ -7,6 +7,7 @@
 #ifndef SONDE_SETTINGS_YAML_H
 #define SONDE_SETTINGS_YAML_H
 
+#include "base/buf.h"
 #include "codec/batch.h"
 
 enum { YAML_BYTES_MAX = 4 << 20, YAML_DEPTH_MAX = 64, YAML_NODES_MAX = 1000000 };
@@ -63,5 +64,18 @@ MUST_USE bool yaml_to_f64(const yaml_node *n, double *ret);
 /* The whole of n with its types, in `a`; STATUS_LIMIT when the arena's or `nodes` are used up. */
 MUST_USE status yaml_to_value(arena *a, const yaml_node *n, value *ret, uint32_t *nodes,
                               error *err);
+
+/* What is not shown of a tree. States are the caller's own; the root's is 0. */
+typedef struct {
+    /* The state of what stands under a key. */
+    unsigned (*below)(const void *user, unsigned state, str key);
+    /* What stands for a scalar; empty: the scalar itself. */
+    str (*hidden)(const void *user, unsigned state, const yaml_node *n);
+    const void *user;
+    bool as_written; /* scalars that were substituted as they stand in the file */
+} yaml_cover;
+
+/* Writes a tree as YAML that reads the same, but for what is covered. */
+void yaml_show(buf *out, const yaml_node *root, const yaml_cover *cover);
 
 #endif

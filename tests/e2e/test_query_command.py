@@ -7,10 +7,11 @@ import math
 import os
 import subprocess
 import time
+import urllib.parse
 
 import pytest
 
-from harness import ROOT, SONDE, Collector, post
+from harness import ROOT, SONDE, Collector, get_json, post
 from remote_write import V2, histogram, request2, snappy
 
 CONFIG = """
@@ -136,6 +137,27 @@ def test_native_histograms_and_names_in_every_form(server):
     assert line["histogram"][1]["buckets"] == [[0, "0.5", "1", str(4 * POINTS)]]
     answer = json.loads(query(server, '{"held.bytes"}', *at, "-o", "json"))
     assert answer["data"]["result"][0]["metric"] == {"__name__": "held.bytes", "köln": 'so, "ja"'}
+
+
+def api(server, path, **parameters):
+    return get_json("%s/api/v1/%s?%s" % (server.http, path, urllib.parse.urlencode(parameters, doseq=True)))
+
+
+def test_stats_count_the_samples_that_were_read(server):
+    for expression, least in (("sum(wave_seconds)", 3), ("sum(rate(wave_seconds[20m]))", 3 * 30)):
+        stats = api(server, "query", query=expression, time=server.end, stats="all")["data"]["stats"]
+        assert least <= stats["samples"]["totalQueryableSamples"] < 3 * POINTS + 20, expression
+
+
+def test_a_limit_that_leaves_something_out_is_told(server):
+    for path, more in (("labels", {}), ("label/kind/values", {}), ("series", {"match[]": "wave_seconds"}),
+                       ("query", {"query": "wave_seconds", "time": server.end})):
+        answer = api(server, path, limit=2, **more)
+        data = answer["data"]["result"] if path == "query" else answer["data"]
+        assert len(data) == 2 and answer["warnings"] == ["results truncated due to limit"], path
+        for limit in (3, 0) if path != "labels" else (0, 100):
+            whole = api(server, path, limit=limit, **more)
+            assert "warnings" not in whole, (path, limit)
 
 
 def test_the_reference_page_is_current():

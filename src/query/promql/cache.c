@@ -407,8 +407,10 @@ static status extend(cached_query *q, const entry *e, promql_result *ret, bool *
     if (st == STATUS_OK && to < q->last_ms)
         st = evaluate(q, to + q->options.step_ms, q->last_ms, &pieces[count++]);
     *ret = (promql_result){ .type = PROMQL_MATRIX };
-    for (uint32_t i = 0; i < count && st == STATUS_OK; i++)
+    for (uint32_t i = 0; i < count && st == STATUS_OK; i++) {
         *whole |= pieces[i].notes.count > 0;
+        ret->samples += pieces[i].samples;
+    }
     return st == STATUS_OK && !*whole ? join(q, pieces, count, ret) : st;
 }
 

@@ -401,6 +401,7 @@ static status run(promql_engine *e, const promql_grid *g, const promql_node *que
     e->shared = promql_shared_find(query, e->arena);
     TRY(promql_eval_node(e, g, query, &v));
     TRY(promql_finish_names(e, g, &v));
+    ret->samples = e->samples;
     ret->type = v.type;
     ret->string = v.string;
     if (v.type == PROMQL_SCALAR)

@@ -43,6 +43,7 @@ typedef struct {
     uint32_t count;
     str string;
     promql_notes notes;
+    uint64_t samples; /* read and produced on the way; from the cache nothing was */
 } promql_result;
 
 /* Instant query: vector (one point per series), scalar, string or matrix (the samples themselves).
