@@ -20,8 +20,9 @@ static void say(void *user, bool warning, const char *event, const char *text)
 /* ---- from settings to options ---- */
 
 /* By the port of the web UI; an address of all machines is told as the loopback one. */
-static void own_url(serve_rules *s, const server_settings *web)
+static void own_url(serve_rules *s, const serve_rules_options *o)
 {
+    const server_settings *web = o->web;
     char host[256];
     size_t colon = web->endpoint.len;
     while (colon > 0 && web->endpoint.ptr[colon - 1] != ':')
@@ -29,6 +30,10 @@ static void own_url(serve_rules *s, const server_settings *web)
     str_copy_c(host, sizeof(host), str_n(web->endpoint.ptr, colon ? colon - 1 : 0));
     bool all = !*host || str_is(str_c(host), "0.0.0.0") || str_is(str_c(host), "[::]");
     str port = str_slice(web->endpoint, colon, web->endpoint.len);
+    char bound[16];
+    snprintf(bound, sizeof(bound), "%u", o->port);
+    if (o->port)
+        port = str_c(bound);
     snprintf(s->url, sizeof(s->url), "%s://%s:%.*s", web->has_tls ? "https" : "http",
              all ? "127.0.0.1" : host, STR_ARG(port));
 }
@@ -81,14 +86,24 @@ static const char *config_path(const sonde_rules_settings *from)
     return from->alertmanager_config.len ? from->alertmanager_config.ptr : NULL;
 }
 
+static const char *url_text(const serve_rules *s, const sonde_rules_settings *from, buf *text)
+{
+    buf_init(text, KiB(64));
+    buf_str(text, external_url(s, from));
+    buf_char(text, '\0');
+    return text->failed ? s->url : text->ptr;
+}
+
 static status open_alertmanager(serve_rules *s, const serve_rules_options *o, error *err)
 {
-    char url[1024];
-    str_copy_c(url, sizeof(url), external_url(s, o->settings));
+    buf text;
+    const char *url = url_text(s, o->settings, &text);
     alertmanager_options options = {
         .data = o->data, .config = config_path(o->settings), .external_url = url, .say = say
     };
-    return alertmanager_open(&s->alertmanager, &options, err);
+    status st = alertmanager_open(&s->alertmanager, &options, err);
+    buf_done(&text);
+    return st;
 }
 
 static status open_forwarder(serve_rules *s, const sonde_rules_settings *from, error *err)
@@ -117,7 +132,7 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
         return STATUS_OK;
     s->settings = o->settings;
     s->alertmanagers = o->settings->alertmanagers.count;
-    own_url(s, o->web);
+    own_url(s, o);
     status st = open_alertmanager(s, o, err);
     if (st == STATUS_OK)
         st = open_forwarder(s, o->settings, err);
@@ -131,6 +146,30 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
         st = rules_new(&s->rules, &options, err);
     free(labels);
     return st == STATUS_OK ? rules_load(s->rules, err) : st;
+}
+
+/* Of rules and links, as the settings are now. */
+static status use_settings(serve_rules *s, const serve_rules_options *o, error *err)
+{
+    buf text;
+    rules_options options;
+    label *labels = NULL;
+    own_url(s, o);
+    alertmanager_set_external_url(s->alertmanager, url_text(s, o->settings, &text));
+    buf_done(&text);
+    status st = make_options(s, o, &labels, &options, err);
+    if (st == STATUS_OK)
+        st = rules_reload(s->rules, &options, err);
+    free(labels);
+    return st;
+}
+
+status serve_rules_bound(serve_rules *s, const serve_rules_options *o, error *err)
+{
+    bool open = str_ends(str_c(s->url), STR(":0"));
+    if (!s->rules || !open || !o->port || o->settings->external_url.len)
+        return STATUS_OK;
+    return use_settings(s, o, err);
 }
 
 status serve_rules_start(serve_rules *s, error *err)
@@ -172,8 +211,6 @@ void serve_rules_look(serve_rules *s)
 void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
 {
     error err;
-    rules_options options;
-    label *labels = NULL;
     if (!s->rules || !o->settings) {
         if (s->rules || o->settings)
             sonde_warn("restart_needed",
@@ -182,12 +219,7 @@ void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
         return;
     }
     s->settings = o->settings;
-    own_url(s, o->web);
-    status st = make_options(s, o, &labels, &options, &err);
-    if (st == STATUS_OK)
-        st = rules_reload(s->rules, &options, &err);
-    free(labels);
-    tell_load(st, &err);
+    tell_load(use_settings(s, o, &err), &err);
     reload_alertmanager(s);
     if (s->alertmanagers != o->settings->alertmanagers.count)
         sonde_warn("restart_needed",

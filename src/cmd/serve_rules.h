@@ -24,12 +24,15 @@ typedef struct {
     store *store;
     uint32_t features;
     const server_settings *web;
+    unsigned port;                        /* of the web UI; 0: not bound yet */
     const sonde_rules_settings *settings; /* NULL: nothing is opened */
 } serve_rules_options;
 
 /* Reads the files; nothing runs yet. */
 MUST_USE status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err);
 MUST_USE status serve_rules_start(serve_rules *s, error *err);
+/* Before the start, when the port is known that the settings leave open. */
+MUST_USE status serve_rules_bound(serve_rules *s, const serve_rules_options *o, error *err);
 /* Looks at the files; what changed is read again. */
 void serve_rules_look(serve_rules *s);
 /* Other settings, after a reload of the configuration. */

@@ -240,6 +240,17 @@ status alertmanager_reload(alertmanager *am, const char *path, error *err)
     return st;
 }
 
+void alertmanager_set_external_url(alertmanager *am, const char *url)
+{
+    char *copy = strdup(url);
+    pthread_mutex_lock(&am->lock);
+    if (copy) {
+        free(am->external_url);
+        am->external_url = copy;
+    }
+    pthread_mutex_unlock(&am->lock);
+}
+
 bool alertmanager_changed(alertmanager *am)
 {
     pthread_mutex_lock(&am->lock);

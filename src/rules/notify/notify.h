@@ -37,6 +37,8 @@ MUST_USE status alertmanager_start(alertmanager *am, error *err);
 /* Reads the configuration again; path NULL: the built-in one. On failure the old one stays, and
  * alertmanager_config_last_reload_successful says so. */
 MUST_USE status alertmanager_reload(alertmanager *am, const char *path, error *err);
+/* For links in notifications that are made from now on. */
+void alertmanager_set_external_url(alertmanager *am, const char *url);
 /* Whether the configuration file or a file of its templates has changed since it was read. */
 bool alertmanager_changed(alertmanager *am);
 /* A request that runs is given up: it is sent again at the next start, with the same key. */
