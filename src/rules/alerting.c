@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Alerts and their states: pending for a while, firing, kept firing, resolved and told for a
  * quarter of an hour; the series ALERTS and ALERTS_FOR_STATE; what is given to the sinks. */
+#include "base/clock.h"
 #include "base/map.h"
 #include "rules/group_internal.h"
 
@@ -102,6 +103,7 @@ typedef struct {
     arena *a;
     error failure; /* of the first template that failed */
     bool failed;
+    int64_t deadline_mono_ns;
 } expansion;
 
 static status run_query(void *user, str expression, arena *a, template_value *ret, error *err)
@@ -112,8 +114,10 @@ static status run_query(void *user, str expression, arena *a, template_value *re
     promql_options options = { .start_ms = e->time_ms,
                                .end_ms = e->time_ms,
                                .step_ms = 1,
+                               .default_step_ms = e->g->options.interval_ms,
                                .features = e->g->options.features,
-                               .control = &(query_control){ .canceled = e->g->canceled } };
+                               .control = &(query_control){ .deadline_mono_ns = e->deadline_mono_ns,
+                                                            .canceled = e->g->canceled } };
     status st = promql_parse(&node, expression, options.features, a, err);
     if (st == STATUS_OK)
         st = promql_instant(e->g->options.store, node, expression, &options, a, &result, err);
@@ -425,6 +429,7 @@ status alerting_update(rule_group *g, rule *r, int64_t time_ms, const promql_res
 {
     candidate *list = NULL;
     expansion e = { .g = g, .r = r, .time_ms = time_ms, .a = a };
+    e.deadline_mono_ns = clock_mono_ns() + (int64_t)RULE_EVALUATION_MS * NS_PER_MS;
     str *keys = NULL;
     status st = make_candidates(&e, result, &list, err);
     if (st == STATUS_OK)

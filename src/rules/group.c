@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GROUP_BYTES_MAX = 256 << 20, EVALUATION_BYTES = 256 << 20, EVALUATION_MS = 120000 };
+enum { GROUP_BYTES_MAX = 256 << 20, EVALUATION_BYTES = 256 << 20 };
 
 const char *alert_state_name(alert_state s)
 {
@@ -172,7 +172,7 @@ status rule_query(rule_group *g, const rule *r, int64_t time_ms, arena *a, promq
                   error *err)
 {
     query_control control = { .deadline_mono_ns =
-                                  clock_mono_ns() + (int64_t)EVALUATION_MS * NS_PER_MS,
+                                  clock_mono_ns() + (int64_t)RULE_EVALUATION_MS * NS_PER_MS,
                               .canceled = g->canceled };
     int64_t at = time_ms - g->query_offset_ms;
     promql_options options = { .start_ms = at,

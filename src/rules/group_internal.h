@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* One evaluation; the queries of all its templates have as long again. */
+enum { RULE_EVALUATION_MS = 120000 };
 enum { ACTIVE_ALERTS_MAX = 100000 /* of one rule */, RESOLVED_KEPT_MS = 15 * 60 * 1000 };
 
 /* ---- samples that are written ---- */

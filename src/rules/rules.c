@@ -505,6 +505,7 @@ static void put_in_place(rules *r, entry_list *made)
                 r->say(r->user, true, "rule_state_lost",
                        "no memory to keep the series of a changed group");
             e->restores = old->restores;
+            e->looks = old->looks;
             e->rounds = old->rounds;
         } else {
             e->restores = e->looks = !r->started;

@@ -212,6 +212,20 @@ def test_a_wrong_file_at_the_start_ends_it(tmp_path):
     assert p.returncode == 1 and "No such file" in p.stderr
 
 
+def test_links_have_the_port_that_was_taken(tmp_path):
+    put(tmp_path / "r.yaml", group({"alert": "Up", "expr": "vector(1)"}))
+    command = [SONDE, "serve", "--data", str(tmp_path / "data"), "--rules", str(tmp_path / "r.yaml")]
+    for port in "--http", "--otlp-http", "--otlp-grpc":
+        command += [port, "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as p:
+        try:
+            url = p.stdout.readline().split()[-1]
+            link = wait_for("an alert", lambda: get_json(url + "/api/v2/alerts"))[0]["generatorURL"]
+        finally:
+            p.kill()
+    assert link.startswith(url + "/graph?") and not url.endswith(":0")
+
+
 def test_logs_raise_alerts(tmp_path):
     put(tmp_path / "r.yaml", group(
         {"alert": "Errors",
