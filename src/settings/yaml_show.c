@@ -27,6 +27,15 @@ static const yaml_node *shown(const shower *s, const yaml_node *n)
     return n->tree && !is_substituted(s, n) ? n->tree : n;
 }
 
+/* Whether a plain scalar can stand as it is: what was put in place of ${…} need not be one. */
+static bool is_plain(const shower *s, const yaml_node *n, str text)
+{
+    if (!n->plain || str_contains(text, STR(": ")) || str_contains(text, STR("\n")))
+        return false;
+    return !n->source.ptr || is_substituted(s, n) ||
+           (!strchr("[]{},&*#?|-<>=!%@`'\" ", text.ptr[0]) && !str_contains(text, STR(" #")));
+}
+
 static void write_scalar(const shower *s, const yaml_node *n)
 {
     str text = is_substituted(s, n) ? n->source : n->text;
@@ -35,7 +44,7 @@ static void write_scalar(const shower *s, const yaml_node *n)
         buf_lit(s->out, "null");
     else if (instead.len)
         buf_str(s->out, instead);
-    else if (n->plain && !str_contains(text, STR(": ")) && !str_contains(text, STR("\n")))
+    else if (is_plain(s, n, text))
         buf_str(s->out, text);
     else
         json_quote(s->out, text);

@@ -2,6 +2,7 @@
 /* YAML trees: scalars and their types, places, merges; units of options; names that are near. */
 #include "support.h"
 
+#include "codec/json_value.h"
 #include "settings/option_read.h"
 
 #include <math.h>
@@ -202,6 +203,71 @@ static int stop(void **state)
     return 0;
 }
 
+static unsigned below(const void *user, unsigned state, str key)
+{
+    return state || str_is(key, user);
+}
+
+static str hidden(const void *user, unsigned state, const yaml_node *n)
+{
+    (void)user;
+    (void)n;
+    return state ? STR("<secret>") : STR_EMPTY;
+}
+
+static str show(const yaml_node *root, const char *secret, bool as_written)
+{
+    buf out;
+    const yaml_cover cover = { below, hidden, secret, as_written };
+    buf_init(&out, MiB(1));
+    yaml_show(&out, root, &cover);
+    assert_false(out.failed);
+    str copy = arena_str(&memory, buf_view(&out));
+    buf_done(&out);
+    return copy;
+}
+
+static str json_of(const yaml_node *root)
+{
+    value v;
+    buf out;
+    uint32_t nodes = 1000;
+    buf_init(&out, MiB(1));
+    json_writer w = json_write(&out);
+    assert_int_equal(yaml_to_value(&memory, root, &v, &nodes, NULL), STATUS_OK);
+    value_to_json(&v, &w);
+    str copy = arena_str(&memory, buf_view(&out));
+    buf_done(&out);
+    return copy;
+}
+
+static void a_tree_that_is_shown_reads_the_same(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "a: [1, '1', \"x: y\", [], [[p, q], {r: s}], ~, '']\n"
+        "'b: c': {deep: {deeper: [{k: v, l: [m]}, n]}, none: }\n"
+        "block: |\n  two\n  lines # no comment\n"
+        "quoted: \"\\u00e9 \\t \\\" \\\\\"\nempty: {}\nurl: http://a:1/b#c\n";
+    str once = show(parse(text), "", false);
+    yaml_node *again = parse(once.ptr);
+    assert_true(str_eq(show(again, "", false), once));
+    assert_string_equal(json_of(again).ptr, json_of(parse(text)).ptr);
+}
+
+static void what_is_covered_is_not_shown(void **state)
+{
+    (void)state;
+    yaml_node *root = parse("open: a\nsecret: [b, {c: d}]\nlast:\n  secret: e\n  f: ${env:G}\n");
+    yaml_node *put = yaml_get(yaml_get(root, STR("last")), STR("f"));
+    put->source = put->text;
+    put->text = STR("[put]");
+    assert_string_equal(show(root, "secret", true).ptr,
+                        "open: a\nsecret:\n  - <secret>\n  - c: <secret>\n"
+                        "last:\n  secret: <secret>\n  f: ${env:G}\n");
+    assert_true(str_ends(show(root, "secret", false), STR("  f: \"[put]\"\n")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +277,8 @@ int main(void)
         cmocka_unit_test(own_keys_win_over_merged_ones),
         cmocka_unit_test(durations_and_sizes_have_units),
         cmocka_unit_test(the_nearest_name_is_found),
+        cmocka_unit_test(a_tree_that_is_shown_reads_the_same),
+        cmocka_unit_test(what_is_covered_is_not_shown),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
