@@ -43,7 +43,7 @@ struct api {
     api_route *bound; /* what the routes' `user` points to */
     size_t route_count;
     struct promql_cache *cache; /* of range queries */
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock;       /* of what follows */
     tail *tails;
     uint32_t tail_count;
     bool stopping;
