@@ -81,7 +81,7 @@ double *promql_scratch(promql_engine *e, uint32_t n)
 status promql_check_time(promql_engine *e)
 {
     const query_control *c = e->options->control;
-    if (!c || (++e->ticks & 127) != 0)
+    if (!c || (e->ticks++ & 127) != 0)
         return STATUS_OK;
     if (c->canceled && *c->canceled)
         return fail(e->err, STATUS_CANCELED, "query was canceled in expression evaluation");

@@ -564,6 +564,37 @@ void store_unwatch_logs(store *s, int handle)
         s->watchers[handle].wake = NULL;
 }
 
+/* Takes nothing: fake_add_samples and its siblings do. */
+status store_ingest(store *s, const batch *b, str encoded, ingest_result *ret, error *err)
+{
+    (void)s, (void)b, (void)encoded, (void)ret;
+    return fail(err, STATUS_UNSUPPORTED, "the fake store takes nothing");
+}
+
+status store_exemplars(store *s, const series_query *q, arena *a, stored_exemplar **ret,
+                       uint32_t *ret_count, error *err)
+{
+    (void)q, (void)a;
+    if (s->fail_with != STATUS_OK)
+        return fail(err, s->fail_with, "the fake store fails as told");
+    *ret = NULL;
+    *ret_count = 0;
+    return STATUS_OK;
+}
+
+/* Whatever is asked, it may have changed: nothing stays in a cache. */
+uint64_t store_generation(store *s)
+{
+    (void)s;
+    return 1;
+}
+
+bool store_changed_since(store *s, uint64_t generation, int64_t time_ms)
+{
+    (void)s, (void)generation, (void)time_ms;
+    return true;
+}
+
 void store_get_stats(store *s, store_stats *ret)
 {
     *ret = (store_stats){ .series = s->series_count };
