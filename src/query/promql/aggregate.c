@@ -219,6 +219,23 @@ static status order_rows(promql_engine *e, promql_value *v)
     return STATUS_OK;
 }
 
+/* The parameter; that of the first step, when what is aggregated is the same at all of them. */
+static status eval_param(promql_engine *e, const promql_grid *g, const promql_aggregate *a,
+                         promql_value *ret)
+{
+    promql_grid first = { g->start_ms, g->step_ms, 1, false };
+    if (a->param->type != PROMQL_SCALAR || !promql_same_at_all_steps(a->inner))
+        return promql_eval_node(e, g, a->param, ret);
+    TRY(promql_eval_node(e, &first, a->param, ret));
+    double *held = promql_alloc(e, g->steps, sizeof(double));
+    if (!held)
+        return STATUS_LIMIT;
+    for (uint32_t i = 0; i < g->steps; i++)
+        held[i] = ret->scalar[0];
+    ret->scalar = held;
+    return STATUS_OK;
+}
+
 status promql_eval_aggregate(promql_engine *e, const promql_grid *g, const promql_node *n,
                              promql_value *ret)
 {
@@ -230,7 +247,7 @@ status promql_eval_aggregate(promql_engine *e, const promql_grid *g, const promq
     if (done)
         return STATUS_OK;
     if (a->param)
-        TRY(promql_eval_node(e, g, a->param, &param));
+        TRY(eval_param(e, g, a, &param));
     TRY(promql_eval_node(e, g, a->inner, &v));
     TRY(order_rows(e, &v));
     *ret = (promql_value){ .type = PROMQL_VECTOR };

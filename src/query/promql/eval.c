@@ -417,7 +417,7 @@ status promql_instant(store *s, const promql_node *query, str text, const promql
                       arena *a, promql_result *ret, error *err)
 {
     promql_engine e = { .store = s, .options = options, .arena = a, .err = err, .query = text };
-    promql_grid g = { options->start_ms, 1, 1 };
+    promql_grid g = { options->start_ms, 1, 1, false };
     promql_range_bounds bounds = { options->start_ms, options->start_ms, 0 };
     TRY(promql_bind(&query, query, &bounds, a, err));
     return run(&e, &g, query, ret);
@@ -438,7 +438,8 @@ status promql_range_query(store *s, const promql_node *query, str text,
     int64_t steps = (options->end_ms - options->start_ms) / options->step_ms + 1;
     if (steps > UINT32_MAX / 2)
         return fail(err, STATUS_LIMIT, "the range has %lld steps", (long long)steps);
-    promql_grid g = { options->start_ms, options->step_ms, (uint32_t)steps };
+    promql_grid g = { options->start_ms, options->step_ms, (uint32_t)steps,
+                      options->end_ms != options->start_ms };
     promql_range_bounds bounds = { options->start_ms, options->end_ms, options->step_ms };
     TRY(promql_bind(&query, query, &bounds, a, err));
     status st = run(&e, &g, query, ret);

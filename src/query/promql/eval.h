@@ -14,6 +14,7 @@
 typedef struct promql_grid {
     int64_t start_ms, step_ms;
     uint32_t steps; /* at least 1 */
+    bool has_range; /* from one moment to another, however many steps lie between */
 } promql_grid;
 
 /* A cell is a float (cells[i]), a histogram (histograms[i], and cells[i] is absent), or absent. So
@@ -111,6 +112,9 @@ static inline int64_t grid_time(const promql_grid *g, uint32_t step)
 {
     return g->start_ms + (int64_t)step * g->step_ms;
 }
+
+/* As far as the expression shows (invariant.c). */
+bool promql_same_at_all_steps(const promql_node *n);
 
 /* ---- memory, limits, notes (eval.c) ---- */
 

@@ -105,51 +105,6 @@ static void merge_sort(const sorting *s, order_rows *order, promql_row *rows, pr
     memcpy(rows, scratch, n * sizeof(promql_row));
 }
 
-/* Functions whose result depends on the step although their arguments do not. */
-static bool follows_time(const promql_function *f)
-{
-    static const char *const names[] = { "day_of_month",  "day_of_week", "day_of_year",
-                                         "days_in_month", "end",         "hour",
-                                         "minute",        "month",       "predict_linear",
-                                         "range",         "start",       "step",
-                                         "time",          "timestamp",   "year" };
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (strcmp(f->name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-/* The same value at every step, as far as the expression shows. */
-static bool same_at_all_steps(const promql_node *n)
-{
-    switch (n->kind) {
-    case NODE_NUMBER:
-    case NODE_STRING:
-        return true;
-    case NODE_VECTOR:
-    case NODE_MATRIX:
-        return n->selector.shift.at != AT_NONE;
-    case NODE_SUBQUERY:
-        return n->subquery.shift.at != AT_NONE;
-    case NODE_UNARY:
-        return same_at_all_steps(n->unary.operand);
-    case NODE_PAREN:
-        return same_at_all_steps(n->paren);
-    case NODE_BINARY:
-        return same_at_all_steps(n->binary.left) && same_at_all_steps(n->binary.right);
-    case NODE_AGGREGATE:
-        return same_at_all_steps(n->aggregate.inner);
-    case NODE_CALL: /* what info() has for a second argument is no expression */
-        for (uint32_t i = 0;
-             i < n->call.arg_count && !(i && strcmp(n->call.function->name, "info") == 0); i++)
-            if (!same_at_all_steps(n->call.args[i]))
-                return false;
-        return !follows_time(n->call.function);
-    default:
-        return false;
-    }
-}
-
 static status sort_rows(promql_engine *e, const promql_grid *g, const promql_node *n,
                         order_rows *order, bool descending, bool floats, promql_value *ret)
 {
@@ -158,9 +113,10 @@ static status sort_rows(promql_engine *e, const promql_grid *g, const promql_nod
     for (uint32_t r = 0; floats && r < ret->row_count; r++)
         ret->rows[r].histograms = NULL; /* they have no order */
     TRY(promql_finish_call(e, g, n, ret));
-    if (g->steps != 1 && same_at_all_steps(n))
+    bool several = g->steps != 1 || g->has_range;
+    if (several && promql_same_at_all_steps(n))
         return STATUS_OK;
-    if (g->steps != 1) {
+    if (several) {
         promql_note(e, true, n,
                     "sort is ineffective for range queries since results are always ordered by "
                     "labels");

@@ -228,46 +228,17 @@ static status compute_pair(matching *m, const pair *p, uint32_t slot, labels l, 
     return STATUS_OK;
 }
 
-/* Two rows of the many side that give the same labels must not meet the same row at one step. */
-static status check_unique(const matching *m, const pair *a, const pair *b)
-{
-    for (uint32_t i = 0; i < m->g->steps; i++)
-        if (pair_meets(m, a, i) && pair_meets(m, b, i))
-            return PROMQL_FAIL(m->e, "multiple matches for labels: grouping labels must ensure "
-                                     "unique matches");
-    return STATUS_OK;
-}
-
 /* The many side's rows of a group against one row of the other side (NULL: its fill value). */
 static status many_with_one(matching *m, uint32_t group, const promql_row *one, uint32_t wanted,
                             promql_value *ret)
 {
     uint32_t begin = m->many.first[group], end = m->many.first[group + 1];
-    bool grouping = m->b->cardinality != MATCH_ONE_TO_ONE && end - begin > 1;
-    label_groups seen;
-    uint32_t *earlier = NULL; /* the member that had the labels before, by their group */
-    groups_init(&seen, m->e->arena);
-    if (grouping && !(earlier = promql_alloc(m->e, end - begin, sizeof(uint32_t))))
-        return STATUS_LIMIT;
     for (uint32_t k = begin; k < end; k++) {
         uint32_t index = m->many.members[k];
         pair p = { .many = &m->many.value->rows[index], .one = one, .wanted = wanted };
         labels l;
-        bool is_new = true;
         TRY(promql_check_time(m->e));
         TRY(result_labels(m, p.many->labels, one ? one->labels : m->groups.items[group], &l));
-        if (grouping) {
-            uint32_t same = groups_put(&seen, l, &is_new);
-            if (same == UINT32_MAX)
-                return promql_no_memory(m->e);
-            for (uint32_t other = begin; !is_new && other < k; other++)
-                if (earlier[other - begin] == same) {
-                    pair q = p;
-                    q.many = &m->many.value->rows[m->many.members[other]];
-                    TRY(check_unique(m, &p, &q));
-                }
-            earlier[k - begin] = same;
-        }
         TRY(compute_pair(m, &p, index, l, ret));
     }
     return STATUS_OK;
@@ -309,7 +280,12 @@ static status vector_vector(matching *m, promql_value *ret)
     }
     binary_tell(m->e, m->g, &m->notes);
     ret->row_count = promql_pack_rows(ret->rows, ret->row_count);
-    return promql_merge_rows(m->e, m->g, ret, SAME_LABELSET);
+    /* Rows that give the same labels must not both have a value at one step. */
+    return promql_merge_rows(m->e, m->g, ret,
+                             m->b->cardinality == MATCH_ONE_TO_ONE
+                                 ? SAME_LABELSET
+                                 : "multiple matches for labels: grouping labels must ensure "
+                                   "unique matches");
 }
 
 /* ---- and, or, unless ---- */

@@ -315,6 +315,7 @@ status promql_eval_subquery(promql_engine *e, const promql_grid *g, const promql
     if (steps > UINT32_MAX / 2)
         return fail(e->err, STATUS_LIMIT, "the subquery has %lld steps", (long long)steps);
     inner.steps = (uint32_t)steps;
+    inner.has_range = inner.start_ms != last;
     promql_value v;
     TRY(promql_eval_node(e, &inner, s->inner, &v));
     return rows_to_samples(e, &inner, &v, ret);
