@@ -10,8 +10,6 @@ import shutil
 import subprocess
 import threading
 
-import pytest
-
 from harness import ROOT
 
 HERE = os.path.join(ROOT, "tests/interop")
@@ -40,6 +38,7 @@ def made_once(name, sources, make):
 
 def run(command, what, seconds=600, **more):
     """Skips when the registry has not what is asked for, or cannot be reached."""
+    import pytest  # here, since benchmarks use the rest of this file without it
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, **more)
     except (subprocess.TimeoutExpired, FileNotFoundError) as e:
