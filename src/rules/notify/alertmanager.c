@@ -224,6 +224,7 @@ status alertmanager_reload(alertmanager *am, const char *path, error *err)
         inhibit_done(am);
         config *old = am->config;
         am->config = next;
+        am->config_version++;
         groups_rebuild(am, now);
         am_drop_orphans(am, now);
         (void)am_commit(am, NULL);
@@ -325,7 +326,7 @@ static status init(alertmanager *am, error *err)
     map_init(&am->alerts);
     map_init(&am->groups);
     map_init(&am->slots);
-    am->silences_version = am->alerts_version = 1;
+    am->silences_version = am->alerts_version = am->config_version = 1;
     am->send = notify_send;
     am->sink = (alert_sink){ put_alerts, am };
     am->started_ms = am_now(am);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { CLOCK_STEP_MS = 1000 };
+enum { CLOCK_STEP_MS = 1000, LIMIT_TOLD_MS = 60000 };
 
 /* ---- routes ---- */
 
@@ -386,6 +386,16 @@ static void tell(alertmanager *am, group *g, const integration *to, const told *
     if (s->pending || !slot_needs(s, to, t->firing, t->firing_count, t->resolved, t->resolved_count,
                                   g->route->repeat_interval_ms, now_ms))
         return;
+    if (am->pending_count >= am->options.max_pending) {
+        am->counters.pending_limit++;
+        if (am->limit_told_ms + LIMIT_TOLD_MS <= now_ms || am->limit_told_ms > now_ms) {
+            am_say(am, true, "notifications_wait",
+                   "%u notifications are on their way, which is the limit: the others wait",
+                   am->pending_count);
+            am->limit_told_ms = now_ms;
+        }
+        return;
+    }
     if (!to->send_resolved && !t->firing_count) {
         slot_log(am, s, t->firing, 0, t->resolved, t->resolved_count,
                  now_ms + 2 * g->route->repeat_interval_ms, now_ms);

@@ -20,13 +20,13 @@ void notify_send(const integration *g, str content, const char *key, const _Atom
     senders[g->kind](g, content, key, canceled, ret);
 }
 
-int64_t sender_next_ms(const alertmanager *am)
+static integration *target_of(const alertmanager *am, slot *s)
 {
-    int64_t next = INT64_MAX;
-    for (const pending *p = am->first; p; p = p->next)
-        if (!p->running)
-            next = MIN(next, p->next_ms);
-    return next;
+    str group_key;
+    if (s->config_version != am->config_version)
+        s->integration = slot_integration(am->config, s, &group_key);
+    s->config_version = am->config_version;
+    return s->integration;
 }
 
 /* Integrations that do not answer hold a thread until the timeout: all of them together have half
@@ -36,20 +36,31 @@ static bool has_place(const alertmanager *am, const integration *g)
     return g->failing ? !g->running && am->running_failing < SENDERS / 2 : g->running < SENDERS_ONE;
 }
 
+int64_t sender_next_ms(const alertmanager *am)
+{
+    int64_t next = INT64_MAX;
+    for (const pending *p = am->first; p; p = p->next)
+        if (!p->running && p->next_ms < next) {
+            const integration *g = target_of(am, p->slot);
+            if (!g || has_place(am, g)) /* else who makes the place looks for the next */
+                next = p->next_ms;
+        }
+    return next;
+}
+
 static pending *find_due(alertmanager *am, integration **ret)
 {
     int64_t now = am_now(am);
-    str group_key;
     for (pending *p = am->first; p; p = p->next) {
         if (p->running || p->next_ms > now)
             continue;
-        integration *g = slot_integration(am->config, p->slot, &group_key);
+        integration *g = target_of(am, p->slot);
         if (g && has_place(am, g)) {
             *ret = g;
             return p;
         }
-        /* The others of its integration come first; or the configuration has it no more. */
-        p->next_ms = now + (g ? 50 : longest_pause_ms);
+        if (!g) /* the configuration has it no more */
+            p->next_ms = now + longest_pause_ms;
     }
     return NULL;
 }
@@ -141,6 +152,8 @@ bool sender_step(alertmanager *am)
     p->running = false;
     g->running--;
     am->running_failing -= failing;
+    if (g->failing != (outcome.result == SEND_LATER))
+        pthread_cond_broadcast(&am->wake); /* it has more places now, or fewer */
     g->failing = outcome.result == SEND_LATER;
     count_latency(&am->counters, g->kind, seconds);
     if (!atomic_load(&am->stopping) || outcome.result == SENT)

@@ -85,7 +85,9 @@ struct slot {
     uint64_t *firing, *resolved;
     uint32_t firing_count, resolved_count;
     pending *pending;
-    group *group; /* NULL: not in memory */
+    group *group;             /* NULL: not in memory */
+    integration *integration; /* good for config_version; NULL: the configuration has none */
+    uint64_t config_version;
 };
 
 typedef struct {
@@ -129,6 +131,7 @@ struct alertmanager {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* something is due earlier, a notification was added, or it stops */
     config *config;
+    uint64_t config_version;
     db *db;
     bool in_transaction;
     map alerts; /* kept_alert by fingerprint */
@@ -142,7 +145,7 @@ struct alertmanager {
     uint64_t silences_version, alerts_version;
     inhibit_index *inhibit; /* one for each rule; good for inhibit_version */
     uint64_t inhibit_version;
-    int64_t swept_ms, started_ms, seen_ms;
+    int64_t swept_ms, started_ms, seen_ms, limit_told_ms;
     random_state random;
     counters counters;
     alert_sink sink;

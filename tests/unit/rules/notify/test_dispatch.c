@@ -621,6 +621,31 @@ static void receivers_that_do_not_answer_leave_threads_to_others(void **state)
     assert_int_equal(am->pending_count, 0);
 }
 
+static void count_words(void *user, bool warning, const char *event, const char *text)
+{
+    (void)user, (void)text;
+    attempts += warning && strcmp(event, "notifications_wait") == 0;
+}
+
+static void at_the_limit_others_wait_and_it_is_told_once(void **state)
+{
+    (void)state;
+    write_config(SIMPLE);
+    open_it();
+    am->options.max_pending = 1;
+    am->options.say = count_words;
+    give("g=x,i=1", 3600);
+    give("g=y,i=2", 3600);
+    give("g=z,i=3", 3600);
+    now_ms += 10000;
+    for (int i = 0; i < 3; i++, now_ms += 10000)
+        (void)groups_flush_due(am, now_ms);
+    assert_int_equal(am->pending_count, 1);
+    assert_int_equal(attempts, 1);
+    pass(100);
+    assert_int_equal(am->counters.notifications[NOTIFY_WEBHOOK], 3);
+}
+
 static void limits_are_told_to_who_gives(void **state)
 {
     (void)state;
@@ -659,6 +684,7 @@ int main(void)
         TEST(an_alert_without_place_gets_one_later),
         TEST(a_receiver_that_goes_while_it_is_told_is_given_up),
         TEST(receivers_that_do_not_answer_leave_threads_to_others),
+        TEST(at_the_limit_others_wait_and_it_is_told_once),
         TEST(limits_are_told_to_who_gives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
