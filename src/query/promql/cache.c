@@ -5,6 +5,8 @@
  * ask the same do not take turns. */
 #include "query/promql/cache.h"
 
+#include "query/promql/eval.h"
+
 #include "base/clock.h"
 #include "base/map.h"
 
@@ -188,6 +190,13 @@ static bool sees_the_whole_range(const promql_node *call)
     return str_is(str_c(call->call.function->name), "info");
 }
 
+/* A parameter that changes beside what does not: that of the range's first step holds. */
+static bool takes_the_first_param(const promql_aggregate *a)
+{
+    return a->param && a->param->type == PROMQL_SCALAR && !promql_same_at_all_steps(a->param) &&
+           promql_same_at_all_steps(a->inner);
+}
+
 static void reach_of(const promql_node *n, reach *r)
 {
     if (!n || !r->cacheable)
@@ -221,6 +230,8 @@ static void reach_of(const promql_node *n, reach *r)
             reach_of(n->call.args[i], r);
         break;
     case NODE_AGGREGATE:
+        if (takes_the_first_param(&n->aggregate))
+            r->cacheable = false;
         reach_of(n->aggregate.param, r);
         reach_of(n->aggregate.inner, r);
         break;

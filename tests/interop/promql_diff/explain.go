@@ -70,6 +70,19 @@ var explanations = []explanation{
 		"sums that cancel keep the rounding of their parts: the answers differ by less than 1e-14 of the " +
 			"greatest number that occurs within",
 		func(d *difference) bool { return strings.HasPrefix(d.what, "value of") && d.cancels() }},
+	{"restart-by-rounding",
+		"in a counter of computed values a fall in the last digit is a restart, or a change",
+		func(d *difference) bool {
+			return strings.HasPrefix(d.what, "value of") && uses(d.expr, isCounterOfComputed)
+		}},
+	{"digits-sampled",
+		"limit_ratio takes series by their labels, also by those that count_values makes of numbers",
+		func(d *difference) bool {
+			return uses(d.expr, func(n parser.Node) bool {
+				a, ok := n.(*parser.AggregateExpr)
+				return ok && a.Op == parser.LIMIT_RATIO && uses(a.Expr, isAggregation(parser.COUNT_VALUES))
+			})
+		}},
 	{"order-open",
 		"which of several series limitk, topk and bottomk take, or which of several equal ones, is open: " +
 			"these have the same values, or as many where limitk is of what is no selector",
@@ -200,7 +213,7 @@ func (a *answer) withRoundLabels() *answer {
 			counts[labels][c.t] += c.f
 		}
 	}
-	b := &answer{kind: a.kind, warnings: a.warnings, infos: a.infos}
+	b := &answer{kind: a.kind, warnings: a.warnings, infos: without(samplesOver, a.infos)}
 	for labels, values := range counts {
 		r := row{labels: labels}
 		for t, f := range values {
@@ -285,6 +298,20 @@ func (a *answer) hasUnordinary() bool {
 	found := false
 	a.each(func(c cell) { found = found || math.IsNaN(c.f) || math.IsInf(c.f, 0) })
 	return found
+}
+
+// isCounterOfComputed: rate and its like of a subquery over more than a selector.
+func isCounterOfComputed(n parser.Node) bool {
+	call, ok := n.(*parser.Call)
+	if !ok || !isCall("rate", "increase", "irate", "resets", "changes")(n) {
+		return false
+	}
+	window, ok := call.Args[0].(*parser.SubqueryExpr)
+	if !ok {
+		return false
+	}
+	_, plain := window.Expr.(*parser.VectorSelector)
+	return !plain
 }
 
 // isLimitOfMore: limitk of something whose series have no order of their own.
