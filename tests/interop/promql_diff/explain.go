@@ -120,6 +120,8 @@ var oldExplanations = []explanation{
 			return ok && b.Op == parser.ATAN2
 		})
 	}},
+	{"count-values", "count_values lost labels of its grouping, and its labels are sums that were not compensated",
+		func(d *difference) bool { return uses(d.expr, isAggregation(parser.COUNT_VALUES)) }},
 	{"extrapolation", "rates looked for the counter's zero before the half interval past a gap, not after it",
 		func(d *difference) bool {
 			return strings.HasPrefix(d.what, "value of") && uses(d.expr, isCall("rate", "increase"))
@@ -128,9 +130,9 @@ var oldExplanations = []explanation{
 		func(d *difference) bool {
 			return d.when.step != 0 && uses(d.expr, isCall("predict_linear", "quantile_over_time"))
 		}},
-	{"deviation-of-infinity", "the deviation of infinities or of one of them was not NaN or +Inf but 0 or NaN",
+	{"deviation-of-infinity", "the deviation or the slope of infinities or of one of them was not NaN or +Inf but 0 or NaN",
 		func(d *difference) bool {
-			return (uses(d.expr, isCall("stddev_over_time", "stdvar_over_time")) ||
+			return (uses(d.expr, isCall("stddev_over_time", "stdvar_over_time", "predict_linear", "deriv")) ||
 				uses(d.expr, isAggregation(parser.STDDEV, parser.STDVAR))) &&
 				(d.got.hasUnordinary() || uses(d.expr, isAggregation(parser.COUNT_VALUES)))
 		}},
@@ -259,7 +261,7 @@ func (d *difference) cancels() bool {
 		}
 		if a, err := d.run.theirs.ask(part.String(), d.when); err == nil {
 			a.each(func(c cell) {
-				if size := math.Abs(c.f); size < 1e18 {
+				if size := math.Abs(c.f); size < 1e18 || d.run.old && !math.IsInf(size, 0) {
 					greatest = math.Max(greatest, size)
 				}
 			})
