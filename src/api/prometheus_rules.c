@@ -384,7 +384,7 @@ static void put_group_alerts(api_request *r, const group_view *g)
         if (g->rules[i].alert_count)
             list[n++] = &g->rules[i];
     if (n > 1)
-        qsort(list, n, sizeof(*list), compare_rules);
+        qsort(list, n, sizeof(void *), compare_rules);
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t j = 0; j < list[i]->alert_count && request_flush(r); j++)
             put_alert(&r->json, &list[i]->alerts[j]);

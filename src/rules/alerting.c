@@ -385,12 +385,11 @@ static bool state_labels(arena *a, const rule *r, const active_alert *al, str me
 static bool add_state(arena *a, const rule *r, const active_alert *al, rule_samples *ret)
 {
     labels alerts, for_state;
+    int64_t since = al->active_ms / 1000; /* seconds */
     return state_labels(a, r, al, STR("ALERTS"), alert_state_name(al->state), &alerts) &&
            state_labels(a, r, al, STR("ALERTS_FOR_STATE"), NULL, &for_state) &&
            rule_samples_add(a, ret, (rule_sample){ .labels = alerts, .value = 1 }) &&
-           rule_samples_add(
-               a, ret,
-               (rule_sample){ .labels = for_state, .value = (double)(al->active_ms / 1000) });
+           rule_samples_add(a, ret, (rule_sample){ .labels = for_state, .value = (double)since });
 }
 
 static status step_all(rule_group *g, rule *r, int64_t time_ms, arena *a, rule_samples *ret,

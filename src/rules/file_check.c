@@ -236,7 +236,7 @@ void rule_check_duplicates(rule_reader *r, const yaml_node *groups)
     }
     for (uint32_t i = 0; i < count; i++)
         all[i] = &r->file->groups[i];
-    qsort(all, count, sizeof(*all), compare_groups);
+    qsort(all, count, sizeof(void *), compare_groups);
     for (uint32_t i = 1; i < count; i++)
         if (str_eq(all[i - 1]->name, all[i]->name))
             rule_error(r, groups->items[all[i] - r->file->groups],

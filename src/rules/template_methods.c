@@ -189,7 +189,8 @@ static const template_function time_methods[] = {
 static status duration_of(template_call *call, int64_t unit)
 {
     int64_t ns = call->args[0].integer;
-    return return_float(call, (double)(ns / unit) + (double)(ns % unit) / (double)unit);
+    int64_t whole = ns / unit;
+    return return_float(call, (double)whole + (double)(ns % unit) / (double)unit);
 }
 
 static status duration_hours(template_call *call)

@@ -28,7 +28,8 @@ static void make_header(const part_file_writer *w, char h[PART_HEADER])
 {
     uint32_t signal = w->id.signal;
     memset(h, 0, PART_HEADER);
-    memcpy(h, PART_MAGIC, 8);
+    for (size_t i = 0; i < 8; i++)
+        h[i] = PART_MAGIC[i];
     memcpy(h + 8, &w->version, 4);
     memcpy(h + 12, &signal, 4);
     memcpy(h + 16, &w->id.first, 8);

@@ -207,7 +207,7 @@ static status bind_call(binder *b, const promql_node *n, const promql_node **ret
             promql_node **args = ARENA_ARRAY(b->arena, promql_node *, n->call.arg_count);
             if (!copy || !args)
                 return no_memory(b);
-            memcpy(args, n->call.args, n->call.arg_count * sizeof(*args));
+            memcpy(args, n->call.args, n->call.arg_count * sizeof(void *));
             copy->call.args = args;
         }
         copy->call.args[i] = (promql_node *)arg;

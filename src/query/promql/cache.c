@@ -356,7 +356,7 @@ static bool join_run(arena *a, const promql_series *all, const uint32_t *order, 
         memcpy(times + at, s->time_ms, s->count * sizeof(int64_t));
         memcpy(values + at, s->value, s->count * sizeof(double));
         if (s->histograms)
-            memcpy(list + at, s->histograms, s->count * sizeof(*list));
+            memcpy(list + at, s->histograms, s->count * sizeof(void *));
         at += s->count;
     }
     *ret = (promql_series){ ret->labels, times, values, list, count };

@@ -62,7 +62,7 @@ static status lane_reserve(lane *l, uint32_t count)
     l->capacity = 0;
     l->times = calloc(count, sizeof(*l->times));
     l->values = calloc(count, sizeof(*l->values));
-    l->histograms = calloc(count, sizeof(*l->histograms));
+    l->histograms = calloc(count, sizeof(void *));
     if (!l->times || !l->values || !l->histograms)
         return fail(&l->err, STATUS_NO_MEMORY, "no memory for %u samples", count);
     l->capacity = count;

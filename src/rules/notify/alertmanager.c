@@ -102,7 +102,7 @@ static void sweep(alertmanager *am, int64_t now_ms)
     silences_sweep(am, now_ms);
     slots_sweep(am, now_ms);
     /* Alerts that no group took, and that are over. */
-    kept_alert **over = malloc((am->alerts.count + 1) * sizeof(*over));
+    kept_alert **over = malloc((am->alerts.count + 1) * sizeof(void *));
     size_t n = 0;
     for (map_slot *s = NULL; over && (s = map_next(&am->alerts, s));) {
         kept_alert *a = (kept_alert *)(uintptr_t)s->value;

@@ -89,7 +89,7 @@ static interval_list find_intervals(config_maker *m, const char *path, const cha
     const config *c = m->config;
     char at[PATH_SIZE];
     interval_list list = { .items = arena_calloc(&m->config->arena, MAX(names->count, 1u),
-                                                 sizeof(*list.items)) };
+                                                 sizeof(void *)) };
     snprintf(at, sizeof(at), "%s.%s", path, option);
     for (uint32_t i = 0; has_memory(m, at, list.items) && i < names->count; i++) {
         uint32_t k = 0;
@@ -263,7 +263,7 @@ static void make_interval(config_maker *m, const char *path, const named_interva
 {
     const interval_settings *parts = s->intervals.items;
     const interval **items =
-        arena_calloc(&m->config->arena, MAX(s->intervals.count, 1u), sizeof(*items));
+        arena_calloc(&m->config->arena, MAX(s->intervals.count, 1u), sizeof(void *));
     if (!has_memory(m, path, items))
         return;
     for (uint32_t i = 0; i < s->intervals.count; i++) {

@@ -144,7 +144,7 @@ static bool group_add(group *g, kept_alert *a, bool *ret_new)
 {
     if (g->count == g->capacity) {
         uint32_t capacity = g->capacity ? g->capacity * 2 : 4;
-        kept_alert **larger = realloc(g->alerts, capacity * sizeof(*larger));
+        kept_alert **larger = realloc(g->alerts, capacity * sizeof(void *));
         if (!larger)
             return false;
         g->alerts = larger;
@@ -258,7 +258,7 @@ static int compare_u64(const void *a, const void *b)
 /* Counts what is muted when `count` says so. False without memory. */
 static bool collect(alertmanager *am, group *g, int64_t now_ms, bool count, told *ret)
 {
-    *ret = (told){ .alerts = malloc((g->count + 1) * sizeof(*ret->alerts)),
+    *ret = (told){ .alerts = malloc((g->count + 1) * sizeof(void *)),
                    .firing = malloc((g->count + 1) * sizeof(uint64_t)),
                    .resolved = malloc((g->count + 1) * sizeof(uint64_t)) };
     if (!ret->alerts || !ret->firing || !ret->resolved)
@@ -277,7 +277,7 @@ static bool collect(alertmanager *am, group *g, int64_t now_ms, bool count, told
         else
             ret->firing[ret->firing_count++] = a->fingerprint;
     }
-    qsort(ret->alerts, ret->count, sizeof(*ret->alerts), alerts_compare);
+    qsort(ret->alerts, ret->count, sizeof(void *), alerts_compare);
     qsort(ret->firing, ret->firing_count, sizeof(uint64_t), compare_u64);
     qsort(ret->resolved, ret->resolved_count, sizeof(uint64_t), compare_u64);
     return true;
@@ -445,7 +445,7 @@ int64_t groups_flush_due(alertmanager *am, int64_t now_ms)
     int64_t next = INT64_MAX;
     follow_clock(am, now_ms);
     uint32_t n = 0;
-    group **due = malloc((am->groups.count + 1) * sizeof(*due));
+    group **due = malloc((am->groups.count + 1) * sizeof(void *));
     if (!due)
         return now_ms + 1000;
     for (map_slot *s = NULL; (s = map_next(&am->groups, s));) {

@@ -39,7 +39,7 @@ static bool add_match(kept_alert *a, silence *s)
 {
     if ((a->silence_count & (a->silence_count - 1)) == 0) {
         uint32_t capacity = a->silence_count ? a->silence_count * 2 : 1;
-        silence **larger = realloc(a->silences, capacity * sizeof(*larger));
+        silence **larger = realloc(a->silences, capacity * sizeof(void *));
         if (!larger)
             return false;
         a->silences = larger;
@@ -96,7 +96,7 @@ static silence *silence_new(void)
 
 static status list_silence(alertmanager *am, silence *s, error *err)
 {
-    silence **larger = realloc(am->silences, (am->silence_count + 1u) * sizeof(*larger));
+    silence **larger = realloc(am->silences, (am->silence_count + 1u) * sizeof(void *));
     if (!larger)
         return fail(err, STATUS_NO_MEMORY, "no memory for a silence");
     am->silences = larger;

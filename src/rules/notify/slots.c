@@ -310,7 +310,7 @@ void slots_sweep(alertmanager *am, int64_t now_ms)
 {
     error err;
     size_t n = 0;
-    slot **over = malloc((am->slots.count + 1) * sizeof(*over));
+    slot **over = malloc((am->slots.count + 1) * sizeof(void *));
     for (map_slot *m = NULL; over && (m = map_next(&am->slots, m));) {
         slot *s = (slot *)(uintptr_t)m->value;
         if (!s->pending && !s->group && s->expires_ms <= now_ms)

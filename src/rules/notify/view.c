@@ -169,12 +169,12 @@ static int by_fingerprint(const void *a, const void *b)
 
 static void write_alerts(alertmanager *am, const view_filter *f, json_writer *w)
 {
-    kept_alert **list = malloc((am->alerts.count + 1) * sizeof(*list));
+    kept_alert **list = malloc((am->alerts.count + 1) * sizeof(void *));
     size_t n = 0;
     for (map_slot *s = NULL; list && (s = map_next(&am->alerts, s));)
         list[n++] = (kept_alert *)(uintptr_t)s->value;
     if (n)
-        qsort(list, n, sizeof(*list), by_fingerprint);
+        qsort(list, n, sizeof(void *), by_fingerprint);
     json_begin_array(w);
     for (size_t i = 0; i < n && !w->out->failed; i++) {
         muting m;
@@ -224,11 +224,12 @@ static int by_labels(const void *a, const void *b)
 static void write_group(alertmanager *am, const view_filter *f, const group *g, json_writer *w)
 {
     bool begun = false, by_time = route_is_muted(g->route, f->now_ms);
-    kept_alert **list = by_time && !f->asked->muted ? NULL : malloc((g->count + 1) * sizeof(*list));
+    kept_alert **list =
+        by_time && !f->asked->muted ? NULL : malloc((g->count + 1) * sizeof(void *));
     if (!list)
         return;
-    memcpy(list, g->alerts, g->count * sizeof(*list));
-    qsort(list, g->count, sizeof(*list), by_fingerprint);
+    memcpy(list, g->alerts, g->count * sizeof(void *));
+    qsort(list, g->count, sizeof(void *), by_fingerprint);
     for (uint32_t i = 0; i < g->count && !w->out->failed; i++) {
         muting m;
         if (!takes_alert(am, f, list[i], &m))
@@ -257,7 +258,7 @@ static void write_group(alertmanager *am, const view_filter *f, const group *g, 
 
 static void write_groups(alertmanager *am, const view_filter *f, json_writer *w)
 {
-    group **list = malloc((am->groups.count + 1) * sizeof(*list));
+    group **list = malloc((am->groups.count + 1) * sizeof(void *));
     size_t n = 0;
     for (map_slot *s = NULL; list && (s = map_next(&am->groups, s));) {
         group *g = (group *)(uintptr_t)s->value;
@@ -265,7 +266,7 @@ static void write_groups(alertmanager *am, const view_filter *f, json_writer *w)
             list[n++] = g;
     }
     if (n)
-        qsort(list, n, sizeof(*list), by_labels);
+        qsort(list, n, sizeof(void *), by_labels);
     json_begin_array(w);
     for (size_t i = 0; i < n && !w->out->failed; i++)
         write_group(am, f, list[i], w);
@@ -356,14 +357,14 @@ static int order_silences(const void *a, const void *b, void *now)
 
 static void write_silences(alertmanager *am, const view_filter *f, json_writer *w)
 {
-    silence **list = malloc((am->silence_count + 1u) * sizeof(*list));
+    silence **list = malloc((am->silence_count + 1u) * sizeof(void *));
     uint32_t n = 0;
     int64_t now = f->now_ms;
     for (uint32_t i = 0; list && i < am->silence_count; i++)
         if (takes_silence(f, am->silences[i]))
             list[n++] = am->silences[i];
     if (n)
-        qsort_r(list, n, sizeof(*list), order_silences, &now);
+        qsort_r(list, n, sizeof(void *), order_silences, &now);
     json_begin_array(w);
     for (uint32_t i = 0; i < n && !w->out->failed; i++)
         put_silence(w, list[i], now);

@@ -352,8 +352,8 @@ static status take_group(run *r, const rule_file *f, const rule_group_definition
                               .external_label_count = r->test->external_labels.count,
                               .external_url = r->test->external_url,
                               .features = r->options->features };
-    rule_group **grown = arena_grow(r->a, r->groups, r->group_count * sizeof(*grown),
-                                    (r->group_count + 1) * sizeof(*grown));
+    rule_group **grown = arena_grow(r->a, r->groups, r->group_count * sizeof(void *),
+                                    (r->group_count + 1) * sizeof(void *));
     if (!grown)
         return fail(err, STATUS_LIMIT, "no memory for the groups");
     r->groups = grown;
