@@ -281,14 +281,14 @@ status promql_eval_node(promql_engine *e, const promql_grid *g, const promql_nod
                         promql_value *ret)
 {
     status st;
-    uint32_t notes = e->notes->count;
+    uint32_t notes = e->notes->noted;
     TRY(promql_check_time(e));
     if (!e->shared)
         return eval_kind(e, g, n, ret);
     if (promql_shared_take(e, g, n, ret, &st))
         return st;
     TRY(eval_kind(e, g, n, ret));
-    return e->notes->count == notes ? promql_shared_keep(e, g, n, ret) : STATUS_OK;
+    return e->notes->noted == notes ? promql_shared_keep(e, g, n, ret) : STATUS_OK;
 }
 
 /* ---- results ---- */
