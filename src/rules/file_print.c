@@ -151,7 +151,10 @@ static void put_labels(buf *out, const char *name, labels l, unsigned indent)
     buf_fmt(out, "%*s%s:\n", (int)indent, "", name);
     for (uint32_t i = 0; i < l.count; i++) {
         buf_fmt(out, "%*s", (int)indent + 2, "");
-        put_text(out, l.items[i].name, 0);
+        if (is_plain(l.items[i].name))
+            buf_str(out, l.items[i].name);
+        else
+            put_quoted(out, l.items[i].name); /* a key is one line */
         buf_lit(out, ": ");
         put_text(out, l.items[i].value, indent + 4);
         buf_char(out, '\n');

@@ -365,6 +365,8 @@ static status scan_mem(series_scan *sc, const mem_view *v, error *err)
 {
     status st = STATUS_OK;
     str name = wanted_name(sc);
+    if (v->series_count == 0)
+        return STATUS_OK; /* what came later is not counted as a place */
     const mem_series *ms = name.len ? newest_of_name(sc, v, name) : NULL;
     for (uint32_t i = 0; st == STATUS_OK && (name.len ? ms != NULL : i < v->series_count); i++) {
         st = scan_mem_series(sc, v, name.len ? ms : v->series[i], err);

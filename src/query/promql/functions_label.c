@@ -111,6 +111,12 @@ status promql_fn_label_join(promql_engine *e, const promql_grid *g, const promql
 
 /* ---- absent ---- */
 
+/* Whether the matcher only takes series away; Prometheus looks at those behind all others. */
+static bool takes_away(const matcher *m)
+{
+    return (m->op == MATCH_NE || m->op == MATCH_NRE) && m->value.len;
+}
+
 /* What the selector says about the series that are missing: its = matchers. A second matcher of a
  * label takes it out again, unless the first was another kind of matcher. */
 static status absent_labels(promql_engine *e, const promql_node *arg, labels *ret)
@@ -129,8 +135,11 @@ static status absent_labels(promql_engine *e, const promql_node *arg, labels *re
         bool had = false;
         if (label_is_metadata(m->name))
             continue;
-        for (uint32_t k = 0; k < i; k++)
-            had = had || (s->matchers[k].op == MATCH_EQ && str_eq(s->matchers[k].name, m->name));
+        for (uint32_t k = 0; k < s->matcher_count; k++) {
+            const matcher *other = &s->matchers[k];
+            bool equal = k < i && other->op == MATCH_EQ;
+            had = had || ((equal || takes_away(other)) && str_eq(other->name, m->name));
+        }
         items[i] = (label){ m->name, m->op == MATCH_EQ && !had ? m->value : STR_EMPTY };
     }
     *ret = labels_sort(items, s->matcher_count);

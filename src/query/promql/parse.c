@@ -3,6 +3,7 @@
  * Nesting is limited, so that no query can exhaust the stack. Types are checked afterwards. */
 #include "query/promql/parse.h"
 #include "query/labels.h"
+#include "query/promql/print.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +59,12 @@ static size_t find_word(str text)
     while (i < ARRAY_LEN(words) && !str_eq_nocase(text, str_c(words[i].text)))
         i++;
     return i;
+}
+
+bool promql_word_is_label(str name)
+{
+    size_t i = find_word(name);
+    return i == ARRAY_LEN(words) || words[i].is_label;
 }
 
 /* "fill" is a keyword only where a parenthesis follows, so that a metric may be called so. */

@@ -10,7 +10,7 @@
 
 static void print_name(buf *out, str name)
 {
-    bool plain = name.len > 0;
+    bool plain = name.len > 0 && promql_word_is_label(name);
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.ptr[i];
         plain = plain && (isalpha(c) || c == '_' || (i > 0 && isdigit(c)));
@@ -228,6 +228,8 @@ static void print_selector(buf *out, const promql_node *n)
     bool range = n->kind == NODE_MATRIX;
     buf_str(out, s->name);
     print_matchers(out, s);
+    if (!s->name.len && !s->matcher_count)
+        buf_lit(out, "{}");
     if (range) {
         buf_char(out, '[');
         print_duration(out, s->range, s->range_ms);
@@ -278,10 +280,14 @@ void promql_print_operator(buf *out, const promql_binary *b)
     print_fill(out, b);
 }
 
+bool promql_is_infinite_base(const promql_binary *b)
+{
+    return b->op == OP_POW && b->left->kind == NODE_NUMBER && b->left->number == (double)INFINITY;
+}
+
 static void print_binary(buf *out, const promql_binary *b)
 {
-    /* A sign binds looser than a power: "+Inf ^ 2" would be read as +(Inf ^ 2). */
-    if (b->op == OP_POW && b->left->kind == NODE_NUMBER && b->left->number == (double)INFINITY)
+    if (promql_is_infinite_base(b))
         buf_lit(out, "Inf");
     else
         promql_print(out, b->left);

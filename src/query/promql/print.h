@@ -5,6 +5,13 @@
 
 #include "query/promql/ast.h"
 
+/* Whether a name may stand in by (…) and on (…) without quotes: not all words of the language may
+ * (parse.c). */
+bool promql_word_is_label(str name);
+/* Infinity to a power, which is printed without its sign: a sign binds looser, so that "+Inf ^ 2"
+ * would be read as +(Inf ^ 2). */
+bool promql_is_infinite_base(const promql_binary *b);
+
 /* 90061000 as 1d1h1m1s. */
 void promql_print_milliseconds(buf *out, int64_t ms);
 /* Without an exponent. */

@@ -52,7 +52,12 @@ static void pretty_call(buf *out, const promql_call *c, int level)
 
 static void pretty_binary(buf *out, const promql_binary *b, int level)
 {
-    pretty(out, b->left, level + 1);
+    if (promql_is_infinite_base(b)) {
+        indent(out, level + 1);
+        buf_lit(out, "Inf");
+    } else {
+        pretty(out, b->left, level + 1);
+    }
     buf_char(out, '\n');
     indent(out, level);
     promql_print_operator(out, b);
