@@ -250,12 +250,10 @@ static void push_grouping(const promql_node *n)
 {
     switch (n->kind) {
     case NODE_AGGREGATE: {
-        const promql_node *inner = n->aggregate.inner;
-        push_grouping(inner);
+        push_grouping(n->aggregate.inner);
         if (n->aggregate.without)
             break;
-        while (inner->kind == NODE_PAREN)
-            inner = inner->paren;
+        const promql_node *inner = promql_bare(n->aggregate.inner);
         if (inner->kind == NODE_EXTERNAL && inner->external.eval) {
             logql_range *l = inner->external.user;
             l->by = n->aggregate.names;

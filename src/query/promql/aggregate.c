@@ -46,10 +46,7 @@ const promql_aggregation *promql_aggregation_list(size_t *ret_count)
 
 const promql_node *aggregate_argument(const promql_node *n)
 {
-    const promql_node *inner = n->aggregate.inner;
-    while (inner->kind == NODE_PAREN)
-        inner = inner->paren;
-    return inner;
+    return promql_bare(n->aggregate.inner);
 }
 
 /* ---- grouping ---- */

@@ -210,6 +210,14 @@ struct promql_node {
     };
 };
 
+/* What stands in the parentheses, however many. */
+static inline const promql_node *promql_bare(const promql_node *n)
+{
+    while (n->kind == NODE_PAREN)
+        n = n->paren;
+    return n;
+}
+
 /* ---- the tables that parser, evaluator, help and completion share ---- */
 
 #define PROMQL_MAX_ARGS 4

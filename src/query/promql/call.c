@@ -207,13 +207,6 @@ static status window_row(promql_engine *e, const void *user, uint32_t slot, cons
     return STATUS_OK;
 }
 
-static const promql_node *without_parens(const promql_node *n)
-{
-    while (n->kind == NODE_PAREN)
-        n = n->paren;
-    return n;
-}
-
 uint32_t promql_range_arg(const promql_node *call)
 {
     uint32_t i = 0;
@@ -295,7 +288,7 @@ static status call_subquery(promql_engine *e, const promql_grid *g, const promql
 static status call_range(promql_engine *e, const promql_grid *g, const promql_node *n,
                          promql_value *ret)
 {
-    const promql_node *arg = without_parens(n->call.args[promql_range_arg(n)]);
+    const promql_node *arg = promql_bare(n->call.args[promql_range_arg(n)]);
     promql_row_maker maker;
     if (arg->kind != NODE_MATRIX) {
         TRY(call_subquery(e, g, n, arg, ret));

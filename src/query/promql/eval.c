@@ -140,8 +140,7 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     va_start(args, format);
     vsnprintf(body, sizeof(body), format, args);
     va_end(args);
-    while (at->kind == NODE_PAREN)
-        at = at->paren;
+    at = promql_bare(at);
     /* Functions of a subquery get its samples, of which Prometheus knows no place. */
     promql_position(e->query, at->kind == NODE_SUBQUERY ? 0 : at->start, &line, &column);
     int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info",

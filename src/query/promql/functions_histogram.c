@@ -403,9 +403,7 @@ status promql_fn_histogram_quantiles(promql_engine *e, const promql_grid *g, con
     histograms h;
     uint32_t count = n->call.arg_count - 2;
     double **q = promql_alloc(e, count, sizeof(*q));
-    const promql_node *label = n->call.args[1];
-    while (label->kind == NODE_PAREN)
-        label = label->paren;
+    const promql_node *label = promql_bare(n->call.args[1]);
     quantiles qs = { .label = label->string, .q = q, .count = count };
     TRY(promql_eval_node(e, g, n->call.args[0], &v));
     qs.current = promql_alloc(e, count, sizeof(*qs.current));

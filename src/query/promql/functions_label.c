@@ -29,19 +29,12 @@ static status valid_label_name(promql_engine *e, str name, const char *role, con
                        STR_ARG(str_slice(name, 0, 80)));
 }
 
-/* An argument may stand in parentheses. */
-static const promql_node *bare(const promql_node *n)
-{
-    while (n->kind == NODE_PAREN)
-        n = n->paren;
-    return n;
-}
-
 static status replace_rows(promql_engine *e, const promql_node *n, regex *re, buf *scratch,
                            promql_value *ret)
 {
-    str to = bare(n->call.args[1])->string, replacement = bare(n->call.args[2])->string;
-    str from = bare(n->call.args[3])->string;
+    str to = promql_bare(n->call.args[1])->string,
+        replacement = promql_bare(n->call.args[2])->string;
+    str from = promql_bare(n->call.args[3])->string;
     for (uint32_t i = 0; i < ret->row_count; i++) {
         bool matched;
         str subject = labels_get(ret->rows[i].labels, from);
@@ -61,14 +54,14 @@ status promql_fn_label_replace(promql_engine *e, const promql_grid *g, const pro
 {
     regex *re;
     error cause;
-    str pattern = bare(n->call.args[4])->string;
+    str pattern = promql_bare(n->call.args[4])->string;
     status st = regex_compile(&re, pattern, REGEX_WHOLE, e->arena, &cause);
     if (st == STATUS_INVALID)
         return PROMQL_FAIL(e, "invalid regular expression in label_replace(): %.*s",
                            STR_ARG(str_slice(pattern, 0, 200)));
     if (st != STATUS_OK)
         return fail(e->err, st, "%s", cause.message);
-    TRY(valid_label_name(e, bare(n->call.args[1])->string, "destination", "label_replace"));
+    TRY(valid_label_name(e, promql_bare(n->call.args[1])->string, "destination", "label_replace"));
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
     buf scratch;
     buf_init(&scratch, LABEL_VALUE_LIMIT);
@@ -80,13 +73,13 @@ status promql_fn_label_replace(promql_engine *e, const promql_grid *g, const pro
 
 static status join_rows(promql_engine *e, const promql_node *n, buf *scratch, promql_value *ret)
 {
-    str to = bare(n->call.args[1])->string, separator = bare(n->call.args[2])->string;
+    str to = promql_bare(n->call.args[1])->string, separator = promql_bare(n->call.args[2])->string;
     for (uint32_t i = 0; i < ret->row_count; i++) {
         buf_clear(scratch);
         for (uint32_t k = 3; k < n->call.arg_count; k++) {
             if (k > 3)
                 buf_str(scratch, separator);
-            buf_str(scratch, labels_get(ret->rows[i].labels, bare(n->call.args[k])->string));
+            buf_str(scratch, labels_get(ret->rows[i].labels, promql_bare(n->call.args[k])->string));
         }
         TRY(promql_check_time(e));
         TRY(relabel(e, &ret->rows[i], to, scratch));
@@ -98,8 +91,8 @@ status promql_fn_label_join(promql_engine *e, const promql_grid *g, const promql
                             promql_value *ret)
 {
     for (uint32_t k = 3; k < n->call.arg_count; k++)
-        TRY(valid_label_name(e, bare(n->call.args[k])->string, "source", "label_join"));
-    TRY(valid_label_name(e, bare(n->call.args[1])->string, "destination", "label_join"));
+        TRY(valid_label_name(e, promql_bare(n->call.args[k])->string, "source", "label_join"));
+    TRY(valid_label_name(e, promql_bare(n->call.args[1])->string, "destination", "label_join"));
     TRY(promql_eval_node(e, g, n->call.args[0], ret));
     buf scratch;
     buf_init(&scratch, LABEL_VALUE_LIMIT);
@@ -122,8 +115,7 @@ static bool takes_away(const matcher *m)
 static status absent_labels(promql_engine *e, const promql_node *arg, labels *ret)
 {
     *ret = (labels){ 0 };
-    while (arg->kind == NODE_PAREN)
-        arg = arg->paren;
+    arg = promql_bare(arg);
     if (arg->kind != NODE_VECTOR && arg->kind != NODE_MATRIX)
         return STATUS_OK;
     const promql_selector *s = &arg->selector;
@@ -178,7 +170,7 @@ status promql_fn_absent_over_time(promql_engine *e, const promql_grid *g, const 
                                   promql_value *ret)
 {
     promql_value v;
-    const promql_node *arg = bare(n->call.args[0]);
+    const promql_node *arg = promql_bare(n->call.args[0]);
     bool *present = promql_alloc(e, g->steps, sizeof(bool));
     if (!present)
         return STATUS_LIMIT;

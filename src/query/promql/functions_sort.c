@@ -64,9 +64,7 @@ static bool natural_before(str a, str b)
 
 static str string_arg(const promql_node *n)
 {
-    while (n->kind == NODE_PAREN)
-        n = n->paren;
-    return n->string;
+    return promql_bare(n)->string;
 }
 
 static int by_label(const sorting *s, const promql_row *a, const promql_row *b)

@@ -190,9 +190,7 @@ status promql_fn_pi(promql_engine *e, const promql_grid *g, const promql_node *n
 status promql_fn_timestamp(promql_engine *e, const promql_grid *g, const promql_node *n,
                            promql_value *ret)
 {
-    const promql_node *arg = n->call.args[0];
-    while (arg->kind == NODE_PAREN)
-        arg = arg->paren;
+    const promql_node *arg = promql_bare(n->call.args[0]);
     if (arg->kind == NODE_VECTOR) {
         TRY(promql_select_instant(e, g, arg, true, ret));
         for (uint32_t r = 0; r < ret->row_count; r++)

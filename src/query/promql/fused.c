@@ -27,13 +27,6 @@ typedef struct {
     uint32_t first, end; /* of the wave that is added up */
 } fused;
 
-static const promql_node *without_parens(const promql_node *n)
-{
-    while (n->kind == NODE_PAREN)
-        n = n->paren;
-    return n;
-}
-
 /* Whether one metric name is asked for, so that series differ without it, too. */
 static bool has_one_name(const promql_selector *s)
 {
@@ -47,14 +40,14 @@ static bool has_one_name(const promql_selector *s)
 /* The selector of the rows, or NULL where the usual way is to be gone. */
 static const promql_node *selector_of(const promql_engine *e, const promql_node *n)
 {
-    const promql_node *inner = without_parens(n->aggregate.inner);
+    const promql_node *inner = promql_bare(n->aggregate.inner);
     if (n->aggregate.aggregation->kind > AGG_STDDEV || e->shared || delays_names(e))
         return NULL;
     if (inner->kind == NODE_VECTOR)
         return inner->selector.smoothed ? NULL : inner;
     if (inner->kind != NODE_CALL || !inner->call.function->range || inner->call.arg_count != 1)
         return NULL;
-    const promql_node *matrix = without_parens(inner->call.args[0]);
+    const promql_node *matrix = promql_bare(inner->call.args[0]);
     if (matrix->kind != NODE_MATRIX || promql_is_extended(matrix) ||
         !has_one_name(&matrix->selector))
         return NULL;
@@ -74,7 +67,7 @@ static bool has_metadata(const series_head *h)
 static status group_heads(promql_engine *e, const promql_node *n, const promql_found *f,
                           bool *ret_fits, grouping *ret)
 {
-    bool keeps_name = without_parens(n->aggregate.inner)->kind == NODE_VECTOR;
+    bool keeps_name = promql_bare(n->aggregate.inner)->kind == NODE_VECTOR;
     promql_value v = { .type = PROMQL_VECTOR, .row_count = f->count };
     *ret_fits = false;
     if (!(v.rows = promql_alloc(e, f->count, sizeof(promql_row))))
@@ -188,7 +181,7 @@ status promql_fused_aggregate(promql_engine *e, const promql_grid *g, const prom
     if (selector->kind == NODE_VECTOR)
         TRY(promql_instant_maker(e, g, selector, false, &f.maker));
     else
-        TRY(promql_window_maker(e, g, without_parens(n->aggregate.inner), selector, &f.maker));
+        TRY(promql_window_maker(e, g, promql_bare(n->aggregate.inner), selector, &f.maker));
     TRY(promql_find(e, g, selector, f.maker.back_ms, 0, &found));
     status st = aggregate_found(e, &f, n, &found, ret);
     promql_found_done(&found);
