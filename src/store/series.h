@@ -74,8 +74,7 @@ typedef struct mem_series {
     struct mem_series *same_name; /* the one before it whose metric name is the same */
     sample_chunk *first, *last;
     int64_t min_ms, max_ms;
-    uint64_t count : 63;
-    uint64_t histograms : 1;         /* some of its samples are */
+    uint64_t count;
     struct exemplar_ring *exemplars; /* NULL: none */
 } mem_series;
 
