@@ -89,12 +89,14 @@ static void take_line(run *r, output *o)
     o->cut = false;
 }
 
+/* A session may be cancelled before its worker runs: start_worker looks at `killed`. */
 static void kill_worker(run *r, const char *why)
 {
-    if (r->runs && !r->killed) {
-        r->killed = why;
+    if (r->killed)
+        return;
+    r->killed = why;
+    if (r->runs)
         kill(r->worker.pid, SIGKILL);
-    }
 }
 
 /* Reads what is there; false at the end of the stream. */
@@ -475,6 +477,8 @@ static void start_worker(run *r)
                                error, sizeof(error));
         if (!r->runs)
             sonde_span_fail(error, sonde_kv("error.type", "start_failed"));
+        else if (r->killed)
+            kill(r->worker.pid, SIGKILL);
     }
     sonde_histogram_record(m->start_duration, (double)(monotonic_ns() - r->started_ns) / 1e9);
     sonde_counter_add(m->worker_starts, 1, r->runs ? "success" : "error");
