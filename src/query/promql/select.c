@@ -7,7 +7,9 @@
 
 #define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
 #define DEFAULT_STEP_MS     (60 * 1000)
-#define LARGEST_MS          INT64_C(9200000000000)
+#define SUBQUERY_STEPS_LIMIT \
+    INT32_MAX /* they are counted in 32 bits; far over any limit of samples */
+#define LARGEST_MS INT64_C(9200000000000)
 
 int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, int64_t time_ms)
 {
@@ -312,8 +314,11 @@ status promql_eval_subquery(promql_engine *e, const promql_grid *g, const promql
     if (inner.start_ms > last)
         return STATUS_OK;
     int64_t steps = (last - inner.start_ms) / step + 1;
-    if (steps > UINT32_MAX / 2)
-        return fail(e->err, STATUS_LIMIT, "the subquery has %lld steps", (long long)steps);
+    if (steps > SUBQUERY_STEPS_LIMIT)
+        return fail(e->err, STATUS_LIMIT,
+                    "the subquery has %lld steps; the limit is %lld: make its range shorter or its "
+                    "step longer",
+                    (long long)steps, (long long)SUBQUERY_STEPS_LIMIT);
     inner.steps = (uint32_t)steps;
     inner.has_range = inner.start_ms != last;
     promql_value v;
