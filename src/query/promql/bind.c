@@ -91,7 +91,7 @@ static status compute(binder *b, const promql_duration *d, double *ret)
 
 static status milliseconds(binder *b, const promql_duration *d, bool is_offset, int64_t *ret)
 {
-    double seconds;
+    double seconds = 0;
     if (!d)
         return STATUS_OK;
     TRY(compute(b, d, &seconds));
