@@ -29,7 +29,7 @@ SHORTEST_WINDOW = 5
 STAGE_SECONDS = 120  # for one stage of one fault: what takes 10 s on an idle machine
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(\d+)([smhd])")
-IN_EXPRESSION = re.compile(r"(?<=[\[ ])(\d+)([smhd])(?=[\]\s]|$)")
+IN_EXPRESSION = re.compile(r"(?<=[\[ ])(\d+)([smhd])(?=[\]\s)]|$)")
 ALERTMANAGER = """
 route:
   receiver: test
