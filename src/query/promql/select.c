@@ -7,9 +7,9 @@
 
 #define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
 #define DEFAULT_STEP_MS     (60 * 1000)
-#define SUBQUERY_STEPS_LIMIT \
-    INT32_MAX /* they are counted in 32 bits; far over any limit of samples */
-#define LARGEST_MS INT64_C(9200000000000)
+#define LARGEST_MS          INT64_C(9200000000000)
+/* Steps are counted in 32 bits; any limit of samples is far below. */
+#define SUBQUERY_STEPS_LIMIT INT32_MAX
 
 int64_t promql_shifted_time(const promql_engine *e, const promql_shift *shift, int64_t time_ms)
 {
