@@ -55,6 +55,7 @@ struct live {
     char *lines[LAST_LINES];
     size_t lines_at;
     bool ended, stored;
+    bool cancelled; /* the runner was told, and is told again when it comes back */
 };
 
 struct relay {
@@ -428,6 +429,12 @@ static void *client_opened(web_socket *s, void *user)
     return v;
 }
 
+static void tell_cancel(live *l)
+{
+    l->cancelled = true;
+    send_json(l->runner, json_pack("{ss}", "type", "cancel"));
+}
+
 static void *runner_opened(web_socket *s, void *user)
 {
     entrance *e = user;
@@ -450,6 +457,8 @@ static void *runner_opened(web_socket *s, void *user)
     snprintf(l->row.status, sizeof(l->row.status), "running");
     stream_open(&l->runner_stream, r->metrics, "runner", &e->context, e->id);
     send_json(s, start);
+    if (l->cancelled)
+        tell_cancel(l);
     free(e);
     return l;
 }
@@ -531,7 +540,7 @@ bool relay_cancel(relay *r, const char *id)
     live *l = find(r, id);
     bool found = l && !l->ended;
     if (found && l->runner)
-        send_json(l->runner, json_pack("{ss}", "type", "cancel"));
+        tell_cancel(l);
     else if (found)
         finish(l, "cancelled", "", -1);
     web_sockets_unlock(r->loop);

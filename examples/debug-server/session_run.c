@@ -48,6 +48,7 @@ typedef struct {
     const char *id;
     web_socket *server;
     json_t *start; /* what the server sent; NULL until then */
+    json_t *early; /* commands that came before the worker ran; NULL once it does */
     worker_process worker;
     bool runs;
     output outputs[2];
@@ -213,8 +214,18 @@ static bool read_control(run *r)
 
 /* ---- what the server says ---- */
 
-/* The worker, whose room for a command has a limit, gets nothing of what else came along. */
-static void take_command(run *r, const json_t *message)
+/* One that cannot reach the worker is answered: its client need not wait for the time limit. */
+static void refuse_command(run *r, unsigned number, const char *why)
+{
+    say(r,
+        json_pack("{ss sI sb ss}", "type", "reply", "number", (json_int_t)number, "ok", 0, "error",
+                  why),
+        true);
+}
+
+/* The worker, whose room for a command has a limit, gets nothing of what else came along. A command
+ * may come right behind the start: it waits until the worker runs. */
+static void take_command(run *r, json_t *message)
 {
     static const char *const members[] = { "line", "expression" };
     sonde_context parent = context_of_message(message);
@@ -222,16 +233,35 @@ static void take_command(run *r, const json_t *message)
     pending *p = r->pending;
     while (p < r->pending + PENDING_COMMANDS && p->number)
         p++;
-    if (!r->runs || p == r->pending + PENDING_COMMANDS)
-        return; /* the server gives it up by its time limit */
+    if (r->early && json_array_size(r->early) < PENDING_COMMANDS) {
+        json_array_append(r->early, message);
+        return;
+    }
+    if (!r->runs || p == r->pending + PENDING_COMMANDS) {
+        refuse_command(r, number,
+                       r->runs ? "too many commands wait for their replies"
+                               : "the worker does not run");
+        return;
+    }
     const char *name = json_string_value(json_object_get(message, "command"));
     *p = (pending){ command_begin(name, SONDE_CLIENT, &parent, r->id), number };
     json_t *told = json_pack("{ss* sI}", "command", name, "id", (json_int_t)number);
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         json_object_set(told, members[i], json_object_get(message, members[i]));
-    if (!worker_tell(&r->worker, told))
+    if (!worker_tell(&r->worker, told)) {
         end_command(r, p, "lost", "the worker does not listen");
+        refuse_command(r, number, "the worker does not listen");
+    }
     json_decref(told);
+}
+
+static void take_early_commands(run *r)
+{
+    json_t *early = r->early, *message;
+    size_t i;
+    r->early = NULL;
+    json_array_foreach(early, i, message) take_command(r, message);
+    json_decref(early);
 }
 
 static void on_message(web_socket *s, const char *text, size_t len, void *user)
@@ -434,6 +464,7 @@ static void run_worker(run *r)
         json_object_set_new(r->start, "command", json_string("run")); /* its arguments it has */
         json_object_del(r->start, "environment");
         worker_tell(&r->worker, r->start);
+        take_early_commands(r);
         while (!is_done(r))
             turn(r);
         ending e = ending_of(r, worker_end(&r->worker, r->killed != NULL));
@@ -507,7 +538,10 @@ static void process(const session_place *place, const char *id)
     run *r = claim(place, id) ? calloc(1, sizeof(*r)) : NULL;
     if (!r)
         return;
-    *r = (run){ .place = place, .id = id, .worker = { .out = -1, .err = -1, .control = -1 } };
+    *r = (run){ .place = place,
+                .id = id,
+                .early = json_array(),
+                .worker = { .out = -1, .err = -1, .control = -1 } };
     for (int i = 0; i < 2; i++) {
         output *o = &r->outputs[i];
         o->name = i ? "stderr" : "stdout";
@@ -525,6 +559,7 @@ static void process(const session_place *place, const char *id)
     web_socket_free(r->server);
     secrets_done(&r->secrets);
     json_decref(r->start);
+    json_decref(r->early);
     free(r);
 }
 

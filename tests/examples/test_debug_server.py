@@ -2,12 +2,15 @@
 """The debug service beside its demo: settings from a file and their errors, exporters that are really off,
 log lines, secrets that reach no sink, WebSockets with another implementation and at their limits; and
 faults: after each of them everything is as before, and nothing that was measured is lost."""
+import contextlib
 import glob
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +18,10 @@ import urllib.request
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+from websockets.sync.server import serve
 
 from conftest import EXAMPLES
-from debug_server import BEARER, STEPS, DebugServer
+from debug_server import BEARER, RUNNER_TOKEN, STEPS, DebugServer
 from harness import ROOT, get, wait_for
 
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
@@ -362,6 +366,108 @@ def test_a_slow_reader_loses_messages_and_not_the_memory(alone):
     assert others[-1]["output_lines"] == len(lines) + told
     wait_for("its count", lambda: value(page(alone, "server"), "debug_server_websocket_dropped_messages_total",
                                         role="client") >= told)
+
+
+# ---- messages that come close together ----
+
+def together(socket, *messages):
+    """Sends them in one segment, so that one read of the peer finds them all."""
+    with socket.protocol_mutex:
+        for message in messages:
+            socket.protocol.send_text(json.dumps(message).encode())
+        socket.socket.sendall(b"".join(socket.protocol.data_to_send()))
+
+
+@contextlib.contextmanager
+def scripted_server(*messages):
+    """In the server's place for a runner: to each session it sends these messages at once. Its address, and
+    what the runners said until the session's end, a list for each."""
+    said = queue.Queue()
+
+    def talk(socket):
+        together(socket, *messages)
+        found = []
+        while not found or found[-1]["type"] != "ended":
+            found.append(json.loads(socket.recv(timeout=30)))
+        said.put(found)
+
+    def health(socket, request):
+        return socket.respond(200, "fine\n") if request.path == "/healthz" else None
+
+    with serve(talk, "127.0.0.1", 0, process_request=health) as s:
+        thread = threading.Thread(target=s.serve_forever)
+        thread.start()
+        try:
+            yield "http://127.0.0.1:%d" % s.socket.getsockname()[1], said
+        finally:
+            s.shutdown()
+            thread.join()
+
+
+def answers_of_runner(*messages, program="hang.dbg", **start):
+    """What the runner says of a session whose start these messages follow in the same segment."""
+    start = {"type": "start", "repository": "samples", "command": [program, "5"], "environment": {},
+             "timeout_seconds": 30, **start}
+    with scripted_server(start, *messages) as (url, said), running(
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "", "DATABASE_URL": "", "REDIS_URL": ""}, DEBUG_SERVER_URL=url) as s:
+        assert s.order("hang.dbg")[0] == 202
+        return said.get(timeout=30)
+
+
+def test_a_cancel_may_come_with_the_start():
+    said = answers_of_runner({"type": "cancel"})
+    assert said[-1]["status"] == "cancelled", said
+
+
+def test_commands_may_come_with_the_start():
+    def command(number, name, **more):
+        return {"type": "command", "command": name, "number": number, **more}
+    many = [command(n, "evaluate", expression="%d + arg(1)" % n) for n in range(2, 32)]
+    said = answers_of_runner(command(1, "where"), *many, command(32, "continue"), program="sum.dbg",
+                             stop_on_entry=True)
+    replies = {m["number"]: m for m in said if m["type"] == "reply"}
+    assert sorted(replies) == list(range(1, 33)) and all(m["ok"] for m in replies.values()), said
+    assert [replies[n]["value"] for n in range(2, 32)] == [n + 5 for n in range(2, 32)]
+    assert said[-1]["status"] == "succeeded"
+    crowd = [command(n, "where") for n in range(1, 41)]
+    replies = [m for m in answers_of_runner(*crowd, {"type": "cancel"}) if m["type"] == "reply"]
+    assert {m["error"] for m in replies if not m["ok"]} == {"the worker does not run"}
+    assert [m["number"] for m in replies if not m["ok"]] == list(range(33, 41))
+
+
+def test_sessions_that_are_cancelled_at_once(alone):
+    """Wherever the cancel finds them: in the queue, between the start and the worker, in the worker."""
+    ids = []
+    for _ in range(40):
+        ids.append(alone.order("hang.dbg", timeout_seconds=600)[1]["session_id"])
+        for tries in range(len(ids) % 4):  # lets it come further
+            alone.session(ids[-1])
+        assert alone.request("DELETE", "/sessions/" + ids[-1], None, BEARER)[0] == 202
+    assert {alone.ended(i)["status"] for i in ids} == {"cancelled"}
+
+
+def test_a_cancel_that_the_runner_did_not_read_is_told_again(alone):
+    """Its connection is lost with the cancel in it, and the runner comes back."""
+    alone.stop("runner")
+    _, answer = alone.order("hang.dbg")
+    path = "/runner/sessions/" + answer["session_id"]
+    options = {"additional_headers": {"Authorization": "Bearer " + RUNNER_TOKEN}, "proxy": None}
+    with connect(alone.url.replace("http", "ws") + path, **options) as runner:
+        assert json.loads(runner.recv(timeout=20))["type"] == "start"
+        assert alone.request("DELETE", "/sessions/" + answer["session_id"], None, BEARER)[0] == 202
+        runner.socket.shutdown(2)
+
+    def again():
+        """The types of what comes first; nothing while the server still has the lost connection."""
+        with connect(alone.url.replace("http", "ws") + path, **options) as runner:
+            try:
+                types = [json.loads(runner.recv(timeout=20))["type"] for _ in range(2)]
+            except ConnectionClosed:
+                return None
+            runner.send(json.dumps({"type": "ended", "status": "cancelled", "reason": ""}))
+            return types
+    assert wait_for("to be taken back", again) == ["resume", "cancel"]
+    assert alone.ended(answer["session_id"])["status"] == "cancelled"
 
 
 # ---- secrets ----
