@@ -2,9 +2,8 @@
 /* Growing byte buffer; see buf.h. */
 #include "base/buf.h"
 
-#include "base/shortest.h"
+#include "base/number_text.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,13 +73,8 @@ void buf_fmt(buf *b, const char *format, ...)
 
 void buf_u64(buf *b, uint64_t v)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    buf_add(b, digits + at, sizeof(digits) - at);
+    char digits[NUMBER_ROOM];
+    buf_add(b, digits, u64_text(digits, v));
 }
 
 void buf_i64(buf *b, int64_t v)
@@ -93,115 +87,13 @@ void buf_i64(buf *b, int64_t v)
     }
 }
 
-/* What printf made of a double; whatever the program's locale has for a point becomes '.'. */
-static void buf_number(buf *b, const char *text, size_t n)
-{
-    bool in_point = false;
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        bool plain = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e';
-        if (plain || !in_point)
-            buf_char(b, plain ? c : '.');
-        in_point = !plain;
-    }
-}
-
-/* The 16 digits above those that printf rounds to. Below a power of two doubles lie closer than
- * above it, so that only these may read back. */
-static bool round_up(char text[40], double v)
-{
-    snprintf(text, 40, "%.15e", v);
-    for (char *at = strchr(text, 'e'); at-- > text;) {
-        if (*at < '0' || *at > '9')
-            continue;
-        if (*at != '9') {
-            ++*at;
-            break;
-        }
-        *at = '0';
-    }
-    return strtod(text, NULL) == v;
-}
-
-void f64_shortest(char text[40], double v, int digits)
-{
-    for (; digits <= 16; digits++) {
-        snprintf(text, 40, "%.*e", digits - 1, v);
-        if (strtod(text, NULL) == v)
-            return;
-    }
-    if (!round_up(text, v))
-        snprintf(text, 40, "%.16e", v);
-}
-
-/* As printf's %g does with enough digits: with an exponent when it is far from 1. */
-static void put_decimal(buf *b, bool negative, uint64_t digits, int exponent)
-{
-    char text[20], out[48];
-    int count = 0, n = 0;
-    for (; digits; digits /= 10)
-        text[sizeof(text) - 1 - count++] = (char)('0' + digits % 10);
-    const char *first = text + sizeof(text) - count;
-    int point = count + exponent; /* digits before the point */
-    if (negative)
-        out[n++] = '-';
-    if (point < -3 || point > MAX(count, 15)) {
-        out[n++] = first[0];
-        if (count > 1)
-            out[n++] = '.';
-        for (int i = 1; i < count; i++)
-            out[n++] = first[i];
-        buf_add(b, out, (size_t)n);
-        buf_fmt(b, "e%+03d", point - 1);
-        return;
-    }
-    if (point <= 0) { /* 0.000123 */
-        out[n++] = '0';
-        out[n++] = '.';
-        for (int zeros = point; zeros < 0; zeros++)
-            out[n++] = '0';
-    }
-    for (int i = 0; i < MAX(count, point); i++) {
-        if (i == point && point > 0)
-            out[n++] = '.';
-        out[n++] = i < count ? first[i] : '0';
-    }
-    buf_add(b, out, (size_t)n);
-}
-
 void buf_f64(buf *b, double v)
 {
-    char text[40];
-    if (isnan(v)) {
-        buf_lit(b, "NaN");
-        return;
-    }
-    if (isinf(v)) {
-        buf_str(b, v > 0 ? STR("+Inf") : STR("-Inf"));
-        return;
-    }
-    /* Whole numbers that a double holds exactly need no search for the shortest text. */
-    if (v >= -1e15 && v <= 1e15 && v == (double)(int64_t)v && !(v == 0 && signbit(v))) {
-        buf_i64(b, (int64_t)v);
-        return;
-    }
-    uint64_t digits;
-    int exponent;
-    if (shortest_digits(v, &digits, &exponent)) {
-        put_decimal(b, v < 0, digits, exponent);
-        return;
-    }
-    int n = 0;
-    for (int precision = 15; precision <= 17; precision++) {
-        if (precision == 17 && round_up(text, v)) { /* a number far from 1 */
-            n = (int)strlen(text);
-            break;
-        }
-        n = snprintf(text, sizeof(text), "%.*g", precision, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    buf_number(b, text, (size_t)n);
+    char text[NUMBER_ROOM];
+    if (!b->failed && b->cap - b->len >= NUMBER_ROOM)
+        b->len += f64_text(b->ptr + b->len, v);
+    else /* the limit may leave less room than that */
+        buf_add(b, text, f64_text(text, v));
 }
 
 void buf_hex(buf *b, const uint8_t *bytes, size_t n)

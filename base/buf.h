@@ -54,9 +54,6 @@ void buf_i64(buf *b, int64_t v);
 /* The shortest decimal text that reads back as the same double; NaN, +Inf, -Inf as Prometheus
  * writes them. JSON writers must treat those three themselves. */
 void buf_f64(buf *b, double v);
-/* The fewest digits that read back as v, a finite number, as printf's %e writes them; with at least
- * `digits` (1 to 17) of them. */
-void f64_shortest(char text[40], double v, int digits);
 void buf_hex(buf *b, const uint8_t *bytes, size_t n);
 
 static inline str buf_view(const buf *b)

@@ -188,35 +188,21 @@ static uint64_t scale(int power, uint64_t c)
     return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 
-static void strip_zeros(uint64_t digits, int exponent, uint64_t *ret_digits, int *ret_exponent)
-{
-    while (digits % 10 == 0 && digits) {
-        digits /= 10;
-        exponent++;
-    }
-    *ret_digits = digits;
-    *ret_exponent = exponent;
-}
-
-/* lower, upper: the rounding interval; middle: the number itself; all four times too large. */
-static void choose(uint64_t lower, uint64_t middle, uint64_t upper, int k, uint64_t *ret_digits,
-                   int *ret_exponent)
+/* The digits. lower, upper: the rounding interval; middle: the number itself; all four times too
+ * large. */
+static uint64_t choose(uint64_t lower, uint64_t middle, uint64_t upper)
 {
     uint64_t s = middle / 4, tens = s / 10;
     bool below = lower <= 40 * tens, above = 40 * tens + 40 <= upper;
-    if (s >= 10 && below != above) {
-        strip_zeros(tens + above, k + 1, ret_digits, ret_exponent);
-        return;
-    }
+    if (s >= 10 && below != above)
+        return 10 * (tens + above);
     below = lower <= 4 * s;
     above = 4 * s + 4 <= upper;
-    if (below != above) {
-        strip_zeros(s + above, k, ret_digits, ret_exponent);
-        return;
-    }
+    if (below != above)
+        return s + above;
     uint64_t half = 4 * s + 2;
     bool up = middle > half || (middle == half && (s & 1));
-    strip_zeros(s + up, k, ret_digits, ret_exponent);
+    return s + up;
 }
 
 bool shortest_digits(double v, uint64_t *ret_digits, int *ret_exponent)
@@ -237,6 +223,7 @@ bool shortest_digits(double v, uint64_t *ret_digits, int *ret_exponent)
     uint64_t odd = c & 1;
     uint64_t lower = scale(-k, (4 * c - 2 + closer) << h) + odd;
     uint64_t upper = scale(-k, (4 * c + 2) << h) - odd;
-    choose(lower, scale(-k, (4 * c) << h), upper, k, ret_digits, ret_exponent);
+    *ret_digits = choose(lower, scale(-k, (4 * c) << h), upper);
+    *ret_exponent = k;
     return true;
 }

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* |v| is *ret_digits times 10 to the power of *ret_exponent; the digits do not end in 0. Of several
- * shortest numbers the one nearest to v. False for zero, infinities, NaN, subnormals and numbers
+/* |v| is *ret_digits times 10 to the power of *ret_exponent; without the zeros that
+ * *ret_digits (below 10^17) may end in these are the fewest. Of several shortest numbers the one
+ * nearest to v. False for zero, infinities, NaN, subnormals and numbers
  * beyond about 1e-53 and 1e85: whoever calls has another way for those. */
 bool shortest_digits(double v, uint64_t *ret_digits, int *ret_exponent);
 

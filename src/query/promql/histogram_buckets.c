@@ -2,6 +2,8 @@
 /* Buckets in the order of their bounds, and the text form of histograms. */
 #include "query/promql/histogram.h"
 
+#include "base/number_text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
