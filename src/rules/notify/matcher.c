@@ -121,7 +121,7 @@ static status read_operator(text_reader *r, match_op *ret)
 static status read_one(text_reader *r, notify_matchers *list)
 {
     str name, value;
-    match_op op;
+    match_op op = MATCH_EQ;
     status st = read_name(r, &name);
     if (st == STATUS_OK && !name.len)
         st = fail(r->err, STATUS_INVALID, "wants a name, as in severity=\"critical\"");
