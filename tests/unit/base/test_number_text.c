@@ -46,6 +46,10 @@ static void whole_numbers_are_those_of_printf(void **state)
  * the 16 above those that it rounds to, or of 17. */
 static void expect(double v, char text[64])
 {
+    if (v == 1e15 || v == -1e15) { /* the last ones that are written as whole numbers */
+        snprintf(text, 64, "%.0f", v);
+        return;
+    }
     for (int precision = 15; precision <= 16; precision++) {
         snprintf(text, 64, "%.*g", precision, v);
         if (strtod(text, NULL) == v)
@@ -64,8 +68,8 @@ static void check(double v)
         return;
     /* Below a power of two others than those of printf may read back. */
     text[n] = '\0';
-    assert_true(n <= strlen(expected));
-    assert_true(strtod(text, NULL) == v);
+    if (n > strlen(expected) || strtod(text, NULL) != v)
+        fail_msg("%s: %s", expected, text);
 }
 
 static void doubles_are_the_shortest_that_read_back(void **state)
