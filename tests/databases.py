@@ -17,8 +17,8 @@ from harness import free_ports, wait_for
 class Database:
     """What both have: a process that can go and come back. A subclass has command() and ready()."""
 
-    def __init__(self, name, base):
-        self.name, self.port = name, free_ports(1, base=base)[0]
+    def __init__(self, name):
+        self.name, self.port = name, free_ports(1)[0]
         self.dir = tempfile.mkdtemp(prefix="sonde-%s-" % name)
         self.process = None
 
@@ -66,7 +66,7 @@ class Postgres(Database):
         programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
         if not programs:
             raise unittest.SkipTest("PostgreSQL is not installed")
-        super().__init__("postgres", 21000)
+        super().__init__("postgres")
         self.programs, self.data = programs[-1], os.path.join(self.dir, "data")
         self.as_user, self.databases = [], 0
         if os.geteuid() == 0:
@@ -110,7 +110,7 @@ class Redis(Database):
     def __init__(self):
         if not shutil.which("redis-server"):
             raise unittest.SkipTest("Redis is not installed")
-        super().__init__("redis", 22000)
+        super().__init__("redis")
         self.url = "redis://127.0.0.1:%d/0" % self.port
         try:
             self.up()

@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -15,31 +15,19 @@ import urllib.parse
 import urllib.request
 
 ROOT = os.environ.get("SONDE_ROOT") or os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.path.join(ROOT, "examples/common"))
+
+from ports import free_port  # noqa: E402
+
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
 FULL = bool(os.environ.get("SONDE_FULL"))
 SONDE = os.path.join(BUILD, "sonde")
 LOG_PAGE = 5000  # what the server gives at most for one log query
 
 
-def free_ports(count, base=20000):
-    """Ports that nobody listens on now, by TCP or UDP. They come from below the kernel's range for outgoing
-    ones, and from another place in each process."""
-    ports, held = [], []
-    start = base + os.getpid() * 37 % 9000
-    for port in range(start, start + 3000):
-        both = [socket.socket(type=kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
-        held += both
-        try:
-            for s in both:
-                s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        ports.append(port)
-        if len(ports) == count:
-            break
-    for s in held:
-        s.close()
-    return ports
+def free_ports(count):
+    """Ports that nobody listens on now, by TCP or UDP; no other test process is given them."""
+    return [free_port() for _ in range(count)]
 
 
 def wait_for(what, condition, seconds=20, every=0.02):
@@ -211,7 +199,7 @@ class Collector(Server):
     def __init__(self, text, **more):
         super().__init__(**more)
         names = sorted(set(re.findall(r"@(\w+)@", text)) - {"web"})
-        self.port = dict(zip(names, free_ports(len(names), 21000)), web=self.ports[0])
+        self.port = dict(zip(names, free_ports(len(names))), web=self.ports[0])
         self.config = self.data.rstrip("/") + ".yaml"
         self.write(text)
 

@@ -11,7 +11,6 @@ import hmac
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,31 +18,11 @@ import time
 import urllib.error
 import urllib.request
 
+from ports import bindable, free_port
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build")
 LAST_BYTES = 3000  # of a dead program's output that are shown
-_next_free = [10000 + os.getpid() * 37 % 9000]
-
-
-def bindable(candidate):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", candidate))
-            return s.getsockname()[1]
-        except OSError:
-            return None
-
-
-def free_port():
-    """A port that nobody listens on, never the same twice, from another place in each process and from
-    below the kernel's range for outgoing connections."""
-    for _ in range(3000):
-        candidate = _next_free[0]
-        _next_free[0] = 10000 + (candidate - 9999) % 9900
-        if bindable(candidate):
-            return candidate
-    raise OSError("no free port")
 
 
 def port(variable, preferred):
@@ -53,7 +32,7 @@ def port(variable, preferred):
         return int(os.environ[variable])
     if os.environ.get("EXAMPLES_FREE_PORTS"):
         return free_port()
-    return bindable(preferred) or free_port()
+    return preferred if bindable(preferred) else free_port()
 
 
 def token(user, secret, seconds=3600, **claims):

@@ -230,7 +230,7 @@ def test_an_exporter_that_is_new_after_a_reload_misses_nothing(run):
     """While the one before it, whose far side is away, takes its time to end."""
     with Far(lambda n: (503, {})) as away, Far() as far:
         c = run(away, config())
-        more = free_ports(1, base=9000)[0]
+        more = free_ports(1)[0]
         s = Sender(c.port, "a", counts=(1,))
         s.start()
         wait_for("items", lambda: len(s.acked["logs"]) > 5)

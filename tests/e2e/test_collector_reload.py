@@ -24,11 +24,6 @@ service:
 """
 
 
-def own_ports(count):
-    """The first three are the server's own."""
-    return free_ports(count + 3)[3:]
-
-
 class Collector(Server):
     """A server whose file can be changed."""
 
@@ -80,7 +75,7 @@ def send(port, count=1):
 
 def test_a_wrong_certificate_for_one_port_leaves_all_ports_as_they_were(certificate, tmp_path):
     cert, key = certificate
-    otlp, zipkin, fresh = own_ports(3)
+    otlp, zipkin, fresh = free_ports(3)
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")
     with Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
@@ -98,7 +93,7 @@ def test_a_wrong_certificate_for_one_port_leaves_all_ports_as_they_were(certific
 
 def test_a_port_that_is_taken_leaves_all_ports_as_they_were(certificate):
     cert, key = certificate
-    otlp, zipkin, taken = own_ports(3)
+    otlp, zipkin, taken = free_ports(3)
     with socket.create_server(("127.0.0.1", taken)), \
             Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
         line = server.change(FILE % ("0.0.0.0:%d" % otlp, taken, cert, key), "configuration_refused")
@@ -110,7 +105,7 @@ def test_a_port_that_is_taken_leaves_all_ports_as_they_were(certificate):
 
 def test_the_address_of_a_port_may_change(certificate):
     cert, key = certificate
-    otlp, zipkin = own_ports(2)
+    otlp, zipkin = free_ports(2)
     with Collector(FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)) as server:
         server.change(FILE % ("0.0.0.0:%d" % otlp, zipkin, cert, key))
         assert send(otlp) == 200
@@ -121,7 +116,7 @@ def test_the_address_of_a_port_may_change(certificate):
 
 def test_what_only_a_start_can_change_is_told(certificate):
     cert, key = certificate
-    otlp, zipkin = own_ports(2)
+    otlp, zipkin = free_ports(2)
     text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
     with Collector(text) as server:
         server.change(text.replace("sonde: ", "sonde: {retention: 1d}"))
@@ -130,7 +125,7 @@ def test_what_only_a_start_can_change_is_told(certificate):
 
 def test_a_request_may_take_longer_than_the_change(certificate):
     cert, key = certificate
-    otlp, zipkin = own_ports(2)
+    otlp, zipkin = free_ports(2)
     text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
     body = logs(2)
     with Collector(text) as server, socket.create_connection(("127.0.0.1", otlp), timeout=30) as slow:
@@ -148,7 +143,7 @@ def test_a_request_may_take_longer_than_the_change(certificate):
 
 def test_the_end_is_not_missed_when_the_file_changed_just_before(certificate):
     cert, key = certificate
-    otlp, zipkin = own_ports(2)
+    otlp, zipkin = free_ports(2)
     text = FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)
     with Collector(text) as server:
         server.write(text + "# new\n")
@@ -158,7 +153,7 @@ def test_the_end_is_not_missed_when_the_file_changed_just_before(certificate):
 
 def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificate):
     cert, key = certificate
-    otlp, zipkin, nobody = own_ports(3)
+    otlp, zipkin, nobody = free_ports(3)
     away = "exporters: {sonde: , otlphttp: {endpoint: 'http://127.0.0.1:%d'}}" % nobody
     text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace("exporters: {sonde: }", away)
     text = text.replace("exporters: [sonde]", "exporters: [sonde, otlphttp]")
@@ -179,7 +174,7 @@ def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificat
 
 def test_a_udp_port_stays_through_a_change(certificate):
     cert, key = certificate
-    otlp, zipkin, udp = own_ports(3)
+    otlp, zipkin, udp = free_ports(3)
     text = (FILE % ("127.0.0.1:%d" % otlp, zipkin, cert, key)).replace(
         "exporters: {sonde: }", "  jaeger: {protocols: {thrift_compact: {endpoint: '127.0.0.1:%d'}}}\n"
                                 "exporters: {sonde: }" % udp).replace("[zipkin]", "[zipkin, jaeger]")

@@ -29,7 +29,7 @@ def service(server, tmp_path_factory):
         pytest.skip("not installed: " + flags.stderr.strip())
     program = compile_program(os.path.join(ROOT, "tests/e2e/instrumented.c"), where / "service",
                               *flags.stdout.split())
-    port = free_ports(1, base=12000)[0]
+    port = free_ports(1)[0]
     env = dict(ENVIRONMENT, OTEL_EXPORTER_OTLP_ENDPOINT=server.otlp, OTEL_BSP_SCHEDULE_DELAY="50",
                SONDE_LOG_OUTPUT="file:%s" % (where / "out.log"), SONDE_RECORDER_DIR=str(where),
                SONDE_DRAIN="thread")

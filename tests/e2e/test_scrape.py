@@ -11,10 +11,11 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
-from harness import SONDE, Server, free_ports, get_json, wait_for
+from harness import SONDE, Server, free_ports, get, get_json, wait_for
 from protobuf import field, varint
 
 TEXT = "text/plain; version=0.0.4"
@@ -79,7 +80,7 @@ class Pages:
 @pytest.fixture
 def pages():
     with contextlib.ExitStack() as stack:
-        p = Pages(free_ports(1, 31000)[0])
+        p = Pages(free_ports(1)[0])
         stack.callback(p.close)
         yield p
 
@@ -249,6 +250,42 @@ def test_labels_of_targets_and_pages(tmp_path, pages):
         assert target(server, "mine")["labels"]["last"] == "n1"
 
 
+def api(server, path, **parameters):
+    return get_json("%s/api/v1/%s?%s" % (server.http, path, urllib.parse.urlencode(parameters)))["data"]
+
+
+def test_pools_dropped_targets_and_metadata_of_targets(tmp_path, pages):
+    pages.paths["/metrics"] = (TEXT, HISTOGRAM)
+    pages.paths["/other"] = (TEXT, "# HELP m_total Other.\n# TYPE m_total counter\nm_total 1\n")
+    drop = [{"source_labels": ["__address__"], "regex": ".*:1", "action": "drop"}]
+    with serve(tmp_path, [job("b", pages.address, "127.0.0.1:1", relabel_configs=drop),
+                          job("a", pages.address, metrics_path="/other"), job("none")]) as server:
+        wait_for("both jobs", lambda: server.promql("h_bucket") and server.promql("m_total"))
+        assert api(server, "scrape_pools") == {"scrapePools": ["a", "b", "none"]}
+        everything = api(server, "targets", state="ANY")
+        assert len(everything["activeTargets"]) == 2 and everything["droppedTargets"] == []
+        assert everything["droppedTargetCounts"] == {"a": 0, "b": 1, "none": 0}
+        assert api(server, "targets", state="dropped")["activeTargets"] == []
+        assert api(server, "targets", state="active")["droppedTargetCounts"] is None
+        own = {"instance": pages.address, "job": "b"}
+        found = api(server, "targets/metadata", match_target='{job="b"}')
+        assert {m["metric"]: m["type"] for m in found} == {
+            "c_total": "counter", "g": "gauge", "h": "histogram", "s": "summary"}, found
+        assert {"target": own, "metric": "h", "type": "histogram", "help": "Of things.", "unit": ""} in found
+        other = {"target": {"instance": pages.address, "job": "a"}, "type": "counter", "help": "Other.",
+                 "unit": ""}
+        assert api(server, "targets/metadata", metric="m_total") == [other]
+        assert api(server, "targets/metadata", limit=0) == []
+        assert len(api(server, "metadata", limit=-1)) > len(api(server, "metadata", limit=1)) == 1
+        for path, why in (("targets/metadata?limit=x", "limit must be a number"),
+                          ("targets/metadata?match_target=%7B", "match_target"),
+                          ("metadata?limit_per_metric=x", "limit_per_metric must be a number"),
+                          ("status/tsdb?limit=0", "limit must be a positive number"),
+                          ("status/tsdb?limit=10001", "limit must not exceed 10000")):
+            with pytest.raises(AssertionError, match="answered 400.*" + why):
+                get(server.http + "/api/v1/" + path)
+
+
 # ---- staleness and failures ----
 
 def at_once(server, query):
@@ -367,7 +404,7 @@ def test_credentials_tls_params_and_redirects(tmp_path, pages, certificate):
     cert, key = certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    secure = Pages(free_ports(1, 33000)[0], context)
+    secure = Pages(free_ports(1)[0], context)
     pages.paths["/metrics"] = lambda r: (TEXT, 'seen{auth="%s",header="%s"} 1\n' % (
         r.headers.get("Authorization", ""), r.headers.get("X-Team", "")))
     pages.paths["/moved"] = ("redirect", "/metrics")

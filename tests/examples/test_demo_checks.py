@@ -4,6 +4,7 @@ missing, has another type, stands elsewhere or is in one sink only."""
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 
@@ -18,6 +19,7 @@ import demo as demos  # noqa: E402
 import grafana  # noqa: E402
 import rule_files  # noqa: E402
 from exposition import parse  # noqa: E402
+from ports import bindable  # noqa: E402
 from system import System, json_lines, port, token  # noqa: E402
 
 PAGE = r'''# HELP jobs_total Jobs \\ by outcome\nand type
@@ -231,6 +233,29 @@ def test_free_ports_differ_and_a_variable_decides(monkeypatch):
     assert len(set(ports)) == 50 and 8080 not in ports
     monkeypatch.setenv("SOME_PORT", "4711")
     assert port("SOME_PORT", 8080) == 4711
+
+
+def test_two_processes_find_different_ports():
+    """Also when neither uses them yet, and when what used one is away."""
+    script = "import ports; print(*[ports.free_port() for _ in range(250)], flush=True); input()"
+    processes = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True,
+                                  stdout=subprocess.PIPE, cwd=os.path.join(EXAMPLES, "common"))
+                 for _ in range(3)]
+    try:
+        found = [port for process in processes for port in process.stdout.readline().split()]
+    finally:
+        for process in processes:
+            process.communicate("\n")
+    assert len(found) == len(set(found)) == 3 * 250
+
+
+def test_a_port_in_use_is_not_free():
+    numbers = set()
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(type=kind) as taken:
+            taken.bind(("127.0.0.1", 0))
+            numbers.add(bindable(taken.getsockname()[1]))
+    assert numbers == {False}
 
 
 def test_a_program_that_dies_is_named_with_its_last_words():

@@ -28,7 +28,7 @@ CALLS = {
 
 class Standin:
     def __init__(self, **environment):
-        self.port = free_ports(1, base=24000)[0]
+        self.port = free_ports(1)[0]
         self.url = "http://127.0.0.1:%d" % self.port
         self.process = subprocess.Popen(
             [BUILD + "/examples/common/standin"],

@@ -25,7 +25,7 @@ def probe():
 
 @pytest.fixture
 def call(probe):
-    port = free_ports(1, base=25000)[0]
+    port = free_ports(1)[0]
     assert probe.ask("serve", port)["good"]
 
     def call(method, path, body=None):
@@ -167,7 +167,7 @@ def test_why_there_is_no_answer_is_told(probe, scripted):
     assert answer["status"] == 0 and "timed out" in answer["error"] and answer["ms"] < 5000
     answer = probe.ask("send", "GET", scripted("much").url)
     assert answer["status"] == 0 and answer["error"] == "the answer is larger than 8388608 bytes"
-    nobody = "http://127.0.0.1:%d/" % free_ports(1, base=26000)[0]
+    nobody = "http://127.0.0.1:%d/" % free_ports(1)[0]
     answer = probe.ask("send", "GET", nobody)
     assert answer["status"] == 0 and "connect" in answer["error"].lower() and answer["ms"] < 2000
     answer = probe.ask("send", "GET", "file:///etc/hostname")

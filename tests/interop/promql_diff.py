@@ -34,7 +34,7 @@ class OldPrometheus:
         config = self.folder + "/prometheus.yml"
         with open(config, "w") as f:
             f.write("global: {}\n")
-        port, = free_ports(1, 28000)
+        port, = free_ports(1)
         self.url = "http://127.0.0.1:%d" % port
         self.process = subprocess.Popen(
             ["prometheus", "--config.file=" + config, "--storage.tsdb.path=" + self.folder + "/data",

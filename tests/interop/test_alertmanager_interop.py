@@ -150,7 +150,7 @@ alerting:
   - api_version: v2
     static_configs: [{ targets: ["%s"] }]
 """ % s.http[7:])
-            (port,) = free_ports(1, 23000)
+            (port,) = free_ports(1)
             with Running(folder, "prometheus",
                          ["prometheus", "--config.file=" + config, "--storage.tsdb.path=" + folder + "/p",
                           "--rules.alert.resend-delay=1s", "--web.listen-address=127.0.0.1:%d" % port]):
@@ -175,7 +175,7 @@ def test_alertmanager_and_sonde_send_the_same(folder):
     """The same alerts, given to both, come to the webhook in the same JSON, but for the address."""
     need("prometheus-alertmanager")
     with Webhook() as theirs, Webhook() as ours:
-        (port,) = free_ports(1, 24000)
+        (port,) = free_ports(1)
         url = "http://127.0.0.1:%d" % port
         mine = write(folder, "ours.yml", CONFIG % (ours.url, ours.url))
         with alertmanager(folder, write(folder, "theirs.yml", CONFIG % (theirs.url, theirs.url)), port), \
@@ -216,7 +216,7 @@ def test_alertmanager_and_sonde_send_the_same(folder):
 def test_sonde_posts_its_alerts_to_an_alertmanager(folder):
     need("prometheus-alertmanager")
     with Webhook() as hook:
-        (port,) = free_ports(1, 25000)
+        (port,) = free_ports(1)
         url = "http://127.0.0.1:%d" % port
         rules = write(folder, "rules.yml", """
 groups:

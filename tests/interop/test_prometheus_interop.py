@@ -91,7 +91,7 @@ class World:
     def __init__(self, server, folder):
         self.server, self.programs = server, []
         ports = server.port
-        own, = free_ports(1, 27000)
+        own, = free_ports(1)
         page = SCRAPE.format(job="page", target=ports["page"], external="{}")
         self.sink = self.add(prometheus(folder, "sink", ports["prometheus"], page,
                                         "--web.enable-remote-write-receiver",

@@ -134,7 +134,7 @@ def test_the_rules_api_is_that_of_prometheus():
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is missing (Debian: prometheus)")
     folder = tempfile.mkdtemp(prefix="rules-")
-    port = free_ports(1, 31000)[0]
+    port = free_ports(1)[0]
     with open(folder + "/r.yaml", "w") as f:
         json.dump(RULES, f)
     with open(folder + "/p.yaml", "w") as f:

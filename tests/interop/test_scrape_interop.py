@@ -100,7 +100,7 @@ def world(tmp_path_factory):
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not installed")
     folder = tmp_path_factory.mktemp("scrape")
-    page, prometheus, node, metrics, away = free_ports(5, 35000)
+    page, prometheus, node, metrics, away = free_ports(5)
     jobs, commands, more = ["page", "honored", "itself", "away"], [], ""
     if shutil.which("prometheus-node-exporter"):
         commands.append(["prometheus-node-exporter", "--web.listen-address=127.0.0.1:%d" % node])
