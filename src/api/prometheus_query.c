@@ -1,93 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* /api/v1/query and /api/v1/query_range: parameters in, PromQL evaluated, the result as JSON that
- * is streamed series by series. */
+ * is streamed. */
 #include "api/prometheus.h"
 
 #include "base/clock.h"
 #include "query/promql/cache.h"
-#include "query/promql/histogram.h"
 #include "query/promql/promql.h"
 
 #include <stdio.h>
 
-#define RANGE_POINTS_LIMIT 11000 /* per series; Prometheus's own */
-#define NOTES_SHOWN        10u   /* of warnings, and of infos; Prometheus's own as well */
-
-void prometheus_time(buf *out, int64_t time_ms)
-{
-    if (time_ms < 0) {
-        buf_char(out, '-');
-        time_ms = -time_ms;
-    }
-    buf_u64(out, (uint64_t)time_ms / 1000);
-    if (time_ms % 1000)
-        buf_fmt(out, ".%03d", (int)(time_ms % 1000));
-}
-
-void prometheus_value(buf *out, double v)
-{
-    buf_char(out, '"');
-    buf_f64(out, v);
-    buf_char(out, '"');
-}
-
-void prometheus_labels(json_writer *w, labels l)
-{
-    json_begin_object(w);
-    for (uint32_t i = 0; i < l.count; i++) {
-        json_key(w, l.items[i].name);
-        json_str(w, l.items[i].value);
-    }
-    json_end_object(w);
-}
-
-/* Empty buckets are left out. */
-static void put_buckets(buf *out, const histogram *h)
-{
-    histogram_buckets all;
-    histogram_bucket b;
-    bool any = false;
-    histogram_buckets_start(&all, h, false);
-    while (histogram_buckets_next(&all, &b)) {
-        if (b.count == 0)
-            continue;
-        if (any)
-            buf_char(out, ',');
-        else
-            buf_lit(out, ",\"buckets\":[");
-        any = true;
-        buf_fmt(out, "[%d,", histogram_boundary_rule(&b));
-        prometheus_value(out, b.lower);
-        buf_char(out, ',');
-        prometheus_value(out, b.upper);
-        buf_char(out, ',');
-        prometheus_value(out, b.count);
-        buf_char(out, ']');
-    }
-    if (any)
-        buf_char(out, ']');
-}
-
-/* h: NULL where the value counts. */
-static void put_point(api_request *r, int64_t time_ms, double v, const histogram *h)
-{
-    buf *out = http_out(r->x);
-    json_begin_array(&r->json);
-    prometheus_time(out, time_ms);
-    buf_char(out, ',');
-    if (h) {
-        buf_lit(out, "{\"count\":");
-        prometheus_value(out, h->count);
-        buf_lit(out, ",\"sum\":");
-        prometheus_value(out, h->sum);
-        put_buckets(out, h);
-        buf_char(out, '}');
-    } else {
-        prometheus_value(out, v);
-    }
-    r->json.comma = true;
-    json_end_array(&r->json);
-}
+#define RANGE_POINTS_LIMIT 11000  /* per series; Prometheus's own */
+#define NOTES_SHOWN        10u    /* of warnings, and of infos; Prometheus's own as well */
+#define ALONE_BYTES        MiB(1) /* of an answer that one thread prints */
 
 /* As many as Prometheus shows, then how many more there are. `extra`: one more note, or NULL. */
 static void put_notes(api_request *r, const promql_notes *notes, bool warnings, const char *extra)
@@ -118,46 +42,6 @@ static void put_notes(api_request *r, const promql_notes *notes, bool warnings, 
     }
     if (open)
         json_end_array(&r->json);
-}
-
-/* The floats or the histograms of a series, when it has any. False: the client has gone. */
-static bool put_points(api_request *r, const promql_series *s, bool matrix, bool histograms)
-{
-    static const char *const keys[2][2] = { { "value", "values" }, { "histogram", "histograms" } };
-    bool open = false;
-    for (uint32_t k = 0; k < s->count; k++) {
-        const histogram *h = s->histograms ? s->histograms[k] : NULL;
-        if ((h != NULL) != histograms)
-            continue;
-        if (!open) {
-            json_key(&r->json, str_c(keys[histograms][matrix]));
-            if (matrix)
-                json_begin_array(&r->json);
-        }
-        open = true;
-        put_point(r, s->time_ms[k], s->value[k], h);
-        if (!request_flush(r))
-            return false;
-    }
-    if (open && matrix)
-        json_end_array(&r->json);
-    return true;
-}
-
-static void put_series(api_request *r, const promql_result *result, uint32_t limit)
-{
-    bool matrix = result->type == PROMQL_MATRIX;
-    json_begin_array(&r->json);
-    for (uint32_t i = 0; i < MIN(result->count, limit); i++) {
-        const promql_series *s = &result->series[i];
-        json_begin_object(&r->json);
-        json_key(&r->json, STR("metric"));
-        prometheus_labels(&r->json, s->labels);
-        if (!put_points(r, s, matrix, false) || (s->histograms && !put_points(r, s, matrix, true)))
-            return;
-        json_end_object(&r->json);
-    }
-    json_end_array(&r->json);
 }
 
 static void put_string(api_request *r, int64_t time_ms, str text)
@@ -194,7 +78,14 @@ static void put_stats(api_request *r, const promql_result *result)
     json_end_object(&r->json);
 }
 
-static void put_result(api_request *r, const promql_result *result, int64_t time_ms, uint64_t limit)
+static void put_scalar(api_request *r, int64_t time_ms, const promql_result *result)
+{
+    prometheus_point(http_out(r->x), time_ms, result->count ? result->series[0].value[0] : 0);
+    r->json.comma = true;
+}
+
+static void put_result(api_request *r, const promql_result *result, const promql_options *o,
+                       uint64_t limit)
 {
     static const char *const names[] = { "none", "scalar", "vector", "matrix", "string" };
     uint32_t most = limit && limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
@@ -203,11 +94,11 @@ static void put_result(api_request *r, const promql_result *result, int64_t time
     JSON_PUT(&r->json, str, "resultType", str_c(names[result->type]));
     json_key(&r->json, STR("result"));
     if (result->type == PROMQL_SCALAR)
-        put_point(r, time_ms, result->count ? result->series[0].value[0] : 0, NULL);
+        put_scalar(r, o->start_ms, result);
     else if (result->type == PROMQL_STRING)
-        put_string(r, time_ms, result->string);
+        put_string(r, o->start_ms, result->string);
     else
-        put_series(r, result, most);
+        prometheus_series(r, result, o, most, ALONE_BYTES);
     put_stats(r, result);
     json_end_object(&r->json);
     put_notes(r, &result->notes, true,
@@ -284,7 +175,7 @@ void prometheus_query(api_request *r)
     if (st != STATUS_OK)
         fail_execution(r, st);
     else
-        put_result(r, &result, o.start_ms, limit);
+        put_result(r, &result, &o, limit);
 }
 
 /* start, end and step into *o; false after an answer was given. */
@@ -351,5 +242,5 @@ void prometheus_query_range(api_request *r)
     if (st != STATUS_OK)
         fail_execution(r, st);
     else
-        put_result(r, &result, o.start_ms, limit);
+        put_result(r, &result, &o, limit);
 }

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The series of a result as JSON, streamed. Large answers are cut into blocks of about as many
+ * bytes, in the middle of a series where that is long; the pool's idle threads print some of them
+ * at a time, and they go out in their order. What one thread prints are the same bytes. */
+#include "api/prometheus.h"
+
+#include "base/number_text.h"
+#include "query/promql/histogram.h"
+#include "query/workers.h"
+
+enum {
+    BLOCK_BYTES = 192 << 10,
+    BLOCKS_AT_ONCE = 8, /* printed before the first of them is sent */
+    POINT_BYTES = 40,   /* what one usually takes */
+    TIME_ROOM = 24,
+    POINT_ROOM = 16 + TIME_ROOM + NUMBER_ROOM, /* what one may take, and write behind itself */
+};
+
+/* ---- points ---- */
+
+static size_t time_text(char *to, int64_t time_ms)
+{
+    size_t n = 0;
+    uint64_t t = time_ms < 0 ? 0 - (uint64_t)time_ms : (uint64_t)time_ms;
+    if (time_ms < 0)
+        to[n++] = '-';
+    n += u64_text(to + n, t / 1000);
+    unsigned fraction = (unsigned)(t % 1000);
+    if (!fraction)
+        return n;
+    to[n++] = '.';
+    to[n++] = (char)('0' + fraction / 100);
+    to[n++] = (char)('0' + fraction / 10 % 10);
+    to[n++] = (char)('0' + fraction % 10);
+    return n;
+}
+
+void prometheus_time(buf *out, int64_t time_ms)
+{
+    char text[TIME_ROOM + NUMBER_ROOM];
+    buf_add(out, text, time_text(text, time_ms));
+}
+
+void prometheus_value(buf *out, double v)
+{
+    char text[2 + NUMBER_ROOM] = "\"";
+    size_t n = 1 + f64_text(text + 1, v);
+    text[n++] = '"';
+    buf_add(out, text, n);
+}
+
+/* The time of a step, which is the same for all series. */
+typedef struct {
+    int64_t time_ms;
+    uint32_t len;
+    char text[TIME_ROOM];
+} step_text;
+
+typedef struct {
+    const promql_result *result;
+    uint32_t count; /* of series that are shown */
+    bool matrix;
+    const step_text *steps; /* of all steps, or fewer, or none */
+    uint32_t step_count;
+} answer;
+
+/* *at: where in the steps to look first; times rise. */
+static inline size_t put_time(const answer *a, uint32_t *at, char *to, int64_t time_ms)
+{
+    while (*at < a->step_count && a->steps[*at].time_ms < time_ms)
+        ++*at;
+    if (*at == a->step_count || a->steps[*at].time_ms != time_ms)
+        return time_text(to, time_ms);
+    memcpy(to, a->steps[*at].text, TIME_ROOM);
+    return a->steps[*at].len;
+}
+
+/* What a value takes at most, copied whatever it takes. */
+typedef struct {
+    char bytes[32];
+} value_text;
+
+/* Points first to end - 1, all floats, with commas between. */
+static void put_floats(const answer *a, const promql_series *s, uint32_t first, uint32_t end,
+                       buf *out)
+{
+    uint32_t step = first; /* series may lack steps, so that theirs is not before this */
+    size_t last_at = 0, last_len = 0;
+    uint64_t last = 0;
+    for (uint32_t k = first; k < end; k++) {
+        uint64_t bits;
+        value_text again;
+        if (!buf_reserve(out, POINT_ROOM))
+            return;
+        char *to = out->ptr + out->len;
+        *to = ',';
+        to += k > 0;
+        *to++ = '[';
+        to += put_time(a, &step, to, s->time_ms[k]);
+        memcpy(to, ",\"", 2);
+        to += 2;
+        memcpy(&bits, &s->value[k], sizeof(bits));
+        if (last_len && bits == last) {
+            memcpy(&again, out->ptr + last_at, sizeof(again));
+            memcpy(to, &again, sizeof(again));
+        } else {
+            last_len = f64_text(to, s->value[k]);
+            last = bits;
+        }
+        last_at = (size_t)(to - out->ptr);
+        to += last_len;
+        memcpy(to, "\"]", 2);
+        out->len = (size_t)(to + 2 - out->ptr);
+    }
+}
+
+/* Empty buckets are left out. */
+static void put_buckets(buf *out, const histogram *h)
+{
+    histogram_buckets all;
+    histogram_bucket b;
+    bool any = false;
+    histogram_buckets_start(&all, h, false);
+    while (histogram_buckets_next(&all, &b)) {
+        if (b.count == 0)
+            continue;
+        if (any)
+            buf_char(out, ',');
+        else
+            buf_lit(out, ",\"buckets\":[");
+        any = true;
+        buf_char(out, '[');
+        buf_i64(out, histogram_boundary_rule(&b));
+        buf_char(out, ',');
+        prometheus_value(out, b.lower);
+        buf_char(out, ',');
+        prometheus_value(out, b.upper);
+        buf_char(out, ',');
+        prometheus_value(out, b.count);
+        buf_char(out, ']');
+    }
+    if (any)
+        buf_char(out, ']');
+}
+
+static void put_histogram(buf *out, int64_t time_ms, const histogram *h)
+{
+    buf_char(out, '[');
+    prometheus_time(out, time_ms);
+    buf_lit(out, ",{\"count\":");
+    prometheus_value(out, h->count);
+    buf_lit(out, ",\"sum\":");
+    prometheus_value(out, h->sum);
+    put_buckets(out, h);
+    buf_lit(out, "}]");
+}
+
+/* ---- series ---- */
+
+void prometheus_labels(json_writer *w, labels l)
+{
+    json_begin_object(w);
+    for (uint32_t i = 0; i < l.count; i++) {
+        json_key(w, l.items[i].name);
+        json_str(w, l.items[i].value);
+    }
+    json_end_object(w);
+}
+
+static void put_head(labels l, bool first, buf *out)
+{
+    json_writer w = json_write(out);
+    if (!first)
+        buf_char(out, ',');
+    buf_lit(out, "{\"metric\":");
+    prometheus_labels(&w, l);
+}
+
+/* Where a block begins or ends: at a point of a series, which is not the one behind its last. */
+typedef struct {
+    uint32_t series, point;
+} position;
+
+typedef struct {
+    position from, to;
+    buf out;
+} block;
+
+/* Of series without histograms. */
+static void put_block(const answer *a, position from, position to, buf *out)
+{
+    for (uint32_t i = from.series; i < a->count && i <= to.series; i++) {
+        const promql_series *s = &a->result->series[i];
+        uint32_t first = i == from.series ? from.point : 0,
+                 end = i == to.series ? to.point : s->count;
+        if (i == to.series && end == 0)
+            return; /* before its head */
+        if (first == 0) {
+            put_head(s->labels, i == 0, out);
+            if (s->count)
+                buf_str(out, a->matrix ? STR(",\"values\":[") : STR(",\"value\":"));
+        }
+        put_floats(a, s, first, end, out);
+        if (end < s->count)
+            return;
+        if (s->count && a->matrix)
+            buf_char(out, ']');
+        buf_char(out, '}');
+    }
+}
+
+/* The floats of a series that has histograms as well, or the histograms. False: the client has
+ * gone. */
+static bool put_mixed_points(api_request *r, const answer *a, const promql_series *s,
+                             bool histograms)
+{
+    static const char *const keys[2][2] = { { ",\"value\":", ",\"values\":[" },
+                                            { ",\"histogram\":", ",\"histograms\":[" } };
+    buf *out = http_out(r->x);
+    bool open = false;
+    for (uint32_t k = 0; k < s->count; k++) {
+        const histogram *h = s->histograms[k];
+        if ((h != NULL) != histograms)
+            continue;
+        buf_str(out, open ? STR(",") : str_c(keys[histograms][a->matrix]));
+        open = true;
+        if (h)
+            put_histogram(out, s->time_ms[k], h);
+        else
+            prometheus_point(out, s->time_ms[k], s->value[k]);
+        if (!request_flush(r))
+            return false;
+    }
+    if (open && a->matrix)
+        buf_char(out, ']');
+    return true;
+}
+
+static bool put_mixed(api_request *r, const answer *a, uint32_t i)
+{
+    const promql_series *s = &a->result->series[i];
+    put_head(s->labels, i == 0, http_out(r->x));
+    if (!put_mixed_points(r, a, s, false) || !put_mixed_points(r, a, s, true))
+        return false;
+    buf_char(http_out(r->x), '}');
+    return true;
+}
+
+void prometheus_point(buf *out, int64_t time_ms, double v)
+{
+    const answer none = { 0 };
+    const promql_series one = { .time_ms = &time_ms, .value = &v, .count = 1 };
+    put_floats(&none, &one, 0, 1, out);
+}
+
+/* ---- blocks ---- */
+
+static size_t head_bytes(labels l)
+{
+    size_t n = 32;
+    for (uint32_t i = 0; i < l.count; i++)
+        n += l.items[i].name.len + l.items[i].value.len + 6;
+    return n;
+}
+
+/* The block that begins at b->from: about BLOCK_BYTES, up to the end or to a series that has
+ * histograms. Returns how many bytes it takes, about. */
+static size_t plan_block(const answer *a, block *b)
+{
+    size_t bytes = 0;
+    position at = b->from;
+    while (at.series < a->count && bytes < BLOCK_BYTES) {
+        const promql_series *s = &a->result->series[at.series];
+        if (s->histograms)
+            break;
+        if (at.point == 0)
+            bytes += head_bytes(s->labels);
+        size_t room = bytes < BLOCK_BYTES ? (BLOCK_BYTES - bytes) / POINT_BYTES + 1 : 1;
+        if (s->count - at.point > room) {
+            at.point += (uint32_t)room;
+            bytes += room * POINT_BYTES;
+            break;
+        }
+        bytes += (s->count - at.point) * (size_t)POINT_BYTES;
+        at = (position){ at.series + 1, 0 };
+    }
+    b->to = at;
+    return bytes;
+}
+
+/* b's bytes behind those of `out`; moved where there are none. */
+static void hand_over(buf *out, buf *b)
+{
+    size_t limit = out->limit;
+    if (out->len == 0 && !out->failed && !b->failed) {
+        buf_done(out);
+        *out = *b;
+        out->limit = limit;
+        return;
+    }
+    buf_add(out, b->ptr, b->len);
+    out->failed |= b->failed;
+    buf_done(b);
+}
+
+typedef struct {
+    const answer *answer;
+    block blocks[BLOCKS_AT_ONCE];
+} some_blocks;
+
+static status print_blocks(void *user, uint32_t slot, uint32_t first, uint32_t end)
+{
+    some_blocks *some = user;
+    (void)slot;
+    for (uint32_t i = first; i < end; i++) {
+        block *b = &some->blocks[i];
+        if (buf_reserve(&b->out, BLOCK_BYTES + BLOCK_BYTES / 8))
+            put_block(some->answer, b->from, b->to, &b->out);
+    }
+    return STATUS_OK;
+}
+
+/* From *at, as many blocks as are printed at once, into the answer. */
+static bool put_together(api_request *r, const answer *a, position *at)
+{
+    some_blocks some = { .answer = a };
+    uint32_t count = 0;
+    for (; count < BLOCKS_AT_ONCE && at->series < a->count; count++) {
+        block *b = &some.blocks[count];
+        b->from = *at;
+        if (!plan_block(a, b))
+            break;
+        buf_init(&b->out, http_out(r->x)->limit);
+        *at = b->to;
+    }
+    status st = workers_run(count, 1, print_blocks, &some);
+    for (uint32_t i = 0; i < count; i++) {
+        if (st == STATUS_OK && !r->gone) {
+            hand_over(http_out(r->x), &some.blocks[i].out);
+            r->gone = !http_flush(r->x);
+        } else {
+            buf_done(&some.blocks[i].out);
+        }
+    }
+    return st == STATUS_OK && !r->gone;
+}
+
+static bool put_next(api_request *r, const answer *a, position *at)
+{
+    block b = { .from = *at };
+    size_t bytes = plan_block(a, &b);
+    if (!bytes) { /* it has histograms */
+        *at = (position){ at->series + 1, 0 };
+        return put_mixed(r, a, at->series - 1);
+    }
+    buf *out = http_out(r->x);
+    if (buf_reserve(out, bytes + bytes / 8))
+        put_block(a, b.from, b.to, out);
+    *at = b.to;
+    return request_flush(r);
+}
+
+/* ---- the whole ---- */
+
+/* Without memory times are made where they are written. */
+static void make_steps(const promql_options *o, arena *memory, answer *a)
+{
+    size_t count = (size_t)((o->end_ms - o->start_ms) / o->step_ms) + 1;
+    step_text *steps = arena_alloc(memory, count * sizeof(*steps));
+    if (!steps)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        char text[TIME_ROOM + NUMBER_ROOM];
+        steps[i].time_ms = o->start_ms + (int64_t)i * o->step_ms;
+        steps[i].len = (uint32_t)time_text(text, steps[i].time_ms);
+        memcpy(steps[i].text, text, TIME_ROOM);
+    }
+    a->steps = steps;
+    a->step_count = (uint32_t)count;
+}
+
+void prometheus_series(api_request *r, const promql_result *result, const promql_options *o,
+                       uint32_t limit, size_t alone_bytes)
+{
+    answer a = { .result = result,
+                 .count = MIN(result->count, limit),
+                 .matrix = result->type == PROMQL_MATRIX };
+    position at = { 0, 0 };
+    size_t points = 0;
+    bool going = true;
+    for (uint32_t i = 0; i < a.count; i++)
+        points += result->series[i].count;
+    if (points / 2 > (size_t)((o->end_ms - o->start_ms) / o->step_ms))
+        make_steps(o, r->arena, &a);
+    bool together = (points + a.count) * POINT_BYTES > alone_bytes;
+    json_begin_array(&r->json);
+    while (going && at.series < a.count)
+        going = together && !result->series[at.series].histograms ? put_together(r, &a, &at)
+                                                                  : put_next(r, &a, &at);
+    if (going)
+        json_end_array(&r->json);
+}
