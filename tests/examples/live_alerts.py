@@ -57,6 +57,8 @@ class Fault:
     load: Callable = None
     stage: str = field(default="waits", init=False)
     since: float = field(default=0, init=False)
+    seen: set = field(default=None, init=False)   # that fired since it was planted
+    told: dict = field(default=None, init=False)  # by status: whom the webhook knew when it was planted
 
     def begin(self, stage):
         self.stage, self.since = stage, time.monotonic()
@@ -125,6 +127,7 @@ class Load:
         self.system, self.step, self.faults, self.pause = system, step, faults, 1 / rate
         self.ended = threading.Event()
         self.lock, self.number = threading.Lock(), 0
+        self.failed, self.last_error = 0, None
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
 
     def one(self):
@@ -133,8 +136,8 @@ class Load:
         for step in [self.step, *(f.load for f in self.faults if f.load and f.stage == "planted")]:
             try:
                 step(self.system, number)
-            except (OSError, RuntimeError, ValueError, KeyError, EOFError):
-                pass
+            except (OSError, RuntimeError, ValueError, KeyError, EOFError) as e:
+                self.failed, self.last_error = self.failed + 1, e
 
     def run(self):
         while not self.ended.is_set():
@@ -151,6 +154,7 @@ class Load:
         self.ended.set()
         for thread in self.threads:
             thread.join()
+        print("%d steps of load, %d failed, the last with %r" % (self.number, self.failed, self.last_error))
 
 
 # ---- what the server says ----
@@ -188,7 +192,7 @@ class Story:
     def __init__(self, system, watch, faults):
         self.system, self.watch, self.faults = system, watch, faults
         self.active, self.firing = set(), {}
-        self.resolved_before = {}
+        self.begun = time.monotonic()
 
     def step(self):
         """Looks once, and takes each fault as far as it goes."""
@@ -204,29 +208,35 @@ class Story:
         stages = {f.name: f.stage for f in self.faults}
         if all(stages[n] in ("repaired", "over") for n in fault.after) and \
                 all(stages[n] == "over" for n in fault.after_end) and not fault.fires & self.active:
-            self.told = {status: self.watch.told(status) for status in ("firing", "resolved")}
-            self.resolved_before[fault.name] = self.told
+            fault.told = {status: self.watch.told(status) for status in ("firing", "resolved")}
+            fault.seen = set()
             fault.plant(self.system)
-            fault.begin("planted")
+            self.begin(fault, "planted")
+
+    def begin(self, fault, stage):
+        """What pytest shows of a run that failed."""
+        fault.begin(stage)
+        print("%6.1f s  %-8s  %s" % (time.monotonic() - self.begun, stage, fault.name))
 
     def news(self, fault, status):
         """Whether the webhook was told so of all its alerts since it was planted."""
-        before, now = self.resolved_before[fault.name][status], self.watch.told(status)
-        return all(now.count(name) > before.count(name) for name in fault.fires)
+        now = self.watch.told(status)
+        return all(now.count(name) > fault.told[status].count(name) for name in fault.fires)
 
     def look(self, fault):
         for name in fault.fires & set(self.firing):
             annotations = self.firing[name]["annotations"]
             assert annotations["summary"] and "{{" not in json.dumps(annotations), annotations
             assert "<no value>" not in json.dumps(annotations), annotations
-        if fault.fires <= set(self.firing) and self.news(fault, "firing") and \
+            fault.seen.add(name)
+        if fault.fires == fault.seen and self.news(fault, "firing") and \
                 all(self.watch.recorded(name) for name in fault.fires):
+            self.begin(fault, "repaired")  # first, as it ends the fault's load
             fault.repair(self.system)
-            fault.begin("repaired")
 
     def end(self, fault):
         if not fault.fires & self.active and self.news(fault, "resolved"):
-            fault.begin("over")
+            self.begin(fault, "over")
 
     def run(self):
         while not self.step():

@@ -2,6 +2,7 @@
 """The alerts of sixseven in the running system; see live_alerts.py."""
 import json
 import socket
+import threading
 import time
 
 from live_alerts import Fault, every_alert_has_a_fault, fire_and_resolve, outside
@@ -15,22 +16,24 @@ class SlowUplinks:
     SECONDS = 6
 
     def __init__(self):
-        self.waiting = []
+        self.lock, self.waiting = threading.Lock(), []
 
     def send(self, system, _):
         """One more of them; those whose time has come send the rest and read the answer."""
         s = socket.create_connection(("127.0.0.1", system.port), timeout=30)
         s.sendall(b"POST /command HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json"
                   b"\r\nContent-Length: %d\r\n\r\n" % len(BODY))
-        self.waiting.append((time.monotonic() + self.SECONDS, s))
-        while self.waiting and self.waiting[0][0] < time.monotonic():
-            with self.waiting.pop(0)[1] as ready:
-                ready.sendall(BODY)
-                ready.recv(4096)
+        with self.lock:
+            self.waiting.append((time.monotonic() + self.SECONDS, s))
+            while self.waiting[0][0] < time.monotonic():
+                with self.waiting.pop(0)[1] as ready:
+                    ready.sendall(BODY)
+                    ready.recv(4096)
 
-    def end(self, _=None):
-        while self.waiting:
-            self.waiting.pop()[1].close()
+    def end(self, _):
+        with self.lock:
+            while self.waiting:
+                self.waiting.pop()[1].close()
 
 
 def cancel_all(system):

@@ -9,6 +9,20 @@
 #define UPDOWN(name, help, ...) \
     sonde_updown_counter_new("debug_server_" name, help, SONDE_LABELS(__VA_ARGS__))
 
+/* How sessions end, and why they fail through no fault of their programs: counts of these begin at
+ * 0, since an alert sees the first one only as a step up from there. */
+static const char *const ends[] = { "succeeded", "failed", "cancelled", NULL };
+static const char *const own_failures[] = { "runner_lost", "start_failed",
+                                            "server_lost", "queue_unavailable",
+                                            "not_started", "start_lost",
+                                            NULL };
+
+static void begin_at_zero(sonde_counter *counter, const char *const *labels)
+{
+    for (; *labels; labels++)
+        sonde_counter_add(counter, 0, *labels);
+}
+
 const server_metrics *metrics_of_server(void)
 {
     static server_metrics m;
@@ -43,6 +57,8 @@ const server_metrics *metrics_of_server(void)
             SONDE_LABELS("role"),
             .bounds = SONDE_BOUNDS(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)),
     };
+    begin_at_zero(m.sessions_completed, ends);
+    begin_at_zero(m.session_failures, own_failures);
     return &m;
 }
 
