@@ -97,6 +97,20 @@ class Postgres(Database):
                                str(self.port), "-U", "test", "-v", "ON_ERROR_STOP=1", "-c", text,
                                database], check=True, capture_output=True, text=True, cwd="/").stdout
 
+    def hold(self, table):
+        """A stranger's transaction that has the table for itself, in the database of url; let_go ends it."""
+        session = subprocess.Popen([self.programs + "/psql", "-X", "-q", self.url], stdin=subprocess.PIPE,
+                                   cwd="/")
+        session.stdin.write(b"BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE;\n" % table.encode())
+        session.stdin.flush()
+        return session
+
+    @staticmethod
+    def let_go(session):
+        """The end of its input ends psql, and that of the connection the transaction."""
+        session.stdin.close()
+        session.wait(30)
+
     def fresh(self):
         """An empty database for the next test; url names it."""
         self.databases += 1

@@ -5,7 +5,7 @@
  *   PUT, GET, HEAD /BUCKET/KEY   403 when the signature does not fit
  *   HEAD /BUCKET                 200, needs no signature; what a health check asks
  *
- * At most 256 objects of 1 MiB; the oldest goes first. */
+ * At most 4096 objects of 256 MiB together; the oldest go first. */
 #include "examples/common/s3.h"
 #include "examples/common/standin.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OBJECTS = 256 };
+enum { MAX_OBJECTS = 4096, MAX_BYTES = 256 << 20 };
 
 typedef struct {
     char path[512];
@@ -21,8 +21,10 @@ typedef struct {
     size_t size;
 } object;
 
+/* A ring: objects `first` to `next`, each at its number modulo the size. */
 static object objects[MAX_OBJECTS];
-static unsigned object_count;
+static unsigned first, next;
+static size_t total_bytes;
 
 static void fail(standin_request *r, unsigned status, const char *code, const char *message)
 {
@@ -37,18 +39,28 @@ static void fail(standin_request *r, unsigned status, const char *code, const ch
 
 static object *find_object(const char *path)
 {
-    for (unsigned i = 0; i < MAX_OBJECTS; i++)
-        if (strcmp(objects[i].path, path) == 0)
-            return &objects[i];
+    for (unsigned i = first; i != next; i++)
+        if (strcmp(objects[i % MAX_OBJECTS].path, path) == 0)
+            return &objects[i % MAX_OBJECTS];
     return NULL;
+}
+
+static void empty(object *o)
+{
+    total_bytes -= o->size;
+    free(o->bytes);
+    *o = (object){ 0 };
 }
 
 static void put_object(standin_request *r)
 {
     object *o = find_object(r->path);
-    if (!o)
-        o = &objects[object_count++ % MAX_OBJECTS];
-    free(o->bytes);
+    if (o)
+        empty(o); /* its place stays empty until it is the oldest */
+    while (next - first == MAX_OBJECTS || (first != next && total_bytes + r->size > MAX_BYTES))
+        empty(&objects[first++ % MAX_OBJECTS]);
+    o = &objects[next++ % MAX_OBJECTS];
+    total_bytes += r->size;
     snprintf(o->path, sizeof(o->path), "%s", r->path);
     o->bytes = r->bytes;
     o->size = r->size;
