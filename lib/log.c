@@ -244,12 +244,10 @@ static void write_log(writer *w, const log_call *call, uint32_t number, size_t n
         return;
     }
     recorder_log *record = (recorder_log *)start;
-    *record = (recorder_log){ .word = record->word,
-                              .ticks = tsc_now(),
-                              .site = number,
-                              .attributes = (uint16_t)call->count,
-                              .dropped = (uint16_t)MIN(dropped, (size_t)UINT16_MAX),
-                              .severity = call->severity };
+    record->ticks = tsc_now(); /* the word is the commit's: a reader may look at it meanwhile */
+    put_fixed(start, number,
+              (uint16_t)call->count | (uint32_t)MIN(dropped, (size_t)UINT16_MAX) << 16,
+              call->severity, 0, 0, 0);
     char *p = put_head(start + sizeof(*record), record, call, number, &t->current);
     for (size_t i = 0; i < call->count; i++)
         p = number ? attr_encode_at(p, call->site, i, &call->kvs[i], longest)

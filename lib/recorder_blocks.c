@@ -99,6 +99,7 @@ uint32_t recorder_claim(recorder *r, uint32_t count)
             if (run == count && claim_at(r, i + 1 - count, count)) {
                 /* The reader frees by a plain write; what it wrote before is seen from here on. */
                 atomic_thread_fence(memory_order_acquire);
+                recorder_taken(r, i + 1 - count, count);
                 atomic_store_explicit(&r->claim_next, i + 1, memory_order_relaxed);
                 return i + 1 - count;
             }

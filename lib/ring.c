@@ -167,6 +167,7 @@ bool ring_extend(recorder *r, ring *g, size_t need)
         uint32_t check = recorder_check(g->id, g->index, (uint32_t)(g->at - g->base));
         atomic_store_explicit(atomic_u64(g->at), recorder_record_word(8, RECORDER_NEXT, check),
                               memory_order_release);
+        recorder_left(r, g->block, g->blocks);
     }
     g->base = base;
     g->at = base + sizeof(recorder_extent);
