@@ -46,6 +46,7 @@ static void read_processing(sonde_gauge *gauge, void *user)
 
 void app_make_metrics(app *a)
 {
+    static const char *const ends[] = { "completed", "failed", "canceled", NULL };
     app_metrics *m = &a->metrics;
     m->created = sonde_counter_new("generations_created_total", "Generations asked for.",
                                    SONDE_LABELS("owner_type"));
@@ -68,6 +69,9 @@ void app_make_metrics(app *a)
         sonde_counter_new("runpod_requests_total", "Requests to pods.", SONDE_LABELS("status"));
     m->gpu_seconds = sonde_counter_new("runpod_gpu_seconds_total",
                                        "Time that pods worked on generations.", SONDE_LABELS());
+    /* "None has ended" is only known of a count that begins at 0. */
+    for (const char *const *status = ends; *status; status++)
+        sonde_counter_add(m->completed, 0, *status);
     sonde_counter_add(m->credits_charged, 0);
     sonde_counter_add(m->gpu_seconds, 0.0);
     sonde_gauge_callback("generations_queued_current", "Generations that wait.", read_queued, a,

@@ -160,6 +160,12 @@ class Load:
 # ---- what the server says ----
 
 
+def assert_rendered(alert):
+    """Its template found all that it names."""
+    texts = json.dumps(alert["annotations"])
+    assert alert["annotations"]["summary"] and "{{" not in texts and "<no value>" not in texts, texts
+
+
 class Watch:
     """What is known of the alerts: by the API, as series, and by the webhook."""
 
@@ -180,6 +186,13 @@ class Watch:
         """Names of the alerts that the webhook was told of so; as often as it was."""
         return [alert["labels"]["alertname"] for request in self.webhook.taken()
                 for alert in request["body"]["alerts"] if alert["status"] == status]
+
+    def notified(self):
+        """What the webhook got is whole: texts without gaps, an end after the start."""
+        for request in self.webhook.taken():
+            for alert in request["body"]["alerts"]:
+                assert_rendered(alert)
+                assert alert["status"] == "firing" or alert["endsAt"] > alert["startsAt"], alert
 
     def recorded(self, name):
         return self.server.promql('count_over_time(ALERTS{alertname="%s",alertstate="firing"}[10m])' % name)
@@ -225,9 +238,7 @@ class Story:
 
     def look(self, fault):
         for name in fault.fires & set(self.firing):
-            annotations = self.firing[name]["annotations"]
-            assert annotations["summary"] and "{{" not in json.dumps(annotations), annotations
-            assert "<no value>" not in json.dumps(annotations), annotations
+            assert_rendered(self.firing[name])
             fault.seen.add(name)
         if fault.fires == fault.seen and self.news(fault, "firing") and \
                 all(self.watch.recorded(name) for name in fault.fires):
@@ -275,3 +286,4 @@ def fire_and_resolve(system_class, faults, folder, step=None, rate=8, threads=1,
                     wait_for("every rule to be evaluated well", watch.healthy, 60, 0.2)
                     Story(system, watch, faults).run()
             assert watch.healthy(), watch.rules()
+            watch.notified()

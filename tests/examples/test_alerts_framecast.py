@@ -43,6 +43,23 @@ def some_generations(system, number):
         create(system, number)
 
 
+class Impatient:
+    """Users who go on asking, and who cancel what they asked for at the end."""
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, system, number):
+        if number % 2 == 0:
+            self.asked.append(create(system, number))
+
+    def give_up(self, system):
+        system.control_pod(step_ms=STEP_MS)
+        for generation in self.asked:
+            system.cancel(generation)
+
+
+USERS = Impatient()
 FAULTS = [
     Fault("the database is gone", lambda system: system.database.down(),
           lambda system: system.database.up(), {"ApiHighErrorRate"}, load=create),
@@ -52,8 +69,7 @@ FAULTS = [
     Fault("generations take minutes", *row_fault("old"), {"GenerationsSlow"},
           after=("the database is gone",)),
     Fault("the pod hangs", lambda system: system.control_pod(step_ms=2000),
-          lambda system: system.control_pod(step_ms=STEP_MS),
-          {"GenerationsStuck", "GenerationsQueueGrows", "RunpodFailing"}, load=create,
+          USERS.give_up, {"GenerationsStuck", "GenerationsQueueGrows", "RunpodFailing"}, load=USERS.ask,
           after=("the model fails half of the time", "the database is slow", "generations take minutes")),
     Fault("the bucket is gone", *outside("s3", fail=100), {"NotReady"}, after=(
         "the model fails half of the time", "the database is slow", "generations take minutes")),
