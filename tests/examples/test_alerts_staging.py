@@ -11,7 +11,7 @@ from harness import asan_library
 from live_alerts import Fault, every_alert_has_a_fault, fire_and_resolve, outside
 from staging import Staging
 
-# Preloaded into the API. While the file $HOARD is there it keeps 4 GiB, as a cache without a bound would; as
+# Preloaded into the API. While the file $HOARD is there it keeps 2 GiB, as a cache without a bound would; as
 # it never writes them, the machine need not have them.
 HOARDER = r"""
 #include <pthread.h>
@@ -24,7 +24,7 @@ static void *run(void *file)
         for (int i = 0; i < 4; i++)
             if (access(file, F_OK) == 0) {
                 if (!kept[i])
-                    kept[i] = malloc(1u << 30);
+                    kept[i] = malloc(1u << 29);
             } else {
                 free(kept[i]);
                 kept[i] = NULL;
