@@ -129,9 +129,10 @@ static size_t exponent_text(char *to, const char *first, int count, int exponent
     return n + u64_text(to + n, (uint64_t)abs(exponent));
 }
 
-/* `digits`, below 10^17 and not 0, times ten to the power of `exponent`, as printf's %g does with
- * enough digits: with an exponent when it is far from 1. */
-static size_t decimal_text(char *to, uint64_t digits, int exponent)
+/* `digits`, below 10^17 and not 0, times ten to the power of `exponent`; with an exponent when there
+ * would be more than `zeros` zeros behind the point, or more digits before it than `longest` and than
+ * the number has. */
+static inline size_t decimal_text(char *to, uint64_t digits, int exponent, int zeros, int longest)
 {
     char text[48]; /* 17 digits, then zeros */
     uint64_t rest = digits % (EIGHT_DIGITS * EIGHT_DIGITS),
@@ -147,10 +148,10 @@ static size_t decimal_text(char *to, uint64_t digits, int exponent)
     int end = low ? 17 - __builtin_clzll(low) / 8 : high ? 9 - __builtin_clzll(high) / 8 : 1;
     int count = end - begin, point = 17 - begin + exponent; /* digits before the point */
     const char *first = text + begin;
-    if (point < -3 || point > MAX(count, 15))
+    if (point < -zeros || point > MAX(count, longest))
         return exponent_text(to, first, count, point - 1);
     if (point <= 0) {
-        memcpy(to, "0.000", 5);
+        memcpy(to, "0.00000", 7);
         memcpy(to + 2 - point, first, 24);
         return (size_t)(2 - point + count);
     }
@@ -168,7 +169,7 @@ static size_t literal(char *to, const char text[4], size_t n)
     return n;
 }
 
-size_t f64_text(char *to, double v)
+static inline size_t any_text(char *to, double v, int zeros, int longest)
 {
     /* Whole numbers that a double holds exactly need no search for the shortest text. */
     if (v >= -1e15 && v <= 1e15 && v == (double)(int64_t)v && !(v == 0 && signbit(v))) {
@@ -181,12 +182,22 @@ size_t f64_text(char *to, double v)
     int exponent;
     if (LIKELY(shortest_digits(v, &digits, &exponent))) {
         to[0] = '-';
-        return v < 0 ? 1 + decimal_text(to + 1, digits, exponent)
-                     : decimal_text(to, digits, exponent);
+        return v < 0 ? 1 + decimal_text(to + 1, digits, exponent, zeros, longest)
+                     : decimal_text(to, digits, exponent, zeros, longest);
     }
     if (isnan(v))
         return literal(to, "NaN", 3);
     if (isinf(v))
         return literal(to, v > 0 ? "+Inf" : "-Inf", 4);
     return searched_text(to, v);
+}
+
+size_t f64_text(char *to, double v)
+{
+    return any_text(to, v, 3, 15);
+}
+
+size_t f64_sample_text(char *to, double v)
+{
+    return any_text(to, v, 5, 21);
 }

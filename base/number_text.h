@@ -15,6 +15,8 @@ enum { NUMBER_ROOM = 48 };
 size_t u64_text(char *to, uint64_t v);
 /* The shortest text that reads back as the same double, as buf_f64 describes it. */
 size_t f64_text(char *to, double v);
+/* The same, but without an exponent from 1e-6 to below 1e21, as Prometheus answers samples. */
+size_t f64_sample_text(char *to, double v);
 
 /* The fewest digits that read back as v, a finite number, as printf's %e writes them; with at least
  * `digits` (1 to 17) of them. */

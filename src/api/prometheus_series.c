@@ -44,7 +44,7 @@ void prometheus_time(buf *out, int64_t time_ms)
 void prometheus_value(buf *out, double v)
 {
     char text[2 + NUMBER_ROOM] = "\"";
-    size_t n = 1 + f64_text(text + 1, v);
+    size_t n = 1 + f64_sample_text(text + 1, v);
     text[n++] = '"';
     buf_add(out, text, n);
 }
@@ -104,7 +104,7 @@ static void put_floats(const answer *a, const promql_series *s, uint32_t first, 
             memcpy(&again, out->ptr + last_at, sizeof(again));
             memcpy(to, &again, sizeof(again));
         } else {
-            last_len = f64_text(to, s->value[k]);
+            last_len = f64_sample_text(to, s->value[k]);
             last = bits;
         }
         last_at = (size_t)(to - out->ptr);

@@ -143,6 +143,32 @@ static void a_buffer_with_less_room_takes_what_fits(void **state)
     buf_done(&out);
 }
 
+static void samples_have_an_exponent_only_far_from_one(void **state)
+{
+    static const struct {
+        double v;
+        const char *text;
+    } of[] = {
+        { 1e-6, "0.000001" },
+        { -1.2345678901234567e-06, "-0.0000012345678901234567" },
+        { 9.5e-7, "9.5e-07" },
+        { 5e-5, "0.00005" },
+        { 0.00012, "0.00012" },
+        { 1e16, "10000000000000000" },
+        { 123456789012345680.0, "123456789012345680" },
+        { -999999999999999900000.0, "-999999999999999900000" },
+        { 1e21, "1e+21" },
+        { 1e300, "1e+300" },
+        { -0.0, "-0" },
+        { INFINITY, "+Inf" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        char text[NUMBER_ROOM];
+        assert_true(str_is(str_n(text, f64_sample_text(text, of[i].v)), of[i].text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +176,7 @@ int main(void)
         cmocka_unit_test(doubles_are_the_shortest_that_read_back),
         cmocka_unit_test(special_numbers_have_the_texts_of_prometheus),
         cmocka_unit_test(a_buffer_with_less_room_takes_what_fits),
+        cmocka_unit_test(samples_have_an_exponent_only_far_from_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
