@@ -33,6 +33,20 @@
         .range = (fn_), .native = (native_), .help = (help_) \
     }
 
+/* Past this, e^-x is less than half a last digit of e^x. What overflows is what overflows in Prometheus,
+ * where the power does before it is halved: at 709.78, not at 710.47. */
+#define ONE_POWER 21.0
+
+static double hyperbolic_cosine(double x)
+{
+    return fabs(x) > ONE_POWER ? exp(fabs(x)) * 0.5 : cosh(x);
+}
+
+static double hyperbolic_sine(double x)
+{
+    return fabs(x) > ONE_POWER ? copysign(exp(fabs(x)) * 0.5, x) : sinh(x);
+}
+
 /* Sorted by name. */
 static const promql_function functions[] = {
     MATH("abs", fabs, "Absolute value."),
@@ -83,7 +97,7 @@ static const promql_function functions[] = {
       .general = promql_fn_clamp_min,
       .help = "Limits cells to a minimum." },
     MATH("cos", cos, "Cosine of radians."),
-    MATH("cosh", cosh, "Hyperbolic cosine."),
+    MATH("cosh", hyperbolic_cosine, "Hyperbolic cosine."),
     NATIVE("count_over_time", promql_count_over_time, promql_any_native,
            "Number of samples in the window."),
     DATE("day_of_month", promql_day_of_month,
@@ -316,7 +330,7 @@ static const promql_function functions[] = {
       .help = "The value of a vector with one element, else NaN." },
     MATH("sgn", promql_sgn, "-1, 0 or 1 by the sign."),
     MATH("sin", sin, "Sine of radians."),
-    MATH("sinh", sinh, "Hyperbolic sine."),
+    MATH("sinh", hyperbolic_sine, "Hyperbolic sine."),
     { .name = "sort",
       .returns = V,
       .args = { V },
