@@ -64,7 +64,8 @@ typedef struct {
 
 #define MATCH_LIMIT 100 /* match[] parameters in one request */
 
-static bool selection_of(api_request *r, selection *ret)
+/* What is said before a selector that is refused is what Prometheus's path says, some nothing. */
+static bool selection_of(api_request *r, const char *refused, selection *ret)
 {
     *ret = (selection){ 0 };
     if (!request_time_s(r, "start", TIME_FIRST_NS, &ret->from_ns) ||
@@ -83,7 +84,7 @@ static bool selection_of(api_request *r, selection *ret)
         }
         if (promql_parse_selector(&ret->selectors[ret->selector_count], text, r->arena, &r->err) !=
             STATUS_OK) {
-            request_fail(r, STATUS_INVALID, "invalid parameter \"match[]\": %s", r->err.message);
+            request_fail(r, STATUS_INVALID, "%s%s", refused, r->err.message);
             return false;
         }
     }
@@ -232,7 +233,7 @@ static void series_list(api_request *r)
     selection s;
     labels *list;
     uint32_t count;
-    if (!selection_of(r, &s))
+    if (!selection_of(r, "invalid parameter \"match[]\": ", &s))
         return;
     if (!s.selector_count) {
         request_fail(r, STATUS_INVALID, "no match[] parameter provided");

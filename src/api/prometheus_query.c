@@ -178,27 +178,31 @@ void prometheus_query(api_request *r)
         put_result(r, &result, &o, limit);
 }
 
+static bool range_parameter(api_request *r, const char *name, bool (*parse)(str, int64_t *),
+                            int64_t *ret_ns)
+{
+    str text = request_param(r, name);
+    double seconds;
+    if (text.len && parse(text, ret_ns))
+        return true;
+    bool far = parse == parse_duration_s && str_to_f64(text, &seconds);
+    request_fail(r, STATUS_INVALID,
+                 "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid %s", name,
+                 STR_ARG(str_slice(text, 0, 80)),
+                 parse == parse_time_s ? "timestamp"
+                 : far                 ? "duration. It overflows int64"
+                                       : "duration");
+    return false;
+}
+
 /* start, end and step into *o; false after an answer was given. */
 static bool range_parameters(api_request *r, promql_options *o)
 {
-    static const char *const required[] = { "start", "end", "step" };
-    int64_t start_ns, end_ns, step_ns = 0;
-    for (size_t i = 0; i < ARRAY_LEN(required); i++) {
-        if (request_param(r, required[i]).len)
-            continue;
-        request_fail(r, STATUS_INVALID, "invalid parameter \"%s\": cannot parse \"\" to a valid %s",
-                     required[i], i < 2 ? "timestamp" : "duration");
+    int64_t start_ns = 0, end_ns = 0, step_ns = 0;
+    if (!range_parameter(r, "start", parse_time_s, &start_ns) ||
+        !range_parameter(r, "end", parse_time_s, &end_ns) ||
+        !range_parameter(r, "step", parse_duration_s, &step_ns))
         return false;
-    }
-    if (!request_time_s(r, "start", 0, &start_ns) || !request_time_s(r, "end", 0, &end_ns))
-        return false;
-    str step = request_param(r, "step");
-    if (!parse_duration_s(step, &step_ns)) {
-        request_fail(r, STATUS_INVALID,
-                     "invalid parameter \"step\": cannot parse \"%.*s\" to a valid duration",
-                     STR_ARG(str_slice(step, 0, 80)));
-        return false;
-    }
     if (!options_of(r, o))
         return false;
     o->start_ms = start_ns / NS_PER_MS;
