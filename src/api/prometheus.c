@@ -173,7 +173,7 @@ static void answer_names(api_request *r, str name)
 {
     selection s;
     str_list list;
-    if (!selection_of(r, &s))
+    if (!selection_of(r, "", &s))
         return;
     status st = names_of(r, &s, name, &list);
     prometheus_names(r, st, &list, s.limit);
