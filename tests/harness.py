@@ -22,6 +22,7 @@ from ports import free_port  # noqa: E402
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
 FULL = bool(os.environ.get("SONDE_FULL"))
 SONDE = os.path.join(BUILD, "sonde")
+BUSY = 3  # times as long as on an idle machine is waited: it ends what would hang, and judges no speed
 LOG_PAGE = 5000  # what the server gives at most for one log query
 
 
@@ -31,7 +32,8 @@ def free_ports(count):
 
 
 def wait_for(what, condition, seconds=20, every=0.02):
-    """Calls condition until it gives something true, and returns that."""
+    """Calls condition until it gives something true, and returns that. The limit is that of an idle machine."""
+    seconds *= BUSY
     end = time.monotonic() + seconds
     last = None
     while time.monotonic() < end:
@@ -118,19 +120,31 @@ class Server:
         """A graceful end; its exit code."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(30 * BUSY)
         return self.process.returncode if self.process else None
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.clean_up()
+            raise
 
-    def __exit__(self, kind, *_):
-        code = self.stop()
+    def clean_up(self):
+        """Nothing of it is left, also when it did not start or did not end."""
+        if self.process and self.process.poll() is None:
+            self.kill()
         self.log.close()
-        text = self.output()
         if self.own_dir:
             shutil.rmtree(self.data, ignore_errors=True)
             os.remove(self.log_path)
+
+    def __exit__(self, kind, *_):
+        try:
+            code = self.stop()
+            text = self.output()
+        finally:
+            self.clean_up()
         if kind is None:
             assert "ERROR: AddressSanitizer" not in text and "runtime error" not in text, text[-6000:]
             assert code in (0, -signal.SIGKILL), "exit code %r\n%s" % (code, text[-4000:])
@@ -217,8 +231,8 @@ class Collector(Server):
     def command(self):
         return [self.binary, "serve", "--data", self.data, "--config", self.config, *self.args]
 
-    def __exit__(self, *error):
-        super().__exit__(*error)
+    def clean_up(self):
+        super().clean_up()
         os.remove(self.config)
 
 

@@ -47,8 +47,8 @@ class Collector(Server):
         wait_for(event, lambda: self.output().count(event) > before)
         return [line for line in self.output().splitlines() if event in line][-1]
 
-    def __exit__(self, kind, *rest):
-        super().__exit__(kind, *rest)
+    def clean_up(self):
+        super().clean_up()
         os.remove(self.file)
 
 

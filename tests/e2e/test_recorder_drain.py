@@ -122,9 +122,9 @@ def test_the_admin_port_answers_without_a_drainer(program, tmp_path):
 def test_two_servers_do_not_read_one_directory(tmp_path):
     recorders = tmp_path / "recorders"
     with Server(args=["--recorder", str(recorders)]):
-        second = Server(args=["--recorder", str(recorders)])
-        done = subprocess.run([SONDE, "serve", "--data", second.data, "--http", "127.0.0.1:0", "--otlp-http",
-                               "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", *second.args],
+        done = subprocess.run([SONDE, "serve", "--data", str(tmp_path / "data"), "--http", "127.0.0.1:0",
+                               "--otlp-http", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--recorder",
+                               str(recorders)],
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 1 and "another server reads" in done.stderr, done.stderr
 
