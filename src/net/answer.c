@@ -174,7 +174,8 @@ static void compress_answer(http_exchange *x)
 {
     buf packed;
     buf_init(&packed, x->out.limit);
-    if (encoding_gzip(buf_view(&x->out), &packed, NULL) == STATUS_OK && packed.len < x->out.len) {
+    if (encoding_gzip(buf_view(&x->out), GZIP_FAST, &packed, NULL) == STATUS_OK &&
+        packed.len < x->out.len) {
         buf_done(&x->out);
         x->out = packed;
         http_set_header(x, "Content-Encoding", STR("gzip"));

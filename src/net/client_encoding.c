@@ -16,6 +16,11 @@ static status no_room(buf *out, error *err)
     return st != STATUS_OK ? st : fail(err, STATUS_NO_MEMORY, "no memory to compress a request");
 }
 
+static status compress_gzip(str in, buf *out, error *err)
+{
+    return encoding_gzip(in, GZIP_SMALL, out, err);
+}
+
 static status compress_zstd(str in, buf *out, error *err)
 {
     size_t bound = ZSTD_compressBound(in.len);
@@ -54,7 +59,7 @@ static status compress_snappy(str in, buf *out, error *err)
 static const struct {
     const char *name;
     status (*compress)(str in, buf *out, error *err);
-} encodings[] = { { "gzip", encoding_gzip },
+} encodings[] = { { "gzip", compress_gzip },
                   { "zstd", compress_zstd },
                   { "snappy", compress_snappy },
                   { "deflate", compress_deflate } };

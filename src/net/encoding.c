@@ -12,7 +12,7 @@
 enum { SNAPPY_MAX_RATIO = 24 };
 
 /* 8 MiB of window: what RFC 8878 asks every decoder to support, and no more. */
-enum { ZSTD_WINDOW_LOG = 23, GZIP_LEVEL = 4 };
+enum { ZSTD_WINDOW_LOG = 23 };
 
 bool budget_take(byte_budget *b, size_t n)
 {
@@ -199,11 +199,11 @@ bool encoding_accepts_gzip(str accept)
     return false;
 }
 
-status encoding_gzip(str in, buf *out, error *err)
+status encoding_gzip(str in, gzip_level level, buf *out, error *err)
 {
     z_stream z = { .next_in = (Bytef *)(uintptr_t)in.ptr, .avail_in = (uInt)in.len };
     if (in.len > UINT32_MAX ||
-        deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        deflateInit2(&z, (int)level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
         return fail(err, STATUS_NO_MEMORY, "no memory to compress %zu bytes", in.len);
     size_t bound = deflateBound(&z, in.len);
     status st = STATUS_OK;
@@ -229,7 +229,7 @@ struct gzip_stream {
 gzip_stream *gzip_stream_new(void)
 {
     gzip_stream *g = calloc(1, sizeof(*g));
-    if (g && deflateInit2(&g->z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (g && deflateInit2(&g->z, GZIP_FAST, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         free(g);
         g = NULL;
     }

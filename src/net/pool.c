@@ -100,10 +100,11 @@ bool pool_submit(pool *p, void *arg)
             p->ring[(p->head + p->waiting) % p->options.queue] = arg;
             p->waiting++;
             taken = true;
-            pthread_cond_signal(&p->work);
         }
     }
     pthread_mutex_unlock(&p->lock);
+    if (taken) /* a thread that wakes does not meet the lock */
+        pthread_cond_signal(&p->work);
     return taken;
 }
 
