@@ -4,6 +4,7 @@
 Each function gets the demo and one entry, and returns None or what is wrong; it is asked again until
 nothing is wrong or SECONDS are over, since telemetry needs a moment to arrive.
 """
+import glob
 import json
 import os
 import re
@@ -244,6 +245,27 @@ def panel(demo, entry):
     results = demo.promql(expr)
     if not any(r["value"][1] != "NaN" for r in results):
         return "%s for %s" % ("only NaN" if results else "no data", expr)
+    return hidden(demo, expr) if "vector(" in expr else None
+
+
+def selectors(tree):
+    """The vector selectors in an answer of parse_query."""
+    if isinstance(tree, list):
+        tree = dict(enumerate(tree))
+    if isinstance(tree, dict):
+        if "matchers" in tree:
+            yield tree
+        for part in tree.values():
+            yield from selectors(part)
+
+
+def hidden(demo, expr):
+    """What `or vector(0)` would hide: a selector that finds nothing. One that looks for some values of a
+    label, such as those of errors, may find nothing as long as there are others."""
+    for found in selectors(demo.get("/api/v1/parse_query", query=expr)["data"]):
+        every = ["%s=%s" % (m["name"], json.dumps(m["value"])) for m in found["matchers"] if m["type"] == "="]
+        if not demo.promql("{%s}" % ",".join(every)):
+            return "no data for {%s} in %s" % (",".join(every), expr)
     return None
 
 
@@ -314,14 +336,17 @@ def check_all(demo):
 
 
 def check_dashboard(demo, asked):
-    file = os.path.join(demo.folder, "dashboard.json")
-    with open(file) as f:
-        board = json.load(f)
-    panels = list(grafana.panels(board))
-    missing_names(demo, "panels", asked.get("panels", []), {p.get("title") for p in panels}, file)
-    fill = grafana.Variables(board, demo.label_values)
-    settle(demo, "panels", [(p.get("title"), kind, fill(expr)) for p in panels
-                            for kind, expr in grafana.targets(p)], panel, lambda e: e[0])
+    """Every query of every dashboard of the system has data; dashboard.json has the panels asked for."""
+    queries = []
+    for file in sorted(glob.glob(os.path.join(demo.folder, "dashboard*.json"))):
+        with open(file) as f:
+            board = json.load(f)
+        panels = list(grafana.panels(board))
+        if os.path.basename(file) == "dashboard.json":
+            missing_names(demo, "panels", asked.get("panels", []), {p.get("title") for p in panels}, file)
+        fill = grafana.Variables(board, demo.label_values)
+        queries += [(p.get("title"), kind, fill(expr)) for p in panels for kind, expr in grafana.targets(p)]
+    settle(demo, "panels", list(dict.fromkeys(queries)), panel, lambda e: e[0])
 
 
 def check_rules(demo, asked):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 
@@ -19,6 +20,7 @@ import demo as demos  # noqa: E402
 import grafana  # noqa: E402
 import rule_files  # noqa: E402
 from exposition import parse  # noqa: E402
+from harness import get_json  # noqa: E402
 from ports import bindable  # noqa: E402
 from system import System, json_lines, port, token  # noqa: E402
 
@@ -167,6 +169,32 @@ def test_panels_need_data_and_rules_need_to_be_evaluated():
     assert asked.rule(fake, ("A", "nothing")) is None
     with pytest.raises(demos.Failed):
         asked.rule(fake, ("A", "!"))
+
+
+def test_a_value_in_place_of_no_data_hides_nothing(server):
+    fake = Fake()
+    fake.get = lambda path, **query: get_json(server.http + path + "?" + urllib.parse.urlencode(query))
+    expr = 'sum(rate(%s_total{job="x",status=~"5.."}[1m])) or vector(0)'
+    fake.stored.update({expr % "jobs": [{}], expr % "jbos": [{}], '{job="x",__name__="jobs_total"}': [{}]})
+    assert asked.panel(fake, ("A", "prometheus", expr % "jobs")) is None
+    assert asked.panel(fake, ("A", "prometheus", expr % "jbos")).startswith(
+        'no data for {job="x",__name__="jbos_total"} in ')
+
+
+def test_every_query_of_every_dashboard_is_looked_at(monkeypatch, tmp_path):
+    def write(file, panels):
+        (tmp_path / file).write_text(json.dumps({"panels": [
+            {"title": title, "type": "timeseries", "targets": [{"expr": expr} for expr in queries]}
+            for title, queries in panels.items()]}))
+    monkeypatch.setattr(asked, "SECONDS", 0)
+    write("dashboard.json", {"Jobs": ["jobs_total", "took_seconds_count"]})
+    write("dashboard_more.json", {"Jobs": ["jobs_total"], "More": ["jobs_total", "nothing"]})
+    fake = Fake()
+    fake.folder, fake.label_values = str(tmp_path), None
+    fake.check = lambda what, value, seen: (fake.passed if value else fake.failed)(what)
+    asked.check_dashboard(fake, {"panels": ["Jobs", "Missing"]})
+    assert fake.passes[1:] == ["Jobs", "Jobs", "More"]
+    assert [f.split(":")[0].split(" is in")[0] for f in fake.failures] == ["Missing", "More"]
 
 
 def test_everything_is_asked_again_until_the_time_is_over(monkeypatch):
