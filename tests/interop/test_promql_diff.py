@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random PromQL over random data, always the same in these tests: the server answers as Prometheus's engine does
-on the same samples, and where the language is older, as Debian's Prometheus does. More of it: ./bench
-promql-diff."""
+on the same samples, and where the language is older, as Debian's Prometheus does. More of it, and the
+reasons that a difference may have: ./bench promql-diff."""
 import shutil
 import subprocess
 
@@ -24,7 +24,8 @@ def check(counts, text, expressions):
     assert counts["failed"] == 0, text
     assert counts["passed"] + sum(counts["explained"].values()) == expressions
     assert counts["passed"] > expressions * 0.9, counts
-    assert counts["errors"] + counts["empty"] < expressions / 2, counts
+    assert counts["empty"] < counts["compared"] * 0.15, counts
+    assert counts["errors"] < counts["compared"] * 0.05, counts
 
 
 def test_answers_are_those_of_the_engine(program):

@@ -17,6 +17,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	jsoniter "github.com/json-iterator/go"
@@ -61,6 +62,7 @@ type cell struct {
 type row struct {
 	labels string
 	cells  []cell
+	set    labels.Labels
 }
 
 type answer struct {
@@ -87,18 +89,53 @@ type source interface {
 }
 
 type engine struct {
-	engine  *promql.Engine
 	storage storage.Queryable
+	parser  parser.Parser
+	delayed bool
+	whole   *promql.Engine
+	once    sync.Once
 }
 
 func (e *engine) ask(expr string, when moment) (*answer, error) {
+	e.once.Do(func() { e.whole = e.make(e.parser) })
+	return e.askOf(e.whole, expr, when)
+}
+
+func (e *engine) make(p parser.Parser) *promql.Engine {
+	return promql.NewEngine(promql.EngineOpts{
+		MaxSamples: 50_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
+		EnableAtModifier:         true, EnableNegativeOffset: true,
+		EnableDelayedNameRemoval: e.delayed, Parser: p,
+	})
+}
+
+// changing is a parser whose expressions are changed before they are evaluated.
+type changing struct {
+	parser.Parser
+	change func(parser.Expr)
+}
+
+func (c changing) ParseExpr(text string) (parser.Expr, error) {
+	expr, err := c.Parser.ParseExpr(text)
+	if err == nil {
+		c.change(expr)
+	}
+	return expr, err
+}
+
+func (e *engine) askChanged(expr string, when moment, change func(parser.Expr)) (*answer, error) {
+	return e.askOf(e.make(changing{e.parser, change}), expr, when)
+}
+
+func (e *engine) askOf(of *promql.Engine, expr string, when moment) (*answer, error) {
 	var q promql.Query
 	var err error
 	ctx := context.Background()
 	if when.step == 0 {
-		q, err = e.engine.NewInstantQuery(ctx, e.storage, nil, expr, time.UnixMilli(when.start))
+		q, err = of.NewInstantQuery(ctx, e.storage, nil, expr, time.UnixMilli(when.start))
 	} else {
-		q, err = e.engine.NewRangeQuery(ctx, e.storage, nil, expr, time.UnixMilli(when.start), time.UnixMilli(when.end),
+		q, err = of.NewRangeQuery(ctx, e.storage, nil, expr, time.UnixMilli(when.start), time.UnixMilli(when.end),
 			time.Duration(when.step)*time.Millisecond)
 	}
 	if err != nil {
@@ -114,11 +151,12 @@ func (e *engine) ask(expr string, when moment) (*answer, error) {
 	switch v := result.Value.(type) {
 	case promql.Vector:
 		for _, s := range v {
-			a.rows = append(a.rows, row{s.Metric.String(), []cell{pointOf(s.T, s.F, promql.HPoint{T: s.T, H: s.H})}})
+			a.rows = append(a.rows, row{labels: s.Metric.String(), set: s.Metric,
+				cells: []cell{pointOf(s.T, s.F, promql.HPoint{T: s.T, H: s.H})}})
 		}
 	case promql.Matrix:
 		for _, s := range v {
-			r := row{labels: s.Metric.String()}
+			r := row{labels: s.Metric.String(), set: s.Metric}
 			for _, p := range s.Floats {
 				r.cells = append(r.cells, cell{t: float64(p.T) / 1000, f: p.F})
 			}
@@ -128,7 +166,7 @@ func (e *engine) ask(expr string, when moment) (*answer, error) {
 			a.rows = append(a.rows, r)
 		}
 	case promql.Scalar:
-		a.rows = []row{{"", []cell{{t: float64(v.T) / 1000, f: v.V}}}}
+		a.rows = []row{{cells: []cell{{t: float64(v.T) / 1000, f: v.V}}}}
 	default:
 		return nil, fmt.Errorf("a result of type %T", v)
 	}
@@ -296,7 +334,7 @@ func (a *answer) read(result json.RawMessage) error {
 		if err := json.Unmarshal(result, &pair); err != nil {
 			return err
 		}
-		a.rows = []row{{"", []cell{{t: float64(pair[0]), f: float64(pair[1])}}}}
+		a.rows = []row{{cells: []cell{{t: float64(pair[0]), f: float64(pair[1])}}}}
 		return nil
 	}
 	var all []jsonSeries
@@ -304,7 +342,7 @@ func (a *answer) read(result json.RawMessage) error {
 		return err
 	}
 	for _, s := range all {
-		r := row{labels: labelsText(s.Metric)}
+		r := row{labels: labelsText(s.Metric), set: labels.FromMap(s.Metric)}
 		if s.Value != nil {
 			s.Values = append(s.Values, s.Value)
 		}
@@ -406,13 +444,20 @@ func (c tolerance) differRow(a, b row) string {
 			return "times of " + a.labels
 		case (x.h == nil) != (y.h == nil):
 			return "kind of a value of " + a.labels
-		case x.h == nil && !c.same(x.f, y.f):
+		case x.h == nil && !c.sameCell(x, y):
 			return "value of " + a.labels
-		case x.h != nil && !c.sameHistogram(x.h, y.h):
+		case !c.sameCell(x, y):
 			return "histogram of " + a.labels
 		}
 	}
 	return ""
+}
+
+func (c tolerance) sameCell(x, y cell) bool {
+	if x.h == nil || y.h == nil {
+		return x.h == y.h && c.same(x.f, y.f)
+	}
+	return c.sameHistogram(x.h, y.h)
 }
 
 func (c tolerance) sameHistogram(a, b *native) bool {

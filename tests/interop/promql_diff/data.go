@@ -26,7 +26,9 @@ import (
 const (
 	baseMs = int64(1_750_000_200_000) // a multiple of five minutes
 	spanMs = int64(50 * 60 * 1000)
-	oldMs  = int64(337) // how far samples are from whole seconds when ranges may be closed on the left
+	// Before this much has passed, windows have little in them.
+	marginMs = int64(8 * 60 * 1000)
+	oldMs    = int64(337) // how far samples are from whole seconds when ranges may be closed on the left
 )
 
 type point struct {

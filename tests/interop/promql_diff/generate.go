@@ -63,33 +63,54 @@ func call(kind byte, name string, kids ...*node) *node {
 
 // ---- selectors ----
 
-func (g *generator) metric() string {
-	if g.old {
-		return g.one("reqs_total", "reqs_total", "temp", "temp", "load", "small", "lat_bucket", "lat_count", "lat_sum",
-			"lone", "lone_total", "absent_metric")
-	}
-	return g.one("reqs_total", "reqs_total", "reqs_total", "temp", "temp", "load", "load", "small", "small", "lat_bucket",
-		"lat_count", "lat_sum", "nat", "nat", "natgauge", "cust", "mix", "lone", "lone_total", "absent_metric")
+var metricsOld = strings.Fields(`reqs_total reqs_total reqs_total temp temp load small small lat_bucket lat_count
+	lat_sum lone lone_total`)
+var metricsNew = strings.Fields(`reqs_total reqs_total reqs_total temp temp load load small small lat_bucket lat_count
+	lat_sum nat nat natgauge cust mix lone lone_total`)
+
+// Matchers that each find something, by the label that a metric must have for it.
+var matchersOf = map[string][]string{
+	"job":      {`job="a"`, `job!="a"`, `job=~"a|b"`, `job!~"b.*"`, `job=~".*"`, `job!="b"`, `job="c"`},
+	"instance": {`instance="0"`, `instance=~"[12]"`, `instance!~"(0|1)"`, `instance!="2"`, `instance=~"0|1"`},
+	"code":     {`code!=""`, `code=~"4..|5.."`, `code="200"`, `code!="200"`},
+	"zone":     {`zone=~"z.+"`, `zone!="z1"`},
+	"le":       {`le="1"`, `le=~"0.1|\\+Inf"`, `le!="10"`},
+	"empty":    {`empty="x"`},
+}
+var labelsOf = map[string][]string{
+	"reqs_total": {"job", "instance", "code"}, "temp": {"job", "instance", "zone"}, "load": {"job", "instance"},
+	"small": {"job", "instance"}, "lat_bucket": {"job", "le"}, "lat_count": {"job"}, "lat_sum": {"job"},
+	"nat": {"job", "instance"}, "natgauge": {"job", "instance"}, "cust": {"job", "instance"},
+	"mix": {"job", "instance"}, "lone_total": {"empty"},
 }
 
-func (g *generator) matcher() string {
-	return g.one(`job="a"`, `job!="a"`, `job=~"a|b"`, `job!~"b.*"`, `instance="0"`, `instance=~"[12]"`, `code=""`,
-		`code!=""`, `code=~"4..|5.."`, `zone=~"z.+"`, `job=~".*"`, `instance!~"(0|1)"`, `nosuch=""`, `nosuch="x"`,
-		`le="1"`, `le=~"0.1|\\+Inf"`)
+func (g *generator) matcher(metric string) string {
+	own := labelsOf[metric]
+	if len(own) == 0 || g.often(7) {
+		return g.one(`nosuch=""`, `zone=""`, `code=""`, `nosuch!="x"`, `nosuch="x"`, `job=~".*"`)
+	}
+	return g.one(matchersOf[g.one(own...)]...)
 }
 
 func (g *generator) selector() string {
-	if !g.old && g.often(2) {
+	if !g.old && g.often(3) {
 		return g.one(`{"näme.dotted"}`, `{"näme.dotted", "läbel.x"="ü"}`, `{"reqs_total", job="a"}`)
 	}
 	if g.often(4) {
 		return g.one(`{__name__=~"temp|load"}`, `{__name__=~"lat_.*", job="a"}`, `{__name__="small", job!="c"}`,
 			`{__name__=~"lone.*"}`, `{__name__!~"n.*|cust|mix|lat.*", job="b", instance="1"}`)
 	}
-	text := g.metric()
+	if g.often(1) {
+		return "absent_metric"
+	}
+	metrics := metricsNew
+	if g.old {
+		metrics = metricsOld
+	}
+	text := g.one(metrics...)
 	matchers := []string{}
-	for g.often(30) {
-		matchers = append(matchers, g.matcher())
+	for metric := text; g.often(25); {
+		matchers = append(matchers, g.matcher(metric))
 	}
 	if len(matchers) > 0 {
 		text += "{" + strings.Join(matchers, ", ") + "}"
@@ -99,24 +120,33 @@ func (g *generator) selector() string {
 
 func (g *generator) span() string {
 	if !g.old && g.often(6) {
-		return g.one("2m * 2", "step() + 1m", "max_of(step(), 2m)", "min_of(range() + 1s, 5m)", "90s ^ 1", "(1m + 30s) * 2",
-			"600 / 4", "7m % 4m")
+		return g.one("2m * 2", "step() + 1m", "max_of(step(), 2m)", "min_of(range() + 1m, 5m)", "90s ^ 1", "(1m + 30s) * 2",
+			"600 / 4", "7m % 4m", "-(-3m)")
 	}
-	return g.one("15s", "30s", "1m", "1m", "2m", "3m", "5m", "5m", "5m", "7m30s", "10m", "17m", "30m", "1h")
+	return g.one("15s", "30s", "1m", "2m", "2m", "3m", "3m", "5m", "5m", "5m", "5m", "7m30s", "10m", "10m", "17m", "30m",
+		"1h")
 }
 
 func (g *generator) shift() string {
 	text := ""
 	if g.often(12) {
 		if !g.old && g.often(15) {
-			text += " offset " + g.one("(1m * 2)", "step()", "-(30s + 30s)", "(step() * 2 - 1m)")
+			text += " offset " + g.one("(1m * 2)", "step()", "-(30s + 30s)", "(step() * 2 - 1m)",
+				"(range() / 10)")
 		} else {
-			text += " offset " + g.one("30s", "1m", "5m", "7m", "-1m", "-5m", "20m", "1h")
+			text += " offset " + g.one("30s", "1m", "5m", "7m", "-1m", "-5m", "-30s", "10m", "20m")
 		}
 	}
 	if g.often(10) {
-		text += " @ " + g.one("start()", "end()", fmt.Sprint((baseMs+g.rand.Int63n(spanMs))/15000*15),
-			fmt.Sprint((baseMs+g.rand.Int63n(spanMs))/1000))
+		at := (baseMs + marginMs + g.rand.Int63n(spanMs-marginMs)) / 1000
+		if g.often(50) {
+			at = at / 15 * 15
+		}
+		time := fmt.Sprint(at)
+		if g.old { // not where subqueries have their steps
+			time += ".5"
+		}
+		text += " @ " + g.one("start()", "end()", time, time)
 	}
 	return text
 }
@@ -128,6 +158,9 @@ func (g *generator) matrix(depth int) *node {
 		g.nested = true
 		defer func() { g.nested = before }()
 		step := g.one("", "15s", "30s", "1m", "1m", "2m", "77s")
+		if !g.old && g.often(6) {
+			step = g.one("step() + 10s", "30s * 2", "max_of(step(), 20s)")
+		}
 		return &node{'m', "¤[" + g.span() + ":" + step + "]" + g.shift(), []*node{g.vector(depth - 1)}}
 	}
 	return leaf('m', g.selector()+"["+g.span()+"]"+g.shift())
@@ -180,7 +213,7 @@ var windowed = strings.Fields(`rate rate rate increase increase delta irate idel
 var windowedNew = strings.Fields(`first_over_time mad_over_time ts_of_first_over_time ts_of_last_over_time
 	ts_of_max_over_time ts_of_min_over_time integral`)
 var mathematical = strings.Fields(`abs acos acosh asin asinh atan atanh ceil cos cosh deg exp floor ln log10 log2 rad sgn
-	sin sinh sqrt tan tanh round timestamp absent`)
+	sin sinh sqrt tan tanh round timestamp timestamp absent`)
 var dates = strings.Fields(`days_in_month day_of_month day_of_week day_of_year hour minute month year`)
 var ofHistograms = strings.Fields(`histogram_avg histogram_count histogram_sum histogram_stddev histogram_stdvar`)
 
@@ -228,7 +261,7 @@ func (g *generator) buckets(depth int) *node {
 		inner := "rate(lat_bucket[" + g.one("1m", "5m", "10m") + "])"
 		return leaf('v', g.one("lat_bucket", inner, "sum by (le) ("+inner+")", "sum by (job, le) ("+inner+")",
 			"sum without (instance) ("+inner+")", `lat_bucket{job="a"}`, "increase(lat_bucket[5m] offset 3m)"))
-	case g.often(40):
+	case g.often(75):
 		name := g.one("nat", "cust", "natgauge", "mix")
 		return leaf('v', g.one(name, "rate("+name+"[5m])", "sum(rate("+name+"[5m]))", "sum by (job) ("+name+")",
 			"avg(increase("+name+"[10m]))", "sum_over_time("+name+"[5m])", "avg without (instance) (rate("+name+"[3m]))",
@@ -252,6 +285,9 @@ func (g *generator) ofHistogram(depth int) *node {
 }
 
 func (g *generator) names() string {
+	if g.often(50) {
+		return g.one("(job)", "(job, instance)", "(instance)", "(instance, job)", "(job, code)")
+	}
 	all := []string{"job", "instance", "code", "zone", "le", "nosuch"}
 	g.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return "(" + strings.Join(all[:g.rand.Intn(4)], ", ") + ")"
@@ -264,12 +300,12 @@ func (g *generator) aggregation(depth int) *node {
 	}
 	kid := g.vector(depth - 1)
 	switch g.rand.Intn(12) {
-	case 0, 1:
-		name := g.one("topk", "bottomk")
-		if !g.old {
-			name = g.one("topk", "bottomk", "limitk")
+	case 0:
+		return &node{'v', g.one("topk", "bottomk") + group + "(¤, ¤)", []*node{g.small(depth - 1), kid}}
+	case 1:
+		if !g.old { // What limitk takes of series that have no order is compared at the root alone.
+			return &node{'v', "limitk" + group + "(¤, ¤)", []*node{g.small(depth - 1), g.vector(0)}}
 		}
-		return &node{'v', name + group + "(¤, ¤)", []*node{g.small(depth - 1), kid}}
 	case 2:
 		return &node{'v', "quantile" + group + "(¤, ¤)", []*node{g.scalar(depth - 1), kid}}
 	case 3:
@@ -277,12 +313,23 @@ func (g *generator) aggregation(depth int) *node {
 		return &node{'v', "count_values" + group + `("` + label + `", ¤)`, []*node{kid}}
 	case 4:
 		if !g.old {
-			return &node{'v', "limit_ratio" + group + "(¤, ¤)",
-				[]*node{leaf('s', g.one("0.5", "-0.5", "0.1", "1", "-0.9", "0", "-1", "1.5", "0.33")), kid}}
+			for hasNumbersAsLabels(kid) { // It takes series by their labels, to the last digit.
+				kid = g.vector(depth - 1)
+			}
+			ratio := leaf('s', g.one("0.5", "-0.5", "0.1", "1", "-0.9", "-1", "1.5", "0.33", "0.7", "0.9", "0"))
+			if depth > 1 && g.often(10) {
+				ratio = g.scalar(depth - 1)
+			}
+			return &node{'v', "limit_ratio" + group + "(¤, ¤)", []*node{ratio, kid}}
 		}
 	}
 	return &node{'v', g.one("sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar") + group + "(¤)",
 		[]*node{kid}}
+}
+
+func hasNumbersAsLabels(n *node) bool {
+	text := n.String()
+	return strings.Contains(text, "count_values") || strings.Contains(text, "histogram_quantiles")
 }
 
 // small is a parameter that counts series.
@@ -290,7 +337,7 @@ func (g *generator) small(depth int) *node {
 	if depth > 0 && g.often(10) {
 		return g.scalar(depth)
 	}
-	return leaf('s', g.one("0", "1", "2", "3", "5", "-1", "100", "1.9"))
+	return leaf('s', g.one("1", "1", "2", "2", "3", "3", "5", "100", "1.9", "0", "-1"))
 }
 
 func (g *generator) operator() (op string, comparison bool) {
@@ -301,7 +348,7 @@ func (g *generator) operator() (op string, comparison bool) {
 		}
 		return op, true
 	}
-	if !g.old && g.often(5) {
+	if !g.old && g.often(3) {
 		return g.one("</", ">/"), false
 	}
 	return g.one("+", "-", "*", "/", "%", "^", "atan2"), false
@@ -311,7 +358,8 @@ func (g *generator) fill() string {
 	if g.old || g.often(88) {
 		return ""
 	}
-	return g.one(" fill(0)", " fill(1)", " fill_left(2)", " fill_right(-1)", " fill_left(1) fill_right(NaN)")
+	return g.one(" fill(0)", " fill(1)", " fill_left(2)", " fill_right(-1)", " fill_left(1) fill_right(NaN)",
+		" fill_right(Inf) fill_left(3)", " fill(-2.5)")
 }
 
 func (g *generator) binary(depth int) *node {
@@ -323,7 +371,31 @@ func (g *generator) binary(depth int) *node {
 		return &node{'v', "(¤ " + op + " ¤)", []*node{g.vector(depth - 1), g.vector(depth - 1)}}
 	}
 	op, _ := g.operator()
-	switch g.rand.Intn(8) {
+	switch g.rand.Intn(11) {
+	case 8: // histograms with their bounds cut, or put in relation
+		if !g.old && g.often(50) {
+			name := g.one("nat", "cust", "natgauge", "mix")
+			if g.often(50) {
+				return &node{'v', "(¤ " + g.one("</", ">/") + " ¤)",
+					[]*node{leaf('v', g.one(name, "rate("+name+"[5m])", "sum by (job) ("+name+")")+g.one("", " * 2")),
+						g.scalar(depth - 1)}}
+			}
+			return leaf('v', "("+name+g.shift()+" "+g.one("+", "-", "+", "-", "==", "!=", "/", "== bool", "*")+" "+
+				g.one(name, "nat", "natgauge", "cust", "3")+g.shift()+")")
+		}
+	case 9, 10: // two metrics of the same targets
+		pair := func() *node {
+			of := g.one("load", "small", "target_info", "temp", "lat_count", "lat_sum")
+			text := of + g.shift()
+			if g.often(30) {
+				text = g.one("rate", "increase", "avg_over_time", "max_over_time") + "(" + of + "[" + g.span() + "])"
+			}
+			return leaf('v', text)
+		}
+		if g.often(50) {
+			return &node{'v', "(¤ " + op + " on(job, instance)" + g.fill() + " ¤)", []*node{pair(), pair()}}
+		}
+		return &node{'v', "(¤ " + op + " ignoring(zone, code, version, env)" + g.fill() + " ¤)", []*node{pair(), pair()}}
 	case 0, 1:
 		return &node{'v', "(¤ " + op + " ¤)", []*node{g.vector(depth - 1), g.scalar(depth - 1)}}
 	case 2:
@@ -373,11 +445,12 @@ func (g *generator) other(depth int) *node {
 	case 3:
 		return call('v', "vector", g.scalar(depth-1))
 	case 4:
-		return &node{'v', "-¤", []*node{g.vector(depth - 1)}}
+		return &node{'v', g.one("-¤", "-¤", "+¤"), []*node{g.vector(depth - 1)}}
 	case 5:
 		if !g.old {
 			return &node{'v', g.one("info(¤)", `info(¤, {version=~".+"})`, `info(¤, {env="dev"})`,
-				`info(¤, {__name__="target_info", env!=""})`), []*node{g.vector(depth - 1)}}
+				`info(¤, {__name__="target_info", env!=""})`, `info(¤, {version!="v0"})`,
+				`info(¤, {__name__=~"target_.*"})`, `info(¤, {env=~"dev|"})`), []*node{g.vector(depth - 1)}}
 		}
 	case 6:
 		if !g.old {
@@ -386,6 +459,10 @@ func (g *generator) other(depth int) *node {
 		}
 	case 7:
 		return call('v', g.one("sort", "sort_desc"), g.vector(depth-1))
+	case 8:
+		if !g.old && g.often(10) {
+			return &node{'v', g.one("absent(start_timestamp(¤))", "start_timestamp(¤)"), []*node{g.vector(depth - 1)}}
+		}
 	}
 	return call('v', g.one(mathematical...), g.vector(depth-1))
 }
@@ -411,9 +488,22 @@ func (g *generator) vector(depth int) *node {
 	return g.other(depth)
 }
 
-func (g *generator) expression() *node {
-	depth := 1 + g.rand.Intn(4)
-	if g.often(4) {
+func (g *generator) expression(depth int) *node {
+	switch {
+	case g.often(2) && !g.old:
+		kid := g.vector(depth)
+		for strings.Contains(kid.String(), "__name__") { // alone, these may have the same labels
+			kid = g.vector(depth)
+		}
+		return &node{'v', "limitk" + g.one("", " by "+g.names(), " without "+g.names()) + "(¤, ¤)",
+			[]*node{g.small(depth), kid}}
+	case g.often(2): // sorted, where the order can be seen
+		if g.old {
+			return call('v', g.one("sort", "sort_desc"), g.vector(depth))
+		}
+		return &node{'v', g.one("sort(¤)", "sort_desc(¤)", `sort_by_label(¤, "job")`, `sort_by_label_desc(¤, "code", "zone")`,
+			`sort_by_label(¤, "instance", "job", "nosuch")`), []*node{g.vector(depth)}}
+	case g.often(4):
 		return g.scalar(depth)
 	}
 	return g.vector(depth)

@@ -15,26 +15,29 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/teststorage"
 )
 
 type run struct {
 	parser       parser.Parser
+	engine       *engine
 	theirs, ours source
 	compare      tolerance
 	old          bool
 	seed         int64
 	show         int
+	refuse       string
 
 	lock      sync.Mutex
 	passed    int
 	failed    int
+	compared  int // answers, and how many of them were errors, empty or had warnings and infos
 	errors    int
 	empty     int
 	texts     int
 	explained map[string]int
+	made      made
 }
 
 func main() {
@@ -46,6 +49,8 @@ func main() {
 	only := flag.Int("only", -1, "the one expression of this number")
 	expr := flag.String("expr", "", "this expression instead of random ones")
 	relative := flag.Float64("tolerance", 1e-9, "how much numbers may differ, relative to the greater one")
+	complete := flag.Bool("complete", false, "fail when a part of the language did not occur, or 15 % of answers are empty")
+	refuse := flag.String("refuse", "", "the explanation of this name does not count")
 	show := flag.Int("show", 20, "differences that are printed at most")
 	flag.Parse()
 	r, err := prepare(*seed, *sonde, *old, *delayed)
@@ -53,15 +58,25 @@ func main() {
 		fmt.Fprintln(os.Stderr, "promql_diff:", err)
 		os.Exit(2)
 	}
-	r.show, r.compare.relative = *show, *relative
+	r.show, r.compare.relative, r.refuse = *show, *relative, *refuse
 	begin := time.Now()
 	if err := r.all(*count, *only, *expr); err != nil {
 		fmt.Fprintln(os.Stderr, "promql_diff:", err)
 		os.Exit(2)
 	}
+	share := float64(r.empty) / float64(max(r.compared, 1))
+	if *complete && share >= 0.15 {
+		fmt.Printf("%.1f %% of the answers are empty\n", 100*share)
+		r.failed++
+	}
+	if missing := r.made.missing(); *complete && len(missing) > 0 {
+		fmt.Printf("no expression had: %s\n", strings.Join(missing, ", "))
+		r.failed++
+	}
 	summary, _ := json.Marshal(map[string]any{
-		"passed": r.passed, "failed": r.failed, "explained": r.explained, "errors": r.errors, "empty": r.empty,
-		"annotated": r.texts, "seconds": time.Since(begin).Seconds(),
+		"passed": r.passed, "failed": r.failed, "explained": r.explained, "compared": r.compared, "errors": r.errors,
+		"empty": r.empty, "annotated": r.texts, "seconds": time.Since(begin).Seconds(), "made": r.made,
+		"missing": r.made.missing(),
 	})
 	fmt.Println(string(summary))
 	if r.failed > 0 {
@@ -72,30 +87,25 @@ func main() {
 // prepare writes the data everywhere and waits until the server has all of it.
 func prepare(seed int64, sonde, old string, delayed bool) (*run, error) {
 	r := &run{
-		ours: &server{sonde}, old: old != "", seed: seed, explained: map[string]int{},
+		ours: &server{sonde}, old: old != "", seed: seed, explained: map[string]int{}, made: made{},
 		compare: tolerance{relative: 1e-9, texts: old == ""},
 	}
 	r.parser = parser.NewParser(parser.Options{EnableExperimentalFunctions: true, EnableBinopFillModifiers: true})
 	w := makeWorld(seed, r.old)
+	s, err := teststorage.NewWithError()
+	if err != nil {
+		return nil, err
+	}
+	if err := w.into(s); err != nil {
+		return nil, err
+	}
+	r.engine = &engine{storage: sorted{s}, parser: r.parser, delayed: delayed}
+	r.theirs = r.engine
 	if r.old {
 		r.theirs = &server{old}
 		if err := w.send(old); err != nil {
 			return nil, err
 		}
-	} else {
-		s, err := teststorage.NewWithError()
-		if err != nil {
-			return nil, err
-		}
-		if err := w.into(s); err != nil {
-			return nil, err
-		}
-		r.theirs = &engine{promql.NewEngine(promql.EngineOpts{
-			MaxSamples: 50_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute,
-			NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
-			EnableAtModifier:         true, EnableNegativeOffset: true,
-			EnableDelayedNameRemoval: delayed, Parser: r.parser,
-		}), sorted{s}}
 	}
 	if err := w.send(sonde); err != nil {
 		return nil, err
@@ -134,7 +144,10 @@ func (r *run) waitForAll() error {
 // moments are one instant and one range; mostly where samples lie, for an old Prometheus never there.
 func (r *run) moments(random *rand.Rand) []moment {
 	at := func() int64 {
-		t := baseMs + random.Int63n(spanMs+6*60_000)
+		t := baseMs + marginMs + random.Int63n(spanMs-marginMs+2*60_000)
+		if random.Intn(8) == 0 {
+			t = baseMs + random.Int63n(spanMs+6*60_000)
+		}
 		switch {
 		case r.old:
 			return t/1000*1000 + 500
@@ -179,15 +192,38 @@ func (r *run) all(count, only int, expr string) error {
 	return nil
 }
 
-func (r *run) one(n int, expr string) error {
+// draw makes an expression, and takes another one while the answers say nothing.
+func (r *run) draw(n int, expr string) (tree *node, at []moment, want []*answer, err error) {
 	g := &generator{rand: rand.New(rand.NewSource(r.seed*1_000_003 + int64(n))), old: r.old}
-	tree := g.expression()
-	if expr != "" {
-		tree = leaf('v', expr)
+	depth := 1 + g.rand.Intn(5) // of all that are drawn, or what is kept would be simpler
+	for tries := 0; ; tries++ {
+		if tree = g.expression(depth); expr != "" {
+			tree = leaf('v', expr)
+		}
+		at, want = r.moments(g.rand), nil
+		telling := true
+		for _, when := range at {
+			a, err := r.theirs.ask(tree.String(), when)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			want = append(want, a)
+			telling = telling && a.err == "" && len(a.rows) > 0
+		}
+		if telling || tries == 12 || g.often(8) {
+			return tree, at, want, nil
+		}
+	}
+}
+
+func (r *run) one(n int, expr string) error {
+	tree, at, want, err := r.draw(n, expr)
+	if err != nil {
+		return err
 	}
 	failed, why := false, ""
-	for _, when := range r.moments(g.rand) {
-		d, err := r.differs(tree, when, true)
+	for i, when := range at {
+		d, err := r.differs(tree, when, want[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", tree, err)
 		}
@@ -204,6 +240,12 @@ func (r *run) one(n int, expr string) error {
 	}
 	r.lock.Lock()
 	defer r.lock.Unlock()
+	for _, a := range want {
+		r.count(a)
+	}
+	if parsed, err := r.parser.ParseExpr(tree.String()); err == nil {
+		r.made.add(parsed)
+	}
 	switch {
 	case failed:
 		r.failed++
@@ -215,11 +257,14 @@ func (r *run) one(n int, expr string) error {
 	return nil
 }
 
-func (r *run) differs(tree *node, when moment, counted bool) (*difference, error) {
+// differs asks for what is not given.
+func (r *run) differs(tree *node, when moment, want *answer) (*difference, error) {
 	text := tree.String()
-	want, err := r.theirs.ask(text, when)
-	if err != nil {
-		return nil, err
+	if want == nil {
+		var err error
+		if want, err = r.theirs.ask(text, when); err != nil {
+			return nil, err
+		}
 	}
 	if when.step != 0 { // so that the whole range has a part that is known already
 		part := moment{when.start, when.start + (when.end-when.start)/when.step/2*when.step, when.step}
@@ -230,9 +275,6 @@ func (r *run) differs(tree *node, when moment, counted bool) (*difference, error
 	got, err := r.ours.ask(text, when)
 	if err != nil {
 		return nil, err
-	}
-	if counted && when.step == 0 {
-		r.count(want)
 	}
 	what := r.compare.differ(want, got)
 	parsed, parseErr := r.parser.ParseExpr(text)
@@ -246,8 +288,7 @@ func (r *run) differs(tree *node, when moment, counted bool) (*difference, error
 }
 
 func (r *run) count(want *answer) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
+	r.compared++
 	switch {
 	case want.err != "":
 		r.errors++
@@ -307,7 +348,7 @@ func (r *run) report(n int, tree *node, when moment, d *difference) {
 		found = false
 		for _, less := range smaller(tree) {
 			tries++
-			next, err := r.differs(less, when, false)
+			next, err := r.differs(less, when, nil)
 			if err == nil && next != nil && less.size() < tree.size() && explain(next) == "" {
 				tree, d, found = less, next, true
 				break
