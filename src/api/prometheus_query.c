@@ -11,7 +11,6 @@
 
 #define RANGE_POINTS_LIMIT 11000  /* per series; Prometheus's own */
 #define NOTES_SHOWN        10u    /* of warnings, and of infos; Prometheus's own as well */
-#define ALONE_BYTES        MiB(1) /* of an answer that one thread prints */
 
 /* As many as Prometheus shows, then how many more there are. `extra`: one more note, or NULL. */
 static void put_notes(api_request *r, const promql_notes *notes, bool warnings, const char *extra)
@@ -98,7 +97,7 @@ static void put_result(api_request *r, const promql_result *result, const promql
     else if (result->type == PROMQL_STRING)
         put_string(r, o->start_ms, result->string);
     else
-        prometheus_series(r, result, o, most, ALONE_BYTES);
+        prometheus_series(r, result, o, most);
     put_stats(r, result);
     json_end_object(&r->json);
     put_notes(r, &result->notes, true,

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The series of a result as JSON, streamed. Large answers are cut into blocks of about as many
- * bytes, in the middle of a series where that is long; the pool's idle threads print some of them
- * at a time, and they go out in their order. What one thread prints are the same bytes. */
+/* The series of a result as JSON, streamed. Answers have millions of points, so that what can be
+ * made once is: the texts of times, and of values that repeat. */
 #include "api/prometheus.h"
 
 #include "base/number_text.h"
 #include "query/promql/histogram.h"
-#include "query/workers.h"
 
 enum {
-    BLOCK_BYTES = 192 << 10,
-    BLOCKS_AT_ONCE = 8, /* printed before the first of them is sent */
-    POINT_BYTES = 40,   /* what one usually takes */
+    PIECE_BYTES = 192 << 10, /* what is sent at once, and some more */
+    POINTS_AT_ONCE = 1024,   /* between two looks at what has gathered */
+    POINT_BYTES = 40,        /* what one usually takes */
     TIME_ROOM = 24,
     POINT_ROOM = 16 + TIME_ROOM + NUMBER_ROOM, /* what one may take, and write behind itself */
 };
@@ -59,8 +57,9 @@ typedef struct {
 typedef struct {
     const promql_result *result;
     uint32_t count; /* of series that are shown */
+    size_t points;  /* that are not printed yet */
     bool matrix;
-    const step_text *steps; /* of all steps, or fewer, or none */
+    const step_text *steps; /* of all steps, or none */
     uint32_t step_count;
 } answer;
 
@@ -176,37 +175,28 @@ static void put_head(labels l, bool first, buf *out)
     prometheus_labels(&w, l);
 }
 
-/* Where a block begins or ends: at a point of a series, which is not the one behind its last. */
-typedef struct {
-    uint32_t series, point;
-} position;
-
-typedef struct {
-    position from, to;
-    buf out;
-} block;
-
-/* Of series without histograms. */
-static void put_block(const answer *a, position from, position to, buf *out)
+/* Of a series without histograms. False: the client has gone. */
+static bool put_plain(api_request *r, answer *a, uint32_t i)
 {
-    for (uint32_t i = from.series; i < a->count && i <= to.series; i++) {
-        const promql_series *s = &a->result->series[i];
-        uint32_t first = i == from.series ? from.point : 0,
-                 end = i == to.series ? to.point : s->count;
-        if (i == to.series && end == 0)
-            return; /* before its head */
-        if (first == 0) {
-            put_head(s->labels, i == 0, out);
-            if (s->count)
-                buf_str(out, a->matrix ? STR(",\"values\":[") : STR(",\"value\":"));
-        }
+    buf *out = http_out(r->x);
+    const promql_series *s = &a->result->series[i];
+    put_head(s->labels, i == 0, out);
+    if (s->count)
+        buf_str(out, a->matrix ? STR(",\"values\":[") : STR(",\"value\":"));
+    for (uint32_t first = 0; first < s->count; first += POINTS_AT_ONCE) {
+        uint32_t end = MIN(first + POINTS_AT_ONCE, s->count);
+        size_t wanted = MIN(a->points * POINT_BYTES, (size_t)PIECE_BYTES);
+        if (out->cap < wanted && !buf_reserve(out, wanted))
+            return false;
         put_floats(a, s, first, end, out);
-        if (end < s->count)
-            return;
-        if (s->count && a->matrix)
-            buf_char(out, ']');
-        buf_char(out, '}');
+        a->points -= end - first;
+        if (!request_flush(r))
+            return false;
     }
+    if (s->count && a->matrix)
+        buf_char(out, ']');
+    buf_char(out, '}');
+    return request_flush(r);
 }
 
 /* The floats of a series that has histograms as well, or the histograms. False: the client has
@@ -253,113 +243,6 @@ void prometheus_point(buf *out, int64_t time_ms, double v)
     put_floats(&none, &one, 0, 1, out);
 }
 
-/* ---- blocks ---- */
-
-static size_t head_bytes(labels l)
-{
-    size_t n = 32;
-    for (uint32_t i = 0; i < l.count; i++)
-        n += l.items[i].name.len + l.items[i].value.len + 6;
-    return n;
-}
-
-/* The block that begins at b->from: about BLOCK_BYTES, up to the end or to a series that has
- * histograms. Returns how many bytes it takes, about. */
-static size_t plan_block(const answer *a, block *b)
-{
-    size_t bytes = 0;
-    position at = b->from;
-    while (at.series < a->count && bytes < BLOCK_BYTES) {
-        const promql_series *s = &a->result->series[at.series];
-        if (s->histograms)
-            break;
-        if (at.point == 0)
-            bytes += head_bytes(s->labels);
-        size_t room = bytes < BLOCK_BYTES ? (BLOCK_BYTES - bytes) / POINT_BYTES + 1 : 1;
-        if (s->count - at.point > room) {
-            at.point += (uint32_t)room;
-            bytes += room * POINT_BYTES;
-            break;
-        }
-        bytes += (s->count - at.point) * (size_t)POINT_BYTES;
-        at = (position){ at.series + 1, 0 };
-    }
-    b->to = at;
-    return bytes;
-}
-
-/* b's bytes behind those of `out`; moved where there are none. */
-static void hand_over(buf *out, buf *b)
-{
-    size_t limit = out->limit;
-    if (out->len == 0 && !out->failed && !b->failed) {
-        buf_done(out);
-        *out = *b;
-        out->limit = limit;
-        return;
-    }
-    buf_add(out, b->ptr, b->len);
-    out->failed |= b->failed;
-    buf_done(b);
-}
-
-typedef struct {
-    const answer *answer;
-    block blocks[BLOCKS_AT_ONCE];
-} some_blocks;
-
-static status print_blocks(void *user, uint32_t slot, uint32_t first, uint32_t end)
-{
-    some_blocks *some = user;
-    (void)slot;
-    for (uint32_t i = first; i < end; i++) {
-        block *b = &some->blocks[i];
-        if (buf_reserve(&b->out, BLOCK_BYTES + BLOCK_BYTES / 8))
-            put_block(some->answer, b->from, b->to, &b->out);
-    }
-    return STATUS_OK;
-}
-
-/* From *at, as many blocks as are printed at once, into the answer. */
-static bool put_together(api_request *r, const answer *a, position *at)
-{
-    some_blocks some = { .answer = a };
-    uint32_t count = 0;
-    for (; count < BLOCKS_AT_ONCE && at->series < a->count; count++) {
-        block *b = &some.blocks[count];
-        b->from = *at;
-        if (!plan_block(a, b))
-            break;
-        buf_init(&b->out, http_out(r->x)->limit);
-        *at = b->to;
-    }
-    status st = workers_run(count, 1, print_blocks, &some);
-    for (uint32_t i = 0; i < count; i++) {
-        if (st == STATUS_OK && !r->gone) {
-            hand_over(http_out(r->x), &some.blocks[i].out);
-            r->gone = !http_flush(r->x);
-        } else {
-            buf_done(&some.blocks[i].out);
-        }
-    }
-    return st == STATUS_OK && !r->gone;
-}
-
-static bool put_next(api_request *r, const answer *a, position *at)
-{
-    block b = { .from = *at };
-    size_t bytes = plan_block(a, &b);
-    if (!bytes) { /* it has histograms */
-        *at = (position){ at->series + 1, 0 };
-        return put_mixed(r, a, at->series - 1);
-    }
-    buf *out = http_out(r->x);
-    if (buf_reserve(out, bytes + bytes / 8))
-        put_block(a, b.from, b.to, out);
-    *at = b.to;
-    return request_flush(r);
-}
-
 /* ---- the whole ---- */
 
 /* Without memory times are made where they are written. */
@@ -380,23 +263,18 @@ static void make_steps(const promql_options *o, arena *memory, answer *a)
 }
 
 void prometheus_series(api_request *r, const promql_result *result, const promql_options *o,
-                       uint32_t limit, size_t alone_bytes)
+                       uint32_t limit)
 {
     answer a = { .result = result,
                  .count = MIN(result->count, limit),
                  .matrix = result->type == PROMQL_MATRIX };
-    position at = { 0, 0 };
-    size_t points = 0;
-    bool going = true;
     for (uint32_t i = 0; i < a.count; i++)
-        points += result->series[i].count;
-    if (points / 2 > (size_t)((o->end_ms - o->start_ms) / o->step_ms))
+        a.points += result->series[i].count;
+    if (a.points / 2 > (size_t)((o->end_ms - o->start_ms) / o->step_ms))
         make_steps(o, r->arena, &a);
-    bool together = (points + a.count) * POINT_BYTES > alone_bytes;
     json_begin_array(&r->json);
-    while (going && at.series < a.count)
-        going = together && !result->series[at.series].histograms ? put_together(r, &a, &at)
-                                                                  : put_next(r, &a, &at);
-    if (going)
-        json_end_array(&r->json);
+    for (uint32_t i = 0; i < a.count; i++)
+        if (!(result->series[i].histograms ? put_mixed(r, &a, i) : put_plain(r, &a, i)))
+            return;
+    json_end_array(&r->json);
 }
