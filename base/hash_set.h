@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-typedef struct {
+typedef struct hash_set {
     uint64_t *slots; /* 0: free */
     size_t count, capacity;
 } hash_set;

@@ -120,6 +120,11 @@ void api_config_refused(api *a)
     pthread_mutex_unlock(&a->lock);
 }
 
+struct promql_cache *api_cache(const api *a)
+{
+    return a->cache;
+}
+
 void api_stop(api *a)
 {
     tail_stop_all(a);

@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 typedef struct api api;
+struct promql_cache;
 
 typedef struct {
     store *store;
@@ -39,6 +40,9 @@ const http_route *api_routes(const api *a, size_t *ret_count);
 void api_set_config(api *a, str text);
 /* Another one was asked for and refused. */
 void api_config_refused(api *a);
+
+/* Of range queries; for its counters. */
+struct promql_cache *api_cache(const api *a);
 
 /* Makes live tails end and refuses new ones: call it before the HTTP server stops. */
 void api_stop(api *a);

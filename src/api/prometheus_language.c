@@ -206,13 +206,13 @@ static void put_language(json_writer *w, uint32_t features)
                      { "fill", PROMQL_BINOP_FILL_MODIFIERS },
                      { "fill_left", PROMQL_BINOP_FILL_MODIFIERS },
                      { "fill_right", PROMQL_BINOP_FILL_MODIFIERS },
-                     { "per_step_stats", PROMQL_PER_STEP_STATS },
+                     { "per_step_stats", 0 }, /* always off */
                      { "unquoted_utf8_names", PROMQL_UNQUOTED_UTF8_NAMES } };
     json_begin_object(w);
     for (size_t i = 0; i < ARRAY_LEN(always); i++)
         put_flag(w, always[i], true);
     for (size_t i = 0; i < ARRAY_LEN(switched); i++)
-        put_flag(w, switched[i].name, features & switched[i].feature);
+        put_flag(w, switched[i].name, (features & switched[i].feature) != 0);
     json_end_object(w);
 }
 

@@ -35,7 +35,8 @@ static void put_notes(api_request *r, const promql_notes *notes, bool warnings, 
     }
     if (count > NOTES_SHOWN) {
         char text[64];
-        snprintf(text, sizeof(text), "%u more %s annotations omitted", count - NOTES_SHOWN,
+        snprintf(text, sizeof(text), "%u more %s annotations omitted",
+                 count - NOTES_SHOWN + notes->omitted_count[warnings],
                  warnings ? "warning" : "info");
         json_str(&r->json, str_c(text));
     }
@@ -52,29 +53,43 @@ static void put_string(api_request *r, int64_t time_ms, str text)
     json_end_array(&r->json);
 }
 
+/* When the query was ready for evaluation, and when it was evaluated. */
+typedef struct {
+    int64_t prepared_ns, evaluated_ns; /* monotonic */
+} phases;
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / NS_PER_S;
+}
+
 /* What the parameter `stats` asks for. */
-static void put_stats(api_request *r, const promql_result *result)
+static void put_stats(api_request *r, const promql_result *result, const phases *at)
 {
     if (!request_param(r, "stats").len)
         return;
-    double seconds = (double)(clock_mono_ns() - r->started_mono_ns) / NS_PER_S;
-    json_key(&r->json, STR("stats"));
-    json_begin_object(&r->json);
-    json_key(&r->json, STR("timings"));
-    json_begin_object(&r->json);
-    JSON_PUT(&r->json, f64, "evalTotalTime", seconds);
-    JSON_PUT(&r->json, f64, "resultSortTime", 0);
-    JSON_PUT(&r->json, f64, "queryPreparationTime", 0);
-    JSON_PUT(&r->json, f64, "innerEvalTime", seconds);
-    JSON_PUT(&r->json, f64, "execQueueTime", 0);
-    JSON_PUT(&r->json, f64, "execTotalTime", seconds);
-    json_end_object(&r->json);
-    json_key(&r->json, STR("samples"));
-    json_begin_object(&r->json);
-    JSON_PUT(&r->json, u64, "totalQueryableSamples", result->samples);
-    JSON_PUT(&r->json, u64, "peakSamples", result->samples);
-    json_end_object(&r->json);
-    json_end_object(&r->json);
+    json_writer *w = &r->json;
+    int64_t begun = http_begun_mono_ns(r->x), started = r->started_mono_ns;
+    int64_t inner = at->evaluated_ns - at->prepared_ns - result->sort_ns;
+    json_key(w, STR("stats"));
+    json_begin_object(w);
+    json_key(w, STR("timings"));
+    json_begin_object(w);
+    JSON_PUT(w, f64, "evalTotalTime", seconds(at->evaluated_ns - started));
+    JSON_PUT(w, f64, "resultSortTime", seconds(result->sort_ns));
+    JSON_PUT(w, f64, "queryPreparationTime", seconds(at->prepared_ns - started));
+    JSON_PUT(w, f64, "innerEvalTime", seconds(MAX(inner, 0)));
+    JSON_PUT(w, f64, "execQueueTime", seconds(MAX(started - begun, 0)));
+    JSON_PUT(w, f64, "execTotalTime", seconds(at->evaluated_ns - MIN(begun, started)));
+    json_end_object(w);
+    json_key(w, STR("samples"));
+    json_begin_object(w);
+    JSON_PUT(w, u64, "totalQueryableSamples", result->read);
+    JSON_PUT(w, u64, "samplesRead", result->read);
+    JSON_PUT(w, u64, "seriesTouched", result->touched);
+    JSON_PUT(w, u64, "peakSamples", result->samples);
+    json_end_object(w);
+    json_end_object(w);
 }
 
 static void put_scalar(api_request *r, int64_t time_ms, const promql_result *result)
@@ -84,7 +99,7 @@ static void put_scalar(api_request *r, int64_t time_ms, const promql_result *res
 }
 
 static void put_result(api_request *r, const promql_result *result, const promql_options *o,
-                       uint64_t limit)
+                       const phases *at, uint64_t limit)
 {
     static const char *const names[] = { "none", "scalar", "vector", "matrix", "string" };
     uint32_t most = limit && limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
@@ -98,7 +113,7 @@ static void put_result(api_request *r, const promql_result *result, const promql
         put_string(r, o->start_ms, result->string);
     else
         prometheus_series(r, result, o, most);
-    put_stats(r, result);
+    put_stats(r, result, at);
     json_end_object(&r->json);
     put_notes(r, &result->notes, true,
               result->count > most ? "results truncated due to limit" : NULL);
@@ -170,11 +185,13 @@ void prometheus_query(api_request *r)
     const promql_node *query = bound_query(r, &o, false);
     if (!query)
         return;
+    phases at = { .prepared_ns = clock_mono_ns() };
     status st = promql_instant(r->store, query, text, &o, r->arena, &result, &r->err);
+    at.evaluated_ns = clock_mono_ns();
     if (st != STATUS_OK)
         fail_execution(r, st);
     else
-        put_result(r, &result, &o, limit);
+        put_result(r, &result, &o, &at, limit);
 }
 
 static bool range_parameter(api_request *r, const char *name, bool (*parse)(str, int64_t *),
@@ -241,9 +258,10 @@ void prometheus_query_range(api_request *r)
         return;
     }
     promql_cache *cache = str_is(request_param(r, "nocache"), "1") ? NULL : r->api->cache;
+    phases at = { .prepared_ns = clock_mono_ns() };
     status st = promql_cached_range(cache, r->store, query, text, &o, r->arena, &result, &r->err);
     if (st != STATUS_OK)
         fail_execution(r, st);
     else
-        put_result(r, &result, &o, limit);
+        put_result(r, &result, &o, &at, limit);
 }

@@ -4,8 +4,10 @@
  * follow Prometheus's rules, so that `promtool check metrics` has nothing to say. */
 #include "cmd/serve.h"
 
+#include "api/api.h"
 #include "codec/prom_text.h"
 #include "pipeline/receivers/recorder.h"
+#include "query/promql/cache.h"
 
 #include <sonde/sonde.h>
 #include <strings.h>
@@ -239,6 +241,25 @@ static void write_library(page *p)
     sonde_http_response_free(&response);
 }
 
+static void write_query_cache(page *p, promql_cache *c)
+{
+    promql_cache_stats t;
+    promql_cache_get_stats(c, &t);
+    single(p, "sonde_query_cache_hits_total", "counter",
+           "Range queries whose steps were all in the cache.", (double)(t.hits - t.partial));
+    single(p, "sonde_query_cache_partial_hits_total", "counter",
+           "Range queries that found some steps in the cache and evaluated the others.",
+           (double)t.partial);
+    single(p, "sonde_query_cache_misses_total", "counter",
+           "Range queries that may be cached and were evaluated as a whole.", (double)t.misses);
+    single(p, "sonde_query_cache_outdated_total", "counter",
+           "Cached answers that were dropped because samples had come or gone.", (double)t.stale);
+    single(p, "sonde_query_cache_evictions_total", "counter",
+           "Cached answers that made room for newer ones.", (double)t.evictions);
+    single(p, "sonde_query_cache_bytes", "gauge", "Memory of the cached answers.", (double)t.bytes);
+    single(p, "sonde_query_cache_entries", "gauge", "Cached answers.", (double)t.entries);
+}
+
 static void handle_metrics(http_exchange *x, void *user)
 {
     serve_self *self = user;
@@ -250,6 +271,7 @@ static void handle_metrics(http_exchange *x, void *user)
     write_components(&p, self->collector);
     write_recorders(&p, self->collector);
     write_server(&p, self->server);
+    write_query_cache(&p, api_cache(self->api));
     serve_rules_metrics(self->rules, p.out, p.format != PROM_TEXT_0_0_4);
     write_library(&p);
 }

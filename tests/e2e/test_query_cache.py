@@ -3,6 +3,7 @@
 restart; native histograms, stale markers and late samples too."""
 import json
 import random
+import re
 import threading
 import time
 import urllib.parse
@@ -96,6 +97,45 @@ def test_cached_answers_are_the_bytes_without_the_cache():
         for query in EXPRESSIONS:  # nothing comes any more: all from the cache
             for slide in range(4):
                 same(server, query, begin + 1800 + slide * STEP)
+
+
+def counters(server):
+    """The cache's own metrics, without what stands before and behind their names."""
+    return {name: float(v) for name, v in re.findall(r"^sonde_query_cache_(\w+?)(?:_total)? (\S+)$",
+                                                     get(server.http + "/metrics").decode(), re.M)}
+
+
+def test_histograms_and_notes_are_cached_and_counted():
+    with Collector(CONFIG) as server:
+        begin = int(time.time()) // STEP * STEP - 3600
+        traffic = Traffic(server, 5)
+        for second in range(begin, begin + 1500, STEP):
+            traffic.at(second, late=False)
+        for n, query in enumerate(("native", "sum(rate(native[2m]))", "rate(gauge[2m])", "quantile(2, gauge)"), 1):
+            for slide in range(3):
+                same(server, query, begin + 1400 + slide * STEP)
+            same(server, query, begin + 1400)
+            now = counters(server)
+            assert now["misses"] == n and now["partial_hits"] == 2 * n and now["hits"] == n, (query, now)
+        assert now["entries"] == 4 and 1000 < now["bytes"] < 64 << 20
+        assert now["evictions"] == 0 and now["outdated"] == 0
+        answer = json.loads(ask(server, "rate(gauge[2m])", begin, begin + 1200, STEP))
+        assert answer["infos"] == ["PromQL info: metric might not be a counter, name does not end in "
+                                   '_total/_sum/_count/_bucket: "gauge" (1:6)']
+
+
+def test_notes_beyond_those_that_are_shown_are_counted():
+    with Collector(CONFIG) as server:
+        now = int(time.time())
+        rows = [({"__name__": "m%d" % n, "n": str(n)}, [(now * 1000 - 30000, 1), (now * 1000, 2)], {"type": "gauge"})
+                for n in range(123)]
+        url = "http://127.0.0.1:%d/api/v1/write" % server.port["write"]
+        status, _, body = post(url, snappy(request2(rows)), V2, {"Content-Encoding": "snappy"})
+        assert status == 204, body
+        query = urllib.parse.urlencode({"query": 'sum(rate({__name__=~"m.*"}[5m]))', "time": now})
+        infos = json.loads(get(server.http + "/api/v1/query?" + query))["infos"]
+        assert len(infos) == 11 and infos[-1] == "113 more info annotations omitted"
+        assert infos[:10] == sorted(infos[:10])
 
 
 def test_dashboards_at_once_agree_while_samples_come():

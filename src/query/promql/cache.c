@@ -15,10 +15,11 @@
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT  MiB(64)
-#define UNSETTLED_MS   (2 * 60 * 1000)  /* rows of the last minutes are still coming */
-#define RENEW_STEPS    8                /* new steps that are worth another entry */
-#define LOOKBACK_MS    (5 * 60 * 1000)  /* promql_options' default */
-#define PARTS_OF_LIMIT 8                /* one entry takes at most so much of it */
+#define UNSETTLED_MS   (2 * 60 * 1000) /* rows of the last minutes are still coming */
+#define RENEW_STEPS    8               /* new steps that are worth another entry */
+#define LOOKBACK_MS    (5 * 60 * 1000) /* promql_options' default */
+#define PARTS_OF_LIMIT 8               /* one entry takes at most so much of it */
+#define NO_MEMORY      "the result needs more memory than the query may use"
 #define FAR_MS         (INT64_MAX / 64) /* times and offsets beyond are not calculated with */
 
 typedef struct entry {
@@ -29,6 +30,8 @@ typedef struct entry {
     int64_t first_ms, last_ms; /* steps that it has */
     promql_series *series;
     uint32_t count;
+    promql_notes notes; /* all that its steps have */
+    bool notes_exact;   /* and no other; else later steps may have had some of them */
     arena memory;
 } entry;
 
@@ -116,6 +119,7 @@ static void put(promql_cache *c, entry *e)
     while (c->oldest && c->stats.bytes + e->memory.used > c->limit) {
         entry *last = c->oldest;
         unlink_entry(c, last);
+        c->stats.evictions++;
         last->older = list;
         list = last;
     }
@@ -190,10 +194,14 @@ static bool sees_the_whole_range(const promql_node *call)
     return str_is(str_c(call->call.function->name), "info");
 }
 
-/* A parameter that changes beside what does not: that of the range's first step holds. */
-static bool takes_the_first_param(const promql_aggregate *a)
+/* A parameter that changes: that of the range's first step holds beside what does not change, and
+ * some warn of the extremes of all steps. */
+static bool param_sees_the_whole_range(const promql_aggregate *a)
 {
-    return a->param && a->param->type == PROMQL_SCALAR && !promql_same_at_all_steps(a->param) &&
+    if (!a->param || a->param->type != PROMQL_SCALAR || promql_same_at_all_steps(a->param))
+        return false;
+    str name = str_c(a->aggregation->name);
+    return str_is(name, "quantile") || str_is(name, "limit_ratio") ||
            promql_same_at_all_steps(a->inner);
 }
 
@@ -230,7 +238,7 @@ static void reach_of(const promql_node *n, reach *r)
             reach_of(n->call.args[i], r);
         break;
     case NODE_AGGREGATE:
-        if (takes_the_first_param(&n->aggregate))
+        if (param_sees_the_whole_range(&n->aggregate))
             r->cacheable = false;
         reach_of(n->aggregate.param, r);
         reach_of(n->aggregate.inner, r);
@@ -301,14 +309,6 @@ static bool make_key(cached_query *q)
 
 /* ---- joining ---- */
 
-static status evaluate(cached_query *q, int64_t from_ms, int64_t to_ms, promql_result *ret)
-{
-    promql_options o = q->options;
-    o.start_ms = from_ms;
-    o.end_ms = to_ms;
-    return promql_range_query(q->store, q->query, q->text, &o, q->a, ret, q->err);
-}
-
 /* The points of a series from … to, both inclusive. */
 static promql_series cut(const promql_series *s, int64_t from_ms, int64_t to_ms)
 {
@@ -320,6 +320,7 @@ static promql_series cut(const promql_series *s, int64_t from_ms, int64_t to_ms)
         to--;
     ret.time_ms += from;
     ret.value += from;
+    ret.histograms = s->histograms ? s->histograms + from : NULL;
     ret.count = to - from;
     return ret;
 }
@@ -373,7 +374,7 @@ static status join(cached_query *q, const promql_result *pieces, uint32_t count,
     promql_series *rows = ARENA_ARRAY(q->a, promql_series, MAX(total, 1u));
     uint32_t *order = ARENA_ARRAY(q->a, uint32_t, MAX(total, 1u));
     if (!all || !rows || !order)
-        return fail(q->err, STATUS_LIMIT, "the result needs more memory than the query may use");
+        return fail(q->err, STATUS_LIMIT, NO_MEMORY);
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < pieces[i].count; k++, n++) {
             all[n] = pieces[i].series[k];
@@ -387,41 +388,142 @@ static status join(cached_query *q, const promql_result *pieces, uint32_t count,
         for (to = i + 1; to < n && labels_eq(all[order[i]].labels, all[order[to]].labels);)
             to++;
         if (!join_run(q->a, all, order + i, to - i, &rows[kept++]))
-            return fail(q->err, STATUS_LIMIT,
-                        "the result needs more memory than the query may use");
+            return fail(q->err, STATUS_LIMIT, NO_MEMORY);
     }
     ret->series = rows;
     ret->count = kept;
     return STATUS_OK;
 }
 
-/* What the entry has of the query's steps, and what stands before and behind it. Notes may speak of
- * all steps together: with them, `*whole` says that the query has to be evaluated at once. */
-static status extend(cached_query *q, const entry *e, promql_result *ret, bool *whole)
+/* ---- notes ---- */
+
+static bool same_note(str a, str b)
+{
+    size_t n = 0; /* up to the place, which is all that may differ */
+    for (size_t i = 0; i < a.len; i++)
+        n = a.ptr[i] == '(' ? i : n;
+    return b.len > n && memcmp(a.ptr, b.ptr, n + 1) == 0 &&
+           !memchr(b.ptr + n + 1, '(', b.len - n - 1);
+}
+
+/* Whether it is there. *whole: it is, with another place in the query: which one is the last, only
+ * the evaluation of all steps tells. */
+static bool has_note(const promql_notes *notes, str text, bool *whole)
+{
+    for (uint32_t i = 0; i < notes->count; i++) {
+        if (!same_note(notes->items[i], text))
+            continue;
+        *whole |= !str_eq(notes->items[i], text);
+        return true;
+    }
+    return false;
+}
+
+/* Adds those of `from`. */
+static status unite_notes(cached_query *q, promql_notes *notes, const promql_notes *from,
+                          bool *whole)
+{
+    *whole |= from->of_all_steps || from->omitted;
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (has_note(notes, from->items[i], whole))
+            continue;
+        if (notes->count == PROMQL_NOTES_KEPT) {
+            *whole = true;
+            return STATUS_OK;
+        }
+        if (!notes->items) {
+            notes->items = ARENA_ARRAY(q->a, str, PROMQL_NOTES_KEPT);
+            notes->warning = ARENA_ARRAY(q->a, bool, PROMQL_NOTES_KEPT);
+        }
+        if (!notes->items || !notes->warning)
+            return fail(q->err, STATUS_LIMIT, NO_MEMORY);
+        notes->items[notes->count] = from->items[i];
+        notes->warning[notes->count++] = from->warning[i];
+    }
+    return STATUS_OK;
+}
+
+/* The notes of the query: `notes` has those of the steps that were evaluated now. Those of the
+ * entry count when all of its steps are wanted; else nobody knows which steps they are of, and it
+ * has to have none but the same ones. */
+static status add_notes_of_entry(cached_query *q, const entry *e, bool all_of_it,
+                                 promql_notes *notes, bool *whole)
+{
+    if (all_of_it && e->notes_exact)
+        return unite_notes(q, notes, &e->notes, whole);
+    for (uint32_t i = 0; i < e->notes.count; i++)
+        if (!has_note(notes, e->notes.items[i], whole))
+            *whole = true;
+    return STATUS_OK;
+}
+
+/* ---- extending ---- */
+
+/* Steps before or behind those of the entry, and one of its own beside a single one where notes
+ * count: what is evaluated for one moment only has no warnings of ranges. */
+static status evaluate(cached_query *q, const entry *e, int64_t from_ms, int64_t to_ms,
+                       promql_result *ret)
+{
+    promql_options o = q->options;
+    bool one_more = from_ms == to_ms && e->notes.count > 0;
+    o.start_ms = from_ms - (one_more && from_ms > e->last_ms ? o.step_ms : 0);
+    o.end_ms = to_ms + (one_more && from_ms < e->first_ms ? o.step_ms : 0);
+    status st = promql_range_query(q->store, q->query, q->text, &o, q->a, ret, q->err);
+    if (st != STATUS_OK || !one_more)
+        return st;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ret->count; i++) {
+        ret->series[n] = cut(&ret->series[i], from_ms, to_ms);
+        n += ret->series[n].count > 0;
+    }
+    ret->count = n;
+    return STATUS_OK;
+}
+
+static status from_entry(cached_query *q, const entry *e, int64_t from_ms, int64_t to_ms,
+                         promql_result *ret)
+{
+    *ret = (promql_result){ .type = PROMQL_MATRIX };
+    ret->series = ARENA_ARRAY(q->a, promql_series, MAX(e->count, 1u));
+    if (!ret->series)
+        return fail(q->err, STATUS_LIMIT, NO_MEMORY);
+    for (uint32_t i = 0; i < e->count; i++) {
+        promql_series s = cut(&e->series[i], from_ms, to_ms);
+        if (s.count)
+            ret->series[ret->count++] = s;
+    }
+    return STATUS_OK;
+}
+
+/* What the entry has of the query's steps, and what stands before and behind it. *whole: the notes
+ * say that the query has to be evaluated at once. *partial: some steps were evaluated. */
+static status extend(cached_query *q, const entry *e, promql_result *ret, bool *whole,
+                     bool *partial)
 {
     int64_t from = MAX(q->options.start_ms, e->first_ms), to = MIN(q->last_ms, e->last_ms);
+    int64_t step = q->options.step_ms;
     promql_result pieces[3];
     uint32_t count = 0;
     status st = STATUS_OK;
     if (q->options.start_ms < from)
-        st = evaluate(q, q->options.start_ms, from - q->options.step_ms, &pieces[count++]);
-    promql_result *there = &pieces[count++];
-    *there = (promql_result){ .type = PROMQL_MATRIX };
-    there->series = ARENA_ARRAY(q->a, promql_series, MAX(e->count, 1u));
-    if (!there->series)
-        return fail(q->err, STATUS_LIMIT, "the result needs more memory than the query may use");
-    for (uint32_t i = 0; i < e->count; i++) {
-        promql_series s = cut(&e->series[i], from, to);
-        if (s.count)
-            there->series[there->count++] = s;
-    }
+        st = evaluate(q, e, q->options.start_ms, from - step, &pieces[count++]);
+    if (st == STATUS_OK)
+        st = from_entry(q, e, from, to, &pieces[count++]);
     if (st == STATUS_OK && to < q->last_ms)
-        st = evaluate(q, to + q->options.step_ms, q->last_ms, &pieces[count++]);
+        st = evaluate(q, e, to + step, q->last_ms, &pieces[count++]);
     *ret = (promql_result){ .type = PROMQL_MATRIX };
     for (uint32_t i = 0; i < count && st == STATUS_OK; i++) {
-        *whole |= pieces[i].notes.count > 0;
+        st = unite_notes(q, &ret->notes, &pieces[i].notes, whole);
         ret->samples += pieces[i].samples;
+        ret->read += pieces[i].read;
+        ret->touched += pieces[i].touched;
+        ret->sort_ns += pieces[i].sort_ns;
     }
+    *partial = count > 1;
+    bool all_of_it = from == e->first_ms && to == e->last_ms;
+    if (st == STATUS_OK && !*whole)
+        st = add_notes_of_entry(q, e, all_of_it, &ret->notes, whole);
+    promql_sort_notes(&ret->notes);
     return st == STATUS_OK && !*whole ? join(q, pieces, count, ret) : st;
 }
 
@@ -440,6 +542,39 @@ static bool copy_labels(arena *a, labels from, labels *ret)
     return items != NULL;
 }
 
+/* Steps that have the same histogram share it here as well. */
+static bool copy_histograms(entry *e, const promql_series *from, promql_series *to)
+{
+    const histogram **list = NULL;
+    for (uint32_t i = 0; from->histograms && i < from->count; i++) {
+        const histogram *h = from->histograms[i];
+        if (!h)
+            continue;
+        if (!list && !(list = ARENA_ARRAY(&e->memory, const histogram *, from->count)))
+            return false;
+        bool again = i > 0 && h == from->histograms[i - 1];
+        list[i] = again ? list[i - 1] : histogram_copy(&e->memory, h);
+        if (!list[i])
+            return false;
+    }
+    to->histograms = list;
+    return true;
+}
+
+static bool copy_notes(entry *e, const promql_notes *from)
+{
+    promql_notes *to = &e->notes;
+    to->items = ARENA_ARRAY(&e->memory, str, MAX(from->count, 1u));
+    to->warning = ARENA_ARRAY(&e->memory, bool, MAX(from->count, 1u));
+    for (uint32_t i = 0; to->items && to->warning && i < from->count; i++, to->count++) {
+        to->items[i] = arena_str(&e->memory, from->items[i]);
+        to->warning[i] = from->warning[i];
+        if (!to->items[i].ptr)
+            return false;
+    }
+    return to->count == from->count && !from->omitted && !from->of_all_steps;
+}
+
 static bool copy_series(entry *e, const promql_series *from)
 {
     promql_series s = cut(from, e->first_ms, e->last_ms);
@@ -448,6 +583,8 @@ static bool copy_series(entry *e, const promql_series *from)
     promql_series *to = &e->series[e->count];
     size_t size = s.count * sizeof(int64_t);
     *to = (promql_series){ .count = s.count };
+    if (!copy_histograms(e, &s, to))
+        return false;
     to->time_ms = arena_grow(&e->memory, s.time_ms, size, size);
     to->value = arena_grow(&e->memory, s.value, size, size);
     if (!to->time_ms || !to->value || !copy_labels(&e->memory, s.labels, &to->labels))
@@ -479,9 +616,10 @@ static void keep(cached_query *q, const promql_result *result, int64_t last_ms)
     e->last_ms = last_ms;
     e->key = arena_str(&e->memory, q->key);
     e->series = ARENA_ARRAY(&e->memory, promql_series, MAX(result->count, 1u));
-    bool ok = e->key.ptr && e->series && result->notes.count == 0;
+    e->notes_exact = last_ms == q->last_ms;
+    bool ok = e->key.ptr && e->series && copy_notes(e, &result->notes);
     for (uint32_t i = 0; i < result->count && ok; i++)
-        ok = !result->series[i].histograms && copy_series(e, &result->series[i]);
+        ok = copy_series(e, &result->series[i]);
     if (ok)
         put(q->cache, e);
     else
@@ -501,12 +639,21 @@ static entry *find(cached_query *q)
         entry_unref(e);
         e = NULL;
     }
-    pthread_mutex_lock(&c->lock);
-    c->stats.hits += e != NULL;
-    c->stats.misses += e == NULL;
-    c->stats.stale += stale;
-    pthread_mutex_unlock(&c->lock);
+    if (stale) {
+        pthread_mutex_lock(&c->lock);
+        c->stats.stale++;
+        pthread_mutex_unlock(&c->lock);
+    }
     return e;
+}
+
+static void count_outcome(promql_cache *c, bool hit, bool partial)
+{
+    pthread_mutex_lock(&c->lock);
+    c->stats.hits += hit;
+    c->stats.partial += hit && partial;
+    c->stats.misses += !hit;
+    pthread_mutex_unlock(&c->lock);
 }
 
 status promql_cached_range(promql_cache *c, store *s, const promql_node *query, str text,
@@ -528,14 +675,15 @@ status promql_cached_range(promql_cache *c, store *s, const promql_node *query, 
         entry_unref(e);
         e = NULL;
     }
-    bool whole = e == NULL;
-    status st = e ? extend(&q, e, ret, &whole) : STATUS_OK;
+    bool whole = e == NULL, partial = false;
+    status st = e ? extend(&q, e, ret, &whole, &partial) : STATUS_OK;
+    count_outcome(c, !whole, partial);
     if (st == STATUS_OK && whole)
         st = promql_range_query(s, query, text, options, a, ret, err);
     if (st != STATUS_OK)
         return st;
     int64_t last_ms = settled(&q);
-    bool covered = e && e->first_ms <= options->start_ms;
+    bool covered = e && !whole && e->first_ms <= options->start_ms;
     if (last_ms > options->start_ms &&
         (!covered || last_ms - e->last_ms >= RENEW_STEPS * options->step_ms))
         keep(&q, ret, last_ms);

@@ -46,6 +46,7 @@ static status lane_new(walk *w, lane **ret)
     l->engine.arena = &l->arena;
     l->engine.err = &l->err;
     l->engine.notes = &l->notes;
+    l->engine.read = l->engine.touched = 0;
     l->engine.scratch = NULL;
     l->engine.scratch_capacity = 0;
     *ret = l;
@@ -104,6 +105,8 @@ static status read_one(walk *w, lane *l, uint32_t slot, uint32_t index)
     series from;
     TRY(series_read(l->reader, index, &from, &l->err));
     TRY(promql_count_samples(&l->engine, from.sample_count));
+    l->engine.read += from.sample_count;
+    l->engine.touched++;
     TRY(promql_check_time(&l->engine));
     promql_samples s = { .labels = { from.labels, from.label_count },
                          .time_ms = from.time_ms,
@@ -134,12 +137,6 @@ static status run_items(void *user, uint32_t slot, uint32_t first, uint32_t end)
     return STATUS_OK;
 }
 
-static void take_notes(promql_engine *e, const promql_notes *notes)
-{
-    for (uint32_t i = 0; i < notes->count; i++)
-        promql_note_text(e, notes->warning[i], notes->items[i]);
-}
-
 /* Takes over what the lane made; the first lane with an error says it. */
 static void lane_finish(walk *w, lane *l, status st)
 {
@@ -147,7 +144,9 @@ static void lane_finish(walk *w, lane *l, status st)
     if (st != STATUS_OK && l->err.code == st && e->err && e->err->code != st)
         *e->err = l->err;
     arena_adopt(e->arena, &l->arena);
-    take_notes(e, &l->notes);
+    promql_take_notes(e, &l->notes);
+    e->read += l->engine.read;
+    e->touched += l->engine.touched;
     series_reader_free(l->reader);
     free(l->times);
     free(l->values);

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Walks the tree and gives each kind of node to its evaluator; limits, memory and notes are kept
- * here. The entry points are promql_instant and promql_range_query. */
+/* Walks the tree and gives each kind of node to its evaluator; limits and memory are kept here.
+ * The entry points are promql_instant and promql_range_query. */
 #include "query/promql/binary.h"
 
 #include "base/clock.h"
-#include "query/promql/lex.h"
 #include "query/promql/shared.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define DEFAULT_SAMPLE_LIMIT 50000000u
-#define NOTES_LIMIT          50u
 
-/* ---- memory, limits, notes ---- */
+/* ---- memory, limits ---- */
 
 void promql_report_no_memory(promql_engine *e)
 {
@@ -88,64 +84,6 @@ status promql_check_time(promql_engine *e)
     if (c->deadline_mono_ns && clock_mono_ns() > c->deadline_mono_ns)
         return fail(e->err, STATUS_CANCELED, "query timed out in expression evaluation");
     return STATUS_OK;
-}
-
-/* Without the place at the end, "(1:5)". */
-static str note_body(str text)
-{
-    size_t n = text.len;
-    while (n > 0 && text.ptr[n - 1] != '(')
-        n--;
-    return str_slice(text, 0, n);
-}
-
-/* What is said already is said once, with the place of the last time. */
-static uint32_t note_place(const promql_notes *notes, str text)
-{
-    uint32_t i = 0;
-    while (i < notes->count && !str_eq(note_body(notes->items[i]), note_body(text)))
-        i++;
-    return i;
-}
-
-void promql_note_text(promql_engine *e, bool warning, str text)
-{
-    promql_notes *notes = e->notes;
-    uint32_t at = note_place(notes, text);
-    if (at == NOTES_LIMIT)
-        return;
-    if (!notes->items) {
-        notes->items = ARENA_ARRAY(e->arena, str, NOTES_LIMIT);
-        notes->warning = ARENA_ARRAY(e->arena, bool, NOTES_LIMIT);
-    }
-    if (!notes->items || !notes->warning)
-        return;
-    if (at == notes->count || !str_eq(notes->items[at], text)) {
-        str copy = arena_str(e->arena, text);
-        if (!copy.ptr)
-            return;
-        notes->items[at] = copy;
-        notes->warning[at] = warning;
-        notes->count += at == notes->count;
-    }
-    notes->last = at;
-    notes->noted++;
-}
-
-void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
-{
-    char body[512], text[600];
-    uint32_t line, column;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(body, sizeof(body), format, args);
-    va_end(args);
-    at = promql_bare(at);
-    /* Functions of a subquery get its samples, of which Prometheus knows no place. */
-    promql_position(e->query, at->kind == NODE_SUBQUERY ? 0 : at->start, &line, &column);
-    int n = snprintf(text, sizeof(text), "PromQL %s: %s (%u:%u)", warning ? "warning" : "info",
-                     body, line, column);
-    promql_note_text(e, warning, str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1)));
 }
 
 /* ---- histograms ---- */
@@ -351,8 +289,10 @@ static status rows_to_series(promql_engine *e, const promql_grid *g, const promq
         TRY(row_to_series(e, g, &v->rows[r], all, &ret->series[ret->count]));
         ret->count += ret->series[ret->count].count > 0;
     }
+    int64_t start = clock_mono_ns();
     if (!v->ordered)
         qsort(ret->series, ret->count, sizeof(promql_series), order_by_labels);
+    ret->sort_ns = clock_mono_ns() - start;
     return STATUS_OK;
 }
 
@@ -400,7 +340,10 @@ static status run(promql_engine *e, const promql_grid *g, const promql_node *que
     e->shared = promql_shared_find(query, e->arena);
     TRY(promql_eval_node(e, g, query, &v));
     TRY(promql_finish_names(e, g, &v));
+    promql_sort_notes(&ret->notes);
     ret->samples = e->samples;
+    ret->read = e->read;
+    ret->touched = e->touched;
     ret->type = v.type;
     ret->string = v.string;
     if (v.type == PROMQL_SCALAR)

@@ -62,6 +62,8 @@ struct promql_engine {
     error *err;
     str query;
     uint64_t samples; /* read and produced so far */
+    uint64_t read;    /* of these: read from the store */
+    uint64_t touched; /* series that were read */
     uint32_t ticks;   /* of promql_check_time */
     promql_notes *notes;
     struct promql_shared *shared; /* NULL: no expression stands in the query twice */
@@ -116,7 +118,7 @@ static inline int64_t grid_time(const promql_grid *g, uint32_t step)
 /* As far as the expression shows (invariant.c). */
 bool promql_same_at_all_steps(const promql_node *n);
 
-/* ---- memory, limits, notes (eval.c) ---- */
+/* ---- memory, limits (eval.c), notes (notes.c) ---- */
 
 /* Zeroed. NULL with the error set. */
 void *promql_alloc(promql_engine *e, size_t count, size_t size);
@@ -143,6 +145,9 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     PRINTF_LIKE(4, 5);
 /* The same, whole: an annotation's text as users see it. */
 void promql_note_text(promql_engine *e, bool warning, str text);
+/* All of another engine, which worked for this one. */
+void promql_take_notes(promql_engine *e, const promql_notes *from);
+void promql_sort_notes(promql_notes *notes);
 /* Ends of windows: first_ms, first_ms + step_ms, …; step_ms is 0 where @ holds them. */
 typedef struct {
     int64_t first_ms, step_ms;

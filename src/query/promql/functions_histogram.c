@@ -198,6 +198,7 @@ static void note_falls(histograms *h)
     for (uint32_t i = 0; i < h->fall_count; i++) {
         const falls *f = &h->falls[i];
         buf from, to;
+        h->e->notes->of_all_steps = true;
         buf_init(&from, 0);
         buf_init(&to, 0);
         clock_format_rfc3339(&from, f->first_ms / 1000 * 1000000000, 0);

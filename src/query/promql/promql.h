@@ -29,12 +29,17 @@ typedef struct {
     uint32_t count;
 } promql_series;
 
+#define PROMQL_NOTES_KEPT 50u /* with their texts; the rest is counted */
+
 /* Warnings and infos for the user ("PromQL info: …"). */
 typedef struct {
-    str *items;
+    str *items; /* in the order of their texts */
     bool *warning;
-    uint32_t count, capacity;
-    uint32_t last, noted; /* the note made last, and how often one was made, doubles too */
+    uint32_t count;
+    uint32_t last, noted;      /* the note made last, and how often one was made, doubles too */
+    uint32_t omitted_count[2]; /* infos and warnings beside these, whose texts are not kept */
+    struct hash_set *omitted;  /* which; NULL: none */
+    bool of_all_steps;         /* one counts over the whole range */
 } promql_notes;
 
 typedef struct {
@@ -44,6 +49,9 @@ typedef struct {
     str string;
     promql_notes notes;
     uint64_t samples; /* read and produced on the way; from the cache nothing was */
+    uint64_t read;    /* of these: read from the store */
+    uint64_t touched; /* series that were read, once for each selector */
+    int64_t sort_ns;  /* that putting the result in order took */
 } promql_result;
 
 /* Instant query: vector (one point per series), scalar, string or matrix (the samples themselves).

@@ -46,6 +46,13 @@ static const char *const expressions[] = {
     "scalar(sum(m)) + vector(1)",
     "time() % 60",
     "quantile_over_time(1.5, m[1m])",
+    "quantile_over_time(scalar(floor(max(m) / 20)) / 6, m[1m])",
+    "quantile(time() % 600 / 300, m)",
+    "sum(rate(m{a='1'}[1m])) / sum(rate(m{b='2'}[1m]))",
+    "rate(m{b='1'}[45s]) > 3",
+    "sort(m)",
+    "limit_ratio(scalar(floor(max(m) / 20)) / 6, m)",
+    "limit_ratio(1.5, m)",
     "limitk(1, sum by (b) (m))",
     "last_over_time(m[1m]) == ignoring (a) group_left m{a='2'}",
     "increase(m[2m] anchored)",
@@ -321,6 +328,38 @@ static void what_retention_takes_is_gone(void **state)
     e->s->options.retention_ns = 0;
 }
 
+/* "m" does not look like a counter, and 1.5 is no quantile. */
+static void keeps_notes(void **state)
+{
+    env *e = *state;
+    promql_options o = hour(e);
+    promql_cache_stats st;
+    fill(e, 4);
+    for (unsigned i = 0; i < 6; i++) {
+        compare(e, "rate(m[5m])", o); /* of all steps: each refresh brings one more */
+        compare(e, "quantile(1.5, m)", o);
+        o.end_ms += STEP_MS, o.start_ms += STEP_MS;
+    }
+    promql_cache_get_stats(e->cache, &st);
+    assert_int_equal(st.misses, 2);
+    assert_int_equal(st.hits, 10);
+    assert_int_equal(st.partial, 10);
+    o.end_ms -= STEP_MS, o.start_ms -= STEP_MS;
+    compare(e, "quantile_over_time(scalar(m{a='9',b='0'}) / 100000 + 0.9, m[5m])", o);
+    compare(e, "quantile_over_time(scalar(m{a='9',b='0'}) / 100000 + 0.9, m[5m])", o);
+    promql_cache_get_stats(e->cache, &st);
+    assert_int_equal(st.hits, 11); /* many notes, and all of them of these steps */
+    o.end_ms += 2 * STEP_MS, o.start_ms += 2 * STEP_MS;
+    compare(e, "quantile_over_time(scalar(m{a='9',b='0'}) / 100000 + 0.9, m[5m])", o);
+    promql_cache_get_stats(e->cache, &st);
+    assert_int_equal(st.hits, 11);
+    compare(e, "quantile_over_time(1 + time() % 3000 / 7, m[5m])",
+            hour(e)); /* more notes than are kept */
+    compare(e, "quantile_over_time(1 + time() % 3000 / 7, m[5m])", hour(e));
+    promql_cache_get_stats(e->cache, &st);
+    assert_int_equal(st.hits, 11);
+}
+
 static void holds_its_limit(void **state)
 {
     env *e = *state;
@@ -336,6 +375,7 @@ static void holds_its_limit(void **state)
         assert_true(st.bytes <= KiB(512));
     }
     assert_in_range(st.entries, 5, 290);
+    assert_in_range(st.evictions, 1, 295);
 }
 
 static void far_times_are_no_trouble(void **state)
@@ -422,6 +462,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cached_answer_is_the_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_was_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_retention_takes_is_gone, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_notes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_its_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(far_times_are_no_trouble, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_share_it, set_up, tear_down),
