@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "cmd/check.h"
 #include "cmd/cmd.h"
-#include "query/promql/ast.h"
+#include "cmd/feature.h"
 #include "rules/file.h"
 #include "settings/yaml.h"
 
@@ -108,15 +108,6 @@ static int wrong_usage(const char *what)
     return EXIT_USAGE;
 }
 
-static uint32_t features_of(const char *list)
-{
-    uint32_t features = 0;
-    str rest = str_c(list);
-    while (rest.len)
-        features |= promql_feature_find(str_trim(str_cut(rest, ',', &rest)));
-    return features;
-}
-
 int check_rules(int argc, char **argv)
 {
     checking c = { .features = UINT32_MAX };
@@ -136,7 +127,7 @@ int check_rules(int argc, char **argv)
         } else if (str_is(a, "--enable-feature")) {
             if (i + 1 == argc)
                 return wrong_usage("--enable-feature wants a list of names");
-            c.features = features_of(argv[++i]);
+            c.features = feature_bits(argv[++i]);
         } else if (a.len > 1 && a.ptr[0] == '-') {
             return wrong_usage("that is no option of rules");
         } else {

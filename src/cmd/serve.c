@@ -6,8 +6,8 @@
 #include "api/api.h"
 #include "base/file.h"
 #include "cmd/cmd.h"
+#include "cmd/feature.h"
 #include "pipeline/exporters/sonde.h"
-#include "query/promql/ast.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -128,15 +128,6 @@ static status open_collector(serve *s, error *err)
     return st == STATUS_OK ? collector_configure(s->collector, &file, err) : st;
 }
 
-static uint32_t features_of(const char *list)
-{
-    uint32_t features = 0;
-    str rest = str_c(list);
-    while (rest.len)
-        features |= promql_feature_find(str_trim(str_cut(rest, ',', &rest)));
-    return features;
-}
-
 static void find_web_port(void *user, const char *endpoint, unsigned port, const char *components)
 {
     unsigned *ret = user;
@@ -153,7 +144,7 @@ static serve_rules_options rules_settings(const serve *s)
     return (serve_rules_options){
         .data = s->options.data,
         .store = s->store,
-        .features = features_of(s->options.features),
+        .features = feature_bits(s->options.features),
         .web = &s->web[s->web_at],
         .port = port,
         .settings = collector_settings(s->collector, COMPONENT_EXTENSION, "sonde_rules"),
@@ -163,7 +154,7 @@ static serve_rules_options rules_settings(const serve *s)
 static status open_api(serve *s, error *err)
 {
     api_options options = { .store = s->store,
-                            .features = features_of(s->options.features),
+                            .features = feature_bits(s->options.features),
                             .config = buf_view(&s->shown),
                             .flags = s->flags,
                             .flag_count = serve_flags(&s->options, s->flags, &s->flags_text),
@@ -192,6 +183,7 @@ static status serve_open(serve *s, error *err)
     s->self.server = s->server;
     s->self.collector = s->collector;
     s->self.rules = &s->rules;
+    s->self.api = s->api;
     fill_tables(s);
     collector_web web = web_of(s);
     st = collector_start(s->collector, s->store, s->server, &web, err);
@@ -355,20 +347,6 @@ static void run_until_signal(serve *s, const sigset_t *signals)
     }
 }
 
-/* Prometheus's names. Those of other parts than the query language are either always on here or not
- * built; a command line that was written for Prometheus still starts. */
-static void warn_features(const char *list)
-{
-    str rest = str_c(list);
-    while (rest.len) {
-        str name = str_trim(str_cut(rest, ',', &rest));
-        if (name.len && !promql_feature_find(name))
-            sonde_warn("feature_without_effect",
-                       sonde_kv("feature", ((sonde_str){ name.ptr, name.len })),
-                       sonde_kv("detail", "this build has no such feature to switch on"));
-    }
-}
-
 /* The server's own logs go to stderr. Its recorder lies with the data, not where the recorders of
  * the programs are that it watches; the environment's settings are for those programs. */
 static status start_telemetry(const serve_options *o, char *dir, size_t size, error *err)
@@ -403,7 +381,7 @@ static status serve_run(serve *s, const sigset_t *signals, error *err)
             (void)http_server_stop(s->server, 0);
         return st;
     }
-    warn_features(s->options.features);
+    feature_tell(s->options.features);
     print_ready(s);
     run_until_signal(s, signals);
     sonde_info("stopped", sonde_kv("data", s->options.data));

@@ -71,6 +71,7 @@ typedef struct {
     http_server *server;
     collector *collector;
     serve_rules *rules;
+    struct api *api;
     atomic_bool stopping; /* not ready any more */
 } serve_self;
 

@@ -2,6 +2,8 @@
 /* Rules and notification; see serve_rules.h. */
 #include "cmd/serve_rules.h"
 
+#include "pipeline/receivers/prometheus_settings.h"
+
 #include <sonde/sonde.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,20 +108,66 @@ static status open_alertmanager(serve_rules *s, const serve_rules_options *o, er
     return st;
 }
 
+typedef struct {
+    alert_forwarder_target targets[ALERT_FORWARDER_TARGETS_MAX];
+    uint32_t count;
+    arena memory; /* of URLs */
+} target_list;
+
+static status add_target(target_list *l, const sonde_alertmanager_settings *from, str url,
+                         error *err)
+{
+    if (l->count == ALERT_FORWARDER_TARGETS_MAX)
+        return fail(err, STATUS_LIMIT, "sonde_rules: more than %d alertmanagers",
+                    ALERT_FORWARDER_TARGETS_MAX);
+    if (!url.ptr)
+        return fail(err, STATUS_NO_MEMORY, "no memory for an Alertmanager");
+    l->targets[l->count++] = (alert_forwarder_target){ url, from->http, from->timeout };
+    return STATUS_OK;
+}
+
+static status add_targets(target_list *l, const sonde_alertmanager_settings *from, error *err)
+{
+    const static_settings *groups = from->static_configs.items;
+    str prefix = from->path_prefix;
+    status st = from->url.len ? add_target(l, from, from->url, err) : STATUS_OK;
+    while (str_starts(prefix, STR("/")))
+        prefix = str_slice(prefix, 1, prefix.len);
+    for (uint32_t i = 0; i < from->static_configs.count; i++)
+        for (uint32_t k = 0; st == STATUS_OK && k < groups[i].targets.count; k++)
+            st = add_target(l, from,
+                            arena_fmt(&l->memory, "%s://%.*s/%.*s",
+                                      sonde_alertmanager_schemes[from->scheme],
+                                      STR_ARG(groups[i].targets.items[k]), STR_ARG(prefix)),
+                            err);
+    return st;
+}
+
 static status open_forwarder(serve_rules *s, const sonde_rules_settings *from, error *err)
 {
     const sonde_alertmanager_settings *items = from->alertmanagers.items;
-    alert_forwarder_target targets[ALERT_FORWARDER_TARGETS_MAX];
-    uint32_t count = from->alertmanagers.count;
-    if (count == 0)
-        return STATUS_OK;
-    if (count > ALERT_FORWARDER_TARGETS_MAX)
-        return fail(err, STATUS_LIMIT, "sonde_rules: %u alertmanagers, at most %d", count,
-                    ALERT_FORWARDER_TARGETS_MAX);
-    for (uint32_t i = 0; i < count; i++)
-        targets[i] = (alert_forwarder_target){ items[i].url, items[i].http, items[i].timeout };
-    alert_forwarder_options options = { .targets = targets, .target_count = count, .say = say };
-    return alert_forwarder_new(&s->forwarder, &options, err);
+    target_list list = { .count = 0 };
+    status st = STATUS_OK;
+    arena_init(&list.memory, MiB(1));
+    for (uint32_t i = 0; i < from->alertmanagers.count && st == STATUS_OK; i++)
+        st = add_targets(&list, &items[i], err);
+    alert_forwarder_options options = { .targets = list.targets,
+                                        .target_count = list.count,
+                                        .say = say };
+    if (st == STATUS_OK && list.count)
+        st = alert_forwarder_new(&s->forwarder, &options, err);
+    arena_done(&list.memory);
+    return st;
+}
+
+static status open_sinks(serve_rules *s, const serve_rules_options *o, error *err)
+{
+    status st = open_alertmanager(s, o, err);
+    if (st == STATUS_OK)
+        st = open_forwarder(s, o->settings, err);
+    return st == STATUS_OK
+               ? alert_relabel_new(&s->relabel, &o->settings->alert_relabel_configs, err)
+               : st;
 }
 
 /* ---- life ---- */
@@ -133,14 +181,13 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
     s->settings = o->settings;
     s->alertmanagers = o->settings->alertmanagers.count;
     own_url(s, o);
-    status st = open_alertmanager(s, o, err);
-    if (st == STATUS_OK)
-        st = open_forwarder(s, o->settings, err);
+    status st = open_sinks(s, o, err);
     if (st == STATUS_OK)
         st = make_options(s, o, &labels, &options, err);
     if (st == STATUS_OK) {
-        options.sinks[0] = alertmanager_sink(s->alertmanager);
-        options.sinks[1] = s->forwarder ? alert_forwarder_sink(s->forwarder) : NULL;
+        const alert_sink *away = s->forwarder ? alert_forwarder_sink(s->forwarder) : NULL;
+        options.sinks[0] = alert_relabel_sink(s->relabel, alertmanager_sink(s->alertmanager));
+        options.sinks[1] = alert_relabel_sink(s->relabel, away);
     }
     if (st == STATUS_OK)
         st = rules_new(&s->rules, &options, err);
@@ -219,7 +266,10 @@ void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
         return;
     }
     s->settings = o->settings;
-    tell_load(use_settings(s, o, &err), &err);
+    status st = alert_relabel_set(s->relabel, &o->settings->alert_relabel_configs, &err);
+    if (st == STATUS_OK)
+        st = use_settings(s, o, &err);
+    tell_load(st, &err);
     reload_alertmanager(s);
     if (s->alertmanagers != o->settings->alertmanagers.count)
         sonde_warn("restart_needed",
@@ -238,6 +288,7 @@ void serve_rules_close(serve_rules *s)
 {
     rules_free(s->rules);
     alert_forwarder_free(s->forwarder);
+    alert_relabel_free(s->relabel);
     alertmanager_free(s->alertmanager);
     *s = (serve_rules){ 0 };
 }

@@ -5,6 +5,7 @@
 #ifndef SONDE_CMD_SERVE_RULES_H
 #define SONDE_CMD_SERVE_RULES_H
 
+#include "cmd/alert_relabel.h"
 #include "net/server.h"
 #include "pipeline/extensions/sonde_rules.h"
 #include "rules/notify/notify.h"
@@ -14,6 +15,7 @@ typedef struct {
     rules *rules; /* NULL: the configuration has no sonde_rules */
     alertmanager *alertmanager;
     alert_forwarder *forwarder;
+    alert_relabel *relabel; /* before both */
     const sonde_rules_settings *settings;
     uint32_t alertmanagers; /* external ones, at the start */
     char url[300];          /* of the web UI, when the settings say none */

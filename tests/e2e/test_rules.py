@@ -131,6 +131,48 @@ def test_rules_record_and_alerts_fire_and_resolve(tmp_path):
         assert "prometheus_rule_evaluation_failures_total%s 0" % key in page
 
 
+def test_alerts_are_relabeled_before_anybody_is_told(tmp_path):
+    put(tmp_path / "r.yaml", group(*({"alert": name, "expr": "vector(1)", "labels": {"team": team}}
+                                     for name, team in (("One", "a"), ("Two", "b"), ("Quiet", "c")))))
+    relabeling = """
+    resend_delay: 1s
+    alert_relabel_configs:
+      - {source_labels: [alertname], regex: Quiet, action: drop}
+      - {source_labels: [team, site], regex: "(.*);(.*)", target_label: where, replacement: "$$2-$$1"}
+      - {regex: team, action: labeldrop}
+    alertmanagers:
+      - static_configs: [{targets: ["%s"]}]
+        path_prefix: /prefix
+        api_version: v2
+"""
+    with Alertmanager() as am, configured(tmp_path) as s:
+        server = s
+        text = (tmp_path / "sonde.yaml").read_text()
+        changed = text.replace("    external_url:", relabeling[1:] % am.url[7:] + "    external_url:")
+        (tmp_path / "sonde.yaml").write_text(changed)
+        server.stop()
+        server.start()
+        outside = wait_for("both to be told", lambda: len(am.alerts) >= 2 and am.alerts)
+        expected = [{"alertname": "One", "site": "here", "where": "here-a"},
+                    {"alertname": "Two", "site": "here", "where": "here-b"}]
+        assert sorted((a["labels"] for a in outside[:2]), key=str) == expected
+        own = wait_for("the built-in one", lambda: get_json(s.http + "/api/v2/alerts"))
+        assert sorted((a["labels"] for a in own), key=str) == expected
+        assert {a["labels"]["alertname"] for a in alerts(s)} == {"One", "Two", "Quiet"}
+        active = get_json(s.http + "/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
+        assert active == [{"url": am.url + "/prefix/api/v2/alerts"}]
+        # Other rules, without a start.
+        (tmp_path / "sonde.yaml").write_text(changed.replace("regex: Quiet", "regex: One"))
+        s.process.send_signal(signal.SIGHUP)
+        wait_for("the other alert", lambda: "Quiet" in {
+            a["labels"]["alertname"] for a in get_json(s.http + "/api/v2/alerts")})
+    wrong = changed.replace("regex: Quiet", "regex: '('")
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    done = subprocess.run([SONDE, "check", "config", str(tmp_path / "wrong.yaml")], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 3 and "alert_relabel_configs[0].regex" in done.stdout + done.stderr
+
+
 def test_filters_and_pages_of_the_rules_api(tmp_path):
     put(tmp_path / "r.yaml",
         group({"record": "a", "expr": "vector(1)"},
@@ -204,7 +246,7 @@ def test_files_are_read_again_and_wrong_ones_are_not(tmp_path):
 
 def test_a_wrong_file_at_the_start_ends_it(tmp_path):
     (tmp_path / "r.yaml").write_text("groups:\n  - name: g\n    rules:\n      - {record: a, expr: 'sum('}\n")
-    s = Server(args=["--rules", str(tmp_path / "r.yaml")])
+    s = Server(data=str(tmp_path / "data"), args=["--rules", str(tmp_path / "r.yaml")])
     p = subprocess.run(s.command(), capture_output=True, text=True, timeout=60)
     assert p.returncode == 1 and 'r.yaml:4:27: group "g", rule 1, "a": could not parse' in p.stderr
     (tmp_path / "r.yaml").unlink()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a server says of its own configuration: /api/v1/status/config, flags and runtimeinfo; never a secret."""
+import json
 import os
 import signal
 
@@ -75,3 +76,18 @@ def test_the_built_in_configuration_and_the_flags():
         assert flags["enable-feature"] == "promql-delayed-name-removal"
         assert flags["query.lookback-delta"] == "5m0s" and flags["query.max-samples"] == "50000000"
         assert flags["data"] == server.data
+
+
+def test_features_of_prometheus_work_or_are_told_by_name():
+    names = ["promql-experimental-functions", "exemplar-storage", "type-and-unit-labels", "use-start-timestamps",
+             "no-such-thing"]
+    with Server(args=("--enable-feature", ", ".join(names))) as server:
+        def told_features():
+            lines = [line for line in server.output().splitlines() if '"message":"feature' in line]
+            return len(lines) == 4 and [json.loads(line) for line in lines]
+
+        told = wait_for("the log", told_features)
+        assert [(t["message"], t["feature"]) for t in told] == [
+            ("feature_always_on", "exemplar-storage"), ("feature_without_effect", "type-and-unit-labels"),
+            ("feature_without_effect", "use-start-timestamps"), ("feature_unknown", "no-such-thing")]
+        assert "/api/v1/metadata" in told[1]["detail"] and "not stored" in told[2]["detail"]

@@ -3,15 +3,40 @@
  * (sonde_rules.h): the server runs the rules itself. */
 #include "pipeline/extensions/sonde_rules.h"
 
+#include "pipeline/receivers/prometheus_relabel.h"
+
 #include <stdio.h>
+
+const char *const sonde_alertmanager_schemes[] = { "http", "https", NULL };
+static const char *const versions[] = { "v2", NULL };
 
 #define AT(member) offsetof(sonde_alertmanager_settings, member)
 static const option alertmanager_rows[] = {
     { .name = "url",
       .type = OPTION_TEXT,
       .offset = AT(url),
-      .required = true,
       .help = "URL of an Alertmanager; /api/v2/alerts is added" },
+    { .name = "static_configs",
+      .type = OPTION_SECTIONS,
+      .offset = AT(static_configs),
+      .table = &static_options,
+      .help = "Alertmanagers by HOST:PORT instead of a URL, as Prometheus has them" },
+    { .name = "scheme",
+      .type = OPTION_CHOICE,
+      .offset = AT(scheme),
+      .fallback = "http",
+      .choices = sonde_alertmanager_schemes,
+      .help = "of static_configs" },
+    { .name = "path_prefix",
+      .type = OPTION_TEXT,
+      .offset = AT(path_prefix),
+      .help = "of static_configs: what stands before /api/v2/alerts" },
+    { .name = "api_version",
+      .type = OPTION_CHOICE,
+      .offset = AT(api_version),
+      .fallback = "v2",
+      .choices = versions,
+      .help = "of the Alertmanager's API: there is no other any more" },
     { .name = "timeout",
       .type = OPTION_DURATION,
       .offset = AT(timeout),
@@ -75,6 +100,12 @@ static const option rules_rows[] = {
       .offset = AT(alertmanagers),
       .table = &alertmanager_table,
       .help = "external Alertmanagers, which are told beside the built-in one" },
+    { .name = "alert_relabel_configs",
+      .type = OPTION_SECTIONS,
+      .offset = AT(alert_relabel_configs),
+      .table = &relabel_options,
+      .help = "rules that change or drop alerts before anybody is told, the built-in alertmanager "
+              "too; external_labels are there already" },
     { .name = "alertmanager_config",
       .type = OPTION_TEXT,
       .offset = AT(alertmanager_config),
@@ -100,6 +131,39 @@ static bool is_url(str s)
     return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
 }
 
+static status check_alertmanager(const sonde_alertmanager_settings *a, const char **ret_option,
+                                 error *err)
+{
+    const static_settings *groups = a->static_configs.items;
+    uint32_t hosts = 0;
+    *ret_option = "static_configs";
+    for (uint32_t i = 0; i < a->static_configs.count; i++)
+        for (uint32_t k = 0; k < groups[i].targets.count; k++, hosts++)
+            if (!groups[i].targets.items[k].len ||
+                str_find_char(groups[i].targets.items[k], '/') != SIZE_MAX)
+                return fail(err, STATUS_INVALID, "a target is HOST:PORT");
+    if (hosts && a->url.len)
+        return fail(err, STATUS_INVALID, "url and static_configs exclude each other");
+    *ret_option = "url";
+    if (!hosts && !is_url(a->url))
+        return fail(err, STATUS_INVALID,
+                    "wants http://… or https://…, or static_configs in its place");
+    return prometheus_http_check(&a->http, ret_option, err);
+}
+
+static status check_relabeling(const section_list *list, char *where, size_t size, error *err)
+{
+    relabel_rules *compiled;
+    const char *option;
+    uint32_t wrong;
+    status st = relabel_rules_new(&compiled, list, &wrong, &option, err);
+    if (st == STATUS_OK)
+        relabel_rules_free(compiled);
+    else if (st == STATUS_INVALID)
+        snprintf(where, size, "alert_relabel_configs[%u].%s", wrong, option);
+    return st;
+}
+
 static status rules_check(const void *settings, char *where, size_t size, error *err)
 {
     const sonde_rules_settings *s = settings;
@@ -110,15 +174,12 @@ static status rules_check(const void *settings, char *where, size_t size, error 
         return fail(err, STATUS_INVALID, "wants http://… or https://…");
     }
     for (uint32_t i = 0; st == STATUS_OK && i < s->alertmanagers.count; i++) {
-        const char *option = "url";
-        if (!is_url(items[i].url))
-            st = fail(err, STATUS_INVALID, "wants http://… or https://…");
-        else
-            st = prometheus_http_check(&items[i].http, &option, err);
+        const char *option;
+        st = check_alertmanager(&items[i], &option, err);
         if (st != STATUS_OK)
             snprintf(where, size, "alertmanagers[%u].%s", i, option);
     }
-    return st;
+    return st == STATUS_OK ? check_relabeling(&s->alert_relabel_configs, where, size, err) : st;
 }
 
 static status rules_open(void **ret_self, component *c, error *err)

@@ -7,10 +7,15 @@
 #include "settings/prometheus_http.h"
 
 typedef struct {
-    str url;
-    int64_t timeout; /* ns */
+    str url; /* or static_configs, with scheme and path_prefix */
+    int scheme, api_version;
+    str path_prefix;
+    section_list static_configs; /* of static_settings */
+    int64_t timeout;             /* ns */
     prometheus_http http;
 } sonde_alertmanager_settings;
+
+extern const char *const sonde_alertmanager_schemes[];
 
 typedef struct {
     text_list rule_files;
@@ -19,7 +24,8 @@ typedef struct {
     int64_t threads;
     pair_list external_labels;
     str external_url;
-    section_list alertmanagers; /* of sonde_alertmanager_settings */
+    section_list alertmanagers;         /* of sonde_alertmanager_settings */
+    section_list alert_relabel_configs; /* of relabel_settings */
     str alertmanager_config;
 } sonde_rules_settings;
 

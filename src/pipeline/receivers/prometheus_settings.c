@@ -57,7 +57,7 @@ static const option relabel_rows[] = {
       .help = "what is done where the expression matches" },
 };
 #undef AT
-static const option_table relabel_options = OPTION_TABLE(relabel_rows, relabel_settings);
+const option_table relabel_options = OPTION_TABLE(relabel_rows, relabel_settings);
 
 #define AT(member) offsetof(static_settings, member)
 static const option static_rows[] = {
@@ -71,7 +71,7 @@ static const option static_rows[] = {
       .help = "labels of all of them" },
 };
 #undef AT
-static const option_table static_options = OPTION_TABLE(static_rows, static_settings);
+const option_table static_options = OPTION_TABLE(static_rows, static_settings);
 
 #define AT(member) offsetof(file_sd_settings, member)
 static const option file_sd_rows[] = {

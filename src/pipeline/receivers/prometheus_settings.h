@@ -27,11 +27,13 @@ typedef struct {
     int64_t modulus;
     int action; /* relabel_action */
 } relabel_settings;
+extern const option_table relabel_options;
 
 typedef struct {
     text_list targets;
     pair_list labels;
 } static_settings;
+extern const option_table static_options;
 
 typedef struct {
     text_list files;
