@@ -5,6 +5,7 @@
 #include "codec/exposition_internal.h"
 
 #include "codec/native_convert.h"
+#include "codec/prom_series.h"
 #include "codec/prometheus_scope.h"
 
 #include <math.h>
@@ -141,7 +142,7 @@ static bool add_point(writer *w, const exposition_sample *s, str name, metric_ty
     if (row == BATCH_FULL)
         return false;
     point_rows *rows = &w->to->points;
-    rows->time_ns[row] = s->has_time ? s->time_ms * NS_PER_MS : w->time_ns;
+    rows->time_ns[row] = s->has_time ? prom_ns(s->time_ms) : w->time_ns;
     rows->start_ns[row] = s->created_ns;
     rows->flags[row] = s->stale ? POINT_FLAG_NO_RECORDED_VALUE : 0;
     rows->exemplars[row] = (exemplars){ s->exemplars, s->exemplar_count };

@@ -125,4 +125,10 @@ static inline int64_t prom_ms(int64_t ns)
     return ns % NS_PER_MS < 0 ? ms - 1 : ms;
 }
 
+/* Nanoseconds of a point whose time is known: OTLP's 0 says that it is not. */
+static inline int64_t prom_ns(int64_t ms)
+{
+    return ms ? ms * NS_PER_MS : 1;
+}
+
 #endif

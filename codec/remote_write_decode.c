@@ -4,6 +4,7 @@
  * with one series leaves only that one out. */
 #include "codec/remote_write_internal.h"
 
+#include "codec/prom_series.h"
 #include "codec/prometheus_scope.h"
 
 #include <inttypes.h>
@@ -389,12 +390,6 @@ static bool metric_of(decoder *d, uint32_t scope, str name, metric_type type, ui
 
 /* ---- points ---- */
 
-/* Zero would be the time of arrival. */
-static int64_t to_ns(int64_t ms)
-{
-    return ms ? ms * NS_PER_MS : 1;
-}
-
 static void reject(decoder *d, uint32_t count, str name, const char *problem)
 {
     if (count && d->ret->rejected == 0)
@@ -415,8 +410,8 @@ static uint32_t add_point(decoder *d, uint32_t metric, const attrs *a, int64_t t
         return p;
     if (start_ms == 0)
         start_ms = d->created_ms;
-    d->b->points.time_ns[p] = to_ns(time_ms);
-    d->b->points.start_ns[p] = start_ms > 0 && start_ms <= time_ms ? to_ns(start_ms) : 0;
+    d->b->points.time_ns[p] = prom_ns(time_ms);
+    d->b->points.start_ns[p] = start_ms > 0 && start_ms <= time_ms ? prom_ns(start_ms) : 0;
     d->b->points.attributes[p] = *a;
     return p;
 }
@@ -510,7 +505,7 @@ static bool read_exemplar(decoder *d, str bytes, exemplar *ret)
             (void)pb_double(&r, &ret->f64);
         } else if (f.number == EXEMPLAR_TIME && f.wire == PB_VARINT && pb_varint(&r, &v)) {
             if ((int64_t)v > 0 && (int64_t)v < time_max_ms)
-                ret->time_ns = to_ns((int64_t)v);
+                ret->time_ns = prom_ns((int64_t)v);
         } else {
             (void)pb_skip(&r, f);
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a batch to durable and visible rows. A sender prepares its rows, waits in the intake log's
  * group commit, and adds them to the part in memory that the commit named. */
-#include "store/store_internal.h"
+#include "store/series_before.h"
 
 #include "base/clock.h"
 #include "codec/batch_rows.h"
@@ -137,11 +137,19 @@ status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip, r
     uint64_t samples;
     uint32_t refused;
     char reason[200] = "";
-    pthread_mutex_lock(&s->metrics_lock);
-    status st = series_append(&s->series, &m->metrics, b, skip, received_ns, &samples, &refused,
-                              reason, sizeof(reason), err);
+    series_before before;
+    bool deltas = series_has_deltas(b);
+    status st = deltas ? series_before_take(s, &before, err) : STATUS_OK;
+    if (st != STATUS_OK)
+        return st;
+    if (!deltas)
+        pthread_mutex_lock(&s->metrics_lock);
+    st = series_append(&s->series, &m->metrics, b, skip, deltas ? &before : NULL, received_ns,
+                       &samples, &refused, reason, sizeof(reason), err);
     atomic_store(&s->metrics_bytes, m->metrics.memory.used);
     pthread_mutex_unlock(&s->metrics_lock);
+    if (deltas)
+        series_before_give(&before);
     changes_note(&s->changes, oldest_ms(b, received_ns));
     if (st != STATUS_OK)
         return st;

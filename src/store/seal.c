@@ -34,7 +34,7 @@ bool mem_rotate(store *s)
         return false;
     }
     pthread_mutex_lock(&s->metrics_lock);
-    series_table_trim(&s->series, m->metrics.count);
+    series_table_trim(&s->series, m->metrics.count, s->mems[0]->metrics.generation);
     pthread_mutex_unlock(&s->metrics_lock);
     atomic_store(&s->metrics_bytes, 0);
     s->generation++;

@@ -62,13 +62,20 @@ void series_table_done(series_table *t)
     buf_done(&t->label_scratch);
 }
 
-void series_table_trim(series_table *t, uint32_t live)
+void series_table_trim(series_table *t, uint32_t live, uint64_t unsealed)
 {
     if (t->keys.count < 10000 || t->keys.count / 4 < live)
         return;
     series_table fresh;
     series_table_init(&fresh);
     fresh.next_id = t->next_id;
+    fresh.trims = t->trims + 1;
+    for (map_slot *s = NULL; (s = map_next(&t->keys, s));) {
+        series_key *k = (series_key *)(uintptr_t)s->value;
+        if (k->delta_known && k->generation >= unsealed &&
+            map_put(&fresh.keys, s->key, s->value, NULL))
+            atomic_fetch_add_explicit(&k->refs, 1, memory_order_relaxed);
+    }
     series_table_done(t);
     *t = fresh;
 }
@@ -87,6 +94,7 @@ series_key *series_key_intern(series_table *t, str bytes)
     k->key_len = (uint32_t)bytes.len;
     k->generation = 0;
     k->newest = NULL;
+    k->delta_known = false;
     k->delta_sum = 0;
     k->delta_histogram = NULL;
     memcpy(k->key, bytes.ptr, bytes.len);

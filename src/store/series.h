@@ -64,6 +64,7 @@ typedef struct {
     /* newest place in memory, valid while generation is the receiving part's */
     uint64_t generation;
     struct mem_series *newest;
+    bool delta_known; /* the two that follow have what is in sealed parts */
     double delta_sum; /* of points of delta temporality: what was added up so far */
     struct delta_histogram *delta_histogram; /* the same of histograms, NULL at first */
     char key[];                              /* per label, sorted by name: text name, text value */
@@ -98,6 +99,8 @@ typedef struct {
 void mem_metrics_init(mem_metrics *m, uint64_t generation);
 void mem_metrics_done(mem_metrics *m);
 
+struct series_before;
+
 typedef struct series_table {
     map keys;       /* label bytes -> series_key */
     map identities; /* -> identity */
@@ -105,6 +108,7 @@ typedef struct series_table {
     map metrics;    /* -> known_metric */
     arena memory;   /* identities, resources, metrics */
     uint32_t next_id;
+    uint64_t trims; /* how often keys were forgotten */
     buf scratch, label_scratch;
 } series_table;
 
@@ -112,14 +116,19 @@ enum { SERIES_MAX = 2000000 };
 
 void series_table_init(series_table *t);
 void series_table_done(series_table *t);
-/* Forgets the fast paths when they have grown far beyond what `live` series need. */
-void series_table_trim(series_table *t, uint32_t live);
+/* Forgets the fast paths when they have grown far beyond what `live` series need; but not the sums
+ * of deltas with samples of `unsealed` or later generations, which sealed parts do not have yet. */
+void series_table_trim(series_table *t, uint32_t live, uint64_t unsealed);
 
+/* Whether a batch has points whose values are added up: then series_append wants to know what
+ * their series had before. */
+bool series_has_deltas(const batch *b);
 /* Adds the batch's points (those whose skip byte is not set). Points that cannot be series are
- * counted in *ret_refused with the reason of the first. */
+ * counted in *ret_refused with the reason of the first. before: NULL when there are no deltas. */
 MUST_USE status series_append(series_table *t, mem_metrics *m, const batch *b, const uint8_t *skip,
-                              int64_t received_ns, uint64_t *ret_samples, uint32_t *ret_refused,
-                              char *reason, size_t reason_size, error *err);
+                              struct series_before *before, int64_t received_ns,
+                              uint64_t *ret_samples, uint32_t *ret_refused, char *reason,
+                              size_t reason_size, error *err);
 /* Whether a point can be series at all: its name has a usable character and its type is known. */
 bool series_point_acceptable(const batch *b, uint32_t metric, buf *scratch);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* OTLP metric points to samples in memory, by codec/prom_series.h; exponential histograms and
- * native ones to histograms. Deltas are added up to cumulative values, which begin at zero again
- * with each start of the server, as a counter does. */
+ * native ones to histograms. Deltas are added up to cumulative values, which go on from the series'
+ * last stored value. */
 #include "store/enc.h"
+#include "store/series_before.h"
 #include "store/series_internal.h"
 
 #include "codec/exp_histogram.h"
@@ -41,6 +42,7 @@ typedef struct delta_histogram {
 typedef struct {
     uint32_t count;
     bool is_delta; /* values are added up by series: several resources may have the same labels */
+    bool monotone; /* the sums only rise */
     series_key *series[];
 } identity;
 
@@ -48,6 +50,7 @@ typedef struct {
     series_table *t;
     mem_metrics *m;
     const batch *b;
+    series_before *before; /* NULL: the batch has no deltas */
     int64_t received_ns;
     known_resource **resources; /* by the batch's index, NULL until met; two of each: native ones */
     known_metric **metrics;
@@ -201,6 +204,7 @@ static identity *new_identity(appender *ap, const batch_metric *bm, const known_
         return NULL;
     id->count = count;
     id->is_delta = bm->temporality == TEMPORALITY_DELTA;
+    id->monotone = bm->type != METRIC_SUM || bm->monotonic;
     if (!point_series(ap, id, bm->type, k, r, i) ||
         !map_put(&ap->t->identities, key, (uint64_t)(uintptr_t)id, NULL))
         return NULL;
@@ -228,12 +232,26 @@ static void identity_key(buf *key, const batch_metric *bm, const known_metric *k
 
 /* ---- samples ---- */
 
+/* Whether the series has nothing yet to add to, but *ret in sealed parts, its key's first time. */
+static bool had_before(appender *ap, const identity *id, series_key *k, sample *ret)
+{
+    if (k->delta_known)
+        return false;
+    k->delta_known = true;
+    return ap->before && series_before_last(ap->before, str_n(k->key, k->key_len), id->monotone,
+                                            &ap->memory, ret);
+}
+
 static bool add_value(appender *ap, identity *id, uint32_t n, int64_t time_ms, double v)
 {
+    series_key *k = id->series[n];
+    sample last;
+    if (id->is_delta && had_before(ap, id, k, &last) && !value_is_histogram(last.value))
+        k->delta_sum = last.value;
     if (id->is_delta)
-        v = id->series[n]->delta_sum += v;
+        v = k->delta_sum += v;
     ap->samples++;
-    return series_sample_add(ap->m, id->series[n], time_ms, v);
+    return series_sample_add(ap->m, k, time_ms, v);
 }
 
 static int32_t joined_scale(int32_t scale, const exp_sum *s)
@@ -275,6 +293,20 @@ static bool add_delta(series_key *k, const exp_histogram_value *e, exp_histogram
     return true;
 }
 
+/* Histograms with bounds of their own are no exponential ones that could be added to. */
+static bool restore_delta(appender *ap, const identity *id, series_key *k)
+{
+    sample last;
+    metric_type type;
+    point_value v;
+    exp_histogram_value total;
+    if (!had_before(ap, id, k, &last) || !value_is_histogram(last.value) ||
+        histogram_is_custom(value_histogram(last.value)))
+        return true;
+    return native_to_point(&ap->memory, value_histogram(last.value), &type, &v) &&
+           add_delta(k, v.exp, &total);
+}
+
 static bool add_native(appender *ap, identity *id, metric_type type, const point_value *v,
                        int64_t time_ms)
 {
@@ -282,7 +314,7 @@ static bool add_native(appender *ap, identity *id, metric_type type, const point
     point_value sum = *v;
     const histogram *h;
     if (id->is_delta && type == METRIC_EXP_HISTOGRAM && !v->exp->native) {
-        if (!add_delta(id->series[0], v->exp, &total))
+        if (!restore_delta(ap, id, id->series[0]) || !add_delta(id->series[0], v->exp, &total))
             return false;
         sum.exp = &total;
     }
@@ -390,13 +422,22 @@ bool series_point_acceptable(const batch *b, uint32_t metric, buf *scratch)
     return prom_series_acceptable(b, metric, scratch);
 }
 
+bool series_has_deltas(const batch *b)
+{
+    for (uint32_t i = 0; i < b->metric_count; i++)
+        if (b->metrics[i].temporality == TEMPORALITY_DELTA)
+            return true;
+    return false;
+}
+
 status series_append(series_table *t, mem_metrics *m, const batch *b, const uint8_t *skip,
-                     int64_t received_ns, uint64_t *ret_samples, uint32_t *ret_refused,
-                     char *reason, size_t reason_size, error *err)
+                     series_before *before, int64_t received_ns, uint64_t *ret_samples,
+                     uint32_t *ret_refused, char *reason, size_t reason_size, error *err)
 {
     appender ap = { .t = t,
                     .m = m,
                     .b = b,
+                    .before = before,
                     .received_ns = received_ns,
                     .reason = reason,
                     .reason_size = reason_size };
