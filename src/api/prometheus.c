@@ -266,14 +266,24 @@ static int order_metadata(const void *a, const void *b)
     return str_cmp(((const metric_metadata *)a)->metric, ((const metric_metadata *)b)->metric);
 }
 
+bool prometheus_limit(api_request *r, const char *name, int64_t *ret)
+{
+    str text = request_param(r, name);
+    *ret = -1;
+    if (!text.len || str_to_i64(text, ret))
+        return true;
+    request_fail(r, STATUS_INVALID, "%s must be a number", name);
+    return false;
+}
+
 static void metadata(api_request *r)
 {
     metric_metadata *list;
     uint32_t count;
-    uint64_t limit, per_metric;
+    int64_t limit, per_metric;
     str only = request_param(r, "metric");
-    if (!request_u64(r, "limit", UINT64_MAX, &limit) ||
-        !request_u64(r, "limit_per_metric", 0, &per_metric))
+    if (!prometheus_limit(r, "limit", &limit) ||
+        !prometheus_limit(r, "limit_per_metric", &per_metric))
         return;
     status st = store_metadata(r->store, r->arena, &list, &count, &r->err);
     if (st != STATUS_OK) {
@@ -284,15 +294,15 @@ static void metadata(api_request *r)
         qsort(list, count, sizeof(*list), order_metadata);
     prometheus_begin(r);
     json_begin_object(&r->json);
-    for (uint32_t i = 0, end; i < count && limit > 0 && request_flush(r); i = end) {
+    for (uint32_t i = 0, end; i < count && limit && request_flush(r); i = end) {
         for (end = i; end < count && str_eq(list[end].metric, list[i].metric);)
             end++;
         if (only.len && !str_eq(only, list[i].metric))
             continue;
-        limit--;
+        limit -= limit > 0;
         json_key(&r->json, list[i].metric);
         json_begin_array(&r->json);
-        for (uint32_t k = i; k < end && (!per_metric || k - i < per_metric); k++) {
+        for (uint32_t k = i; k < end && (per_metric <= 0 || k - i < per_metric); k++) {
             json_begin_object(&r->json);
             JSON_PUT(&r->json, str, "type", list[k].type);
             JSON_PUT(&r->json, str, "help", list[k].help);
@@ -323,6 +333,9 @@ static const api_row rows[] = {
     { "GET", "/api/v1/metadata", metadata,
       "Type, help and unit of metrics: metric, limit, limit_per_metric." },
     { "GET", "/api/v1/targets", prometheus_targets, "Scraped targets: state, scrapePool." },
+    { "GET", "/api/v1/targets/metadata", prometheus_target_metadata,
+      "Type, help and unit of metrics by target: match_target, metric, limit." },
+    { "GET", "/api/v1/scrape_pools", prometheus_scrape_pools, "Names of scrape configurations." },
     { "GET", "/api/v1/rules", prometheus_rules,
       "Rules and their state: type, rule_name[], rule_group[], file[], match[], exclude_alerts, "
       "group_limit, group_next_token." },

@@ -17,6 +17,9 @@ void prometheus_end(api_request *r);
  * say. */
 void prometheus_names(api_request *r, status st, const str_list *list, uint64_t limit);
 
+/* A whole number, -1 when absent; below 0: no limit. False after an answer was given. */
+MUST_USE bool prometheus_limit(api_request *r, const char *name, int64_t *ret);
+
 /* 1435781451.781 */
 void prometheus_time(buf *out, int64_t time_ms);
 /* A sample value in quotes. */
@@ -44,6 +47,8 @@ void prometheus_config(api_request *r);
 void prometheus_tsdb(api_request *r);
 void prometheus_replay(api_request *r);
 void prometheus_targets(api_request *r);
+void prometheus_scrape_pools(api_request *r);
+void prometheus_target_metadata(api_request *r);
 void prometheus_rules(api_request *r);
 void prometheus_alerts(api_request *r);
 void prometheus_alertmanagers(api_request *r);

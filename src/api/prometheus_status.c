@@ -234,14 +234,15 @@ static status count_values(api_request *r, cardinality *c)
 
 void prometheus_tsdb(api_request *r)
 {
-    uint64_t limit;
+    int64_t limit = 10;
     series_set set;
     cardinality c = { 0 };
-    if (!request_u64(r, "limit", 10, &limit))
-        return;
+    str asked = request_param(r, "limit");
+    if (asked.len && !str_to_i64(asked, &limit))
+        limit = 0;
     if (limit < 1 || limit > TSDB_LIMIT) {
-        request_fail(r, STATUS_INVALID, "limit must be %s",
-                     limit < 1 ? "a positive number" : "at most 10000");
+        request_fail(r, STATUS_INVALID, "limit must %s",
+                     limit < 1 ? "be a positive number" : "not exceed 10000");
         return;
     }
     series_query q = { .from_ms = clock_now_ns() / NS_PER_MS - INT64_C(7200000),

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* /api/v1/targets: what the prometheus receivers scrape, and how it went last. */
+/* /api/v1/targets, targets/metadata and scrape_pools: what the prometheus receivers scrape, how it
+ * went last, and what metrics came of it. */
 #include "api/prometheus.h"
 
 #include "base/clock.h"
 #include "pipeline/receivers/prometheus.h"
+#include "query/promql/parse.h"
+#include "store/match.h"
+
+#include <stdlib.h>
 
 typedef struct {
     api_request *r;
@@ -64,24 +69,302 @@ static void put_target(void *user, const prometheus_target *t)
     json_end_object(w);
 }
 
-/* Dropped targets are not kept: their list is empty. */
+/* ---- pools ---- */
+
+typedef struct {
+    str name;
+    uint64_t dropped;
+} pool;
+
+typedef struct {
+    arena *a;
+    pool *items;
+    uint32_t count, capacity;
+    bool failed;
+} pools;
+
+/* Two receivers may have pools of the same name. */
+static void add_pool(void *user, str name, uint32_t dropped)
+{
+    pools *p = user;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (str_eq(p->items[i].name, name)) {
+            p->items[i].dropped += dropped;
+            return;
+        }
+    }
+    if (p->count == p->capacity) {
+        uint32_t more = p->capacity ? p->capacity * 2 : 16;
+        pool *grown = arena_grow(p->a, p->items, p->count * sizeof(pool), more * sizeof(pool));
+        p->failed |= !grown;
+        if (!grown)
+            return;
+        p->items = grown;
+        p->capacity = more;
+    }
+    str copy = arena_str(p->a, name);
+    p->failed |= !copy.ptr;
+    if (copy.ptr)
+        p->items[p->count++] = (pool){ copy, dropped };
+}
+
+static int order_pools(const void *a, const void *b)
+{
+    return str_cmp(((const pool *)a)->name, ((const pool *)b)->name);
+}
+
+/* By name. False after an answer was given. */
+static bool list_pools(api_request *r, pools *ret)
+{
+    *ret = (pools){ .a = r->arena };
+    prometheus_receiver_pools(add_pool, ret);
+    if (ret->failed)
+        request_fail(r, STATUS_LIMIT, "too many scrape pools for the query's memory limit");
+    else if (ret->count)
+        qsort(ret->items, ret->count, sizeof(pool), order_pools);
+    return !ret->failed;
+}
+
+void prometheus_scrape_pools(api_request *r)
+{
+    pools p;
+    if (!list_pools(r, &p))
+        return;
+    prometheus_begin(r);
+    json_begin_object(&r->json);
+    json_key(&r->json, STR("scrapePools"));
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < p.count; i++)
+        json_str(&r->json, p.items[i].name);
+    json_end_array(&r->json);
+    json_end_object(&r->json);
+    prometheus_end(r);
+}
+
+/* ---- targets ---- */
+
+static bool is_state(str wanted, str state)
+{
+    return !wanted.len || str_eq_nocase(wanted, STR("any")) || str_eq_nocase(wanted, state);
+}
+
+/* Dropped targets are counted and not kept: their list is empty. */
 void prometheus_targets(api_request *r)
 {
     listing l = { r, request_param(r, "scrapePool") };
     str state = request_param(r, "state");
+    pools p;
+    if (!list_pools(r, &p))
+        return;
     prometheus_begin(r);
     json_begin_object(&r->json);
     json_key(&r->json, STR("activeTargets"));
     json_begin_array(&r->json);
-    if (!str_is(state, "dropped"))
+    if (is_state(state, STR("active")))
         prometheus_receiver_targets(put_target, &l);
     json_end_array(&r->json);
     json_key(&r->json, STR("droppedTargets"));
     json_begin_array(&r->json);
     json_end_array(&r->json);
     json_key(&r->json, STR("droppedTargetCounts"));
-    json_begin_object(&r->json);
-    json_end_object(&r->json);
+    if (is_state(state, STR("dropped"))) {
+        json_begin_object(&r->json);
+        for (uint32_t i = 0; i < p.count; i++) {
+            json_key(&r->json, p.items[i].name);
+            json_u64(&r->json, p.items[i].dropped);
+        }
+        json_end_object(&r->json);
+    } else {
+        json_null(&r->json);
+    }
     json_end_object(&r->json);
     prometheus_end(r);
+}
+
+/* ---- metadata ---- */
+
+#define RECENT_MS (5 * 60 * 1000) /* series that a target has now */
+
+typedef struct {
+    api_request *r;
+    match_set match; /* match_target */
+    labels *targets;
+    uint32_t count, capacity;
+    bool failed;
+    metric_metadata *known; /* of all metrics, by name */
+    uint32_t known_count;
+    uint32_t *told; /* by these: 1 + the last target of which it was told */
+    str metric;     /* empty: all */
+} metadata_listing;
+
+static bool target_matches(metadata_listing *l, const prometheus_target *t)
+{
+    labels own = { (const label *)t->labels, t->label_count };
+    for (uint32_t i = 0; i < l->match.count; i++)
+        if (!match_value(&l->match, &l->match.items[i], labels_get(own, l->match.items[i].name)))
+            return false;
+    return true;
+}
+
+/* Copied, since nothing may wait while the receiver shows its targets. */
+static void keep_target(void *user, const prometheus_target *t)
+{
+    _Static_assert(sizeof(label) == sizeof(prom_label), "one layout");
+    metadata_listing *l = user;
+    arena *a = l->r->arena;
+    if (l->failed || !target_matches(l, t))
+        return;
+    if (l->count == l->capacity) {
+        uint32_t more = l->capacity ? l->capacity * 2 : 16;
+        labels *grown = arena_grow(a, l->targets, l->count * sizeof(labels), more * sizeof(labels));
+        l->failed |= !grown;
+        if (!grown)
+            return;
+        l->targets = grown;
+        l->capacity = more;
+    }
+    label *items = ARENA_ARRAY(a, label, t->label_count + 1u);
+    l->failed |= !items;
+    for (uint32_t i = 0; items && i < t->label_count; i++) {
+        items[i] = (label){ arena_str(a, t->labels[i].name), arena_str(a, t->labels[i].value) };
+        l->failed |= !items[i].name.ptr || !items[i].value.ptr;
+    }
+    l->targets[l->count++] = (labels){ items, t->label_count };
+}
+
+static int order_metadata(const void *a, const void *b)
+{
+    return str_cmp(((const metric_metadata *)a)->metric, ((const metric_metadata *)b)->metric);
+}
+
+/* The first of its family; NULL: nothing is known of it. */
+static const metric_metadata *find_metadata(const metadata_listing *l, str name)
+{
+    const metric_metadata key = { .metric = name };
+    const metric_metadata *found =
+        l->known_count ? bsearch(&key, l->known, l->known_count, sizeof(key), order_metadata)
+                       : NULL;
+    while (found && found > l->known && str_eq(found[-1].metric, name))
+        found--;
+    return found;
+}
+
+/* What the scraper says of a scrape is not of the target's page. */
+static bool is_report(str name)
+{
+    static const char *const reports[] = { "up",
+                                           "scrape_body_size_bytes",
+                                           "scrape_duration_seconds",
+                                           "scrape_sample_limit",
+                                           "scrape_samples_post_metric_relabeling",
+                                           "scrape_samples_scraped",
+                                           "scrape_series_added",
+                                           "scrape_timeout_seconds" };
+    size_t i = 0;
+    while (i < ARRAY_LEN(reports) && !str_is(name, reports[i]))
+        i++;
+    return i < ARRAY_LEN(reports);
+}
+
+/* The family that a series' name belongs to; NULL: none. */
+static const metric_metadata *family_of(const metadata_listing *l, str name)
+{
+    if (is_report(name))
+        return NULL;
+    static const char *const suffixes[] = { "_bucket", "_count", "_sum" };
+    const metric_metadata *found = find_metadata(l, name);
+    for (size_t i = 0; i < ARRAY_LEN(suffixes) && !found; i++) {
+        str suffix = str_c(suffixes[i]);
+        if (str_ends(name, suffix))
+            found = find_metadata(l, str_slice(name, 0, name.len - suffix.len));
+    }
+    return found;
+}
+
+static void put_metadata(metadata_listing *l, labels target, const metric_metadata *m)
+{
+    json_writer *w = &l->r->json;
+    json_begin_object(w);
+    json_key(w, STR("target"));
+    prometheus_labels(w, target);
+    if (!l->metric.len)
+        JSON_PUT(w, str, "metric", m->metric);
+    JSON_PUT(w, str, "type", m->type);
+    JSON_PUT(w, str, "help", m->help);
+    JSON_PUT(w, str, "unit", m->unit);
+    json_end_object(w);
+}
+
+/* The families of the series that have the target's labels. */
+static status put_target_metadata(metadata_listing *l, uint32_t number)
+{
+    api_request *r = l->r;
+    labels target = l->targets[number];
+    matcher *matchers = ARENA_ARRAY(r->arena, matcher, target.count + 1u);
+    int64_t now = clock_now_ns();
+    str_list names;
+    if (!matchers)
+        return fail(&r->err, STATUS_LIMIT, "too many targets for the query's memory limit");
+    for (uint32_t i = 0; i < target.count; i++)
+        matchers[i] = (matcher){ target.items[i].name, MATCH_EQ, target.items[i].value };
+    names_query q = { .signal = SIGNAL_METRICS,
+                      .matchers = matchers,
+                      .matcher_count = target.count,
+                      .from_ns = now - RECENT_MS * NS_PER_MS,
+                      .to_ns = now + RECENT_MS * NS_PER_MS,
+                      .control = &r->control };
+    status st = store_label_values(r->store, &q, STR("__name__"), r->arena, &names, &r->err);
+    for (uint32_t i = 0; st == STATUS_OK && i < names.count; i++) {
+        const metric_metadata *m = family_of(l, names.items[i]);
+        if (!m || (l->metric.len && !str_eq(m->metric, l->metric)) ||
+            l->told[m - l->known] == number + 1)
+            continue;
+        l->told[m - l->known] = number + 1;
+        put_metadata(l, target, m);
+    }
+    return st;
+}
+
+static status gather_targets(metadata_listing *l, str selector)
+{
+    api_request *r = l->r;
+    const promql_node *node;
+    status st = STATUS_OK;
+    if (selector.len) {
+        st = promql_parse_selector(&node, selector, r->arena, &r->err);
+        if (st == STATUS_OK)
+            st = match_set_init(&l->match, node->selector.matchers, node->selector.matcher_count,
+                                NULL, 0, &r->err);
+        if (st != STATUS_OK)
+            return fail(&r->err, STATUS_INVALID, "invalid parameter \"match_target\": %s",
+                        r->err.message);
+    }
+    st = store_metadata(r->store, r->arena, &l->known, &l->known_count, &r->err);
+    if (st == STATUS_OK && l->known_count)
+        qsort(l->known, l->known_count, sizeof(*l->known), order_metadata);
+    prometheus_receiver_targets(keep_target, l);
+    l->told = ARENA_ARRAY(r->arena, uint32_t, l->known_count + 1u);
+    if (st == STATUS_OK && (l->failed || !l->told))
+        st = fail(&r->err, STATUS_LIMIT, "too many targets for the query's memory limit");
+    return st;
+}
+
+void prometheus_target_metadata(api_request *r)
+{
+    metadata_listing l = { .r = r, .metric = request_param(r, "metric") };
+    int64_t limit;
+    if (!prometheus_limit(r, "limit", &limit))
+        return;
+    status st = gather_targets(&l, request_param(r, "match_target"));
+    if (st == STATUS_OK) {
+        prometheus_begin(r);
+        json_begin_array(&r->json);
+        for (uint32_t i = 0; i < l.count && st == STATUS_OK && (limit < 0 || i < limit); i++)
+            st = put_target_metadata(&l, i);
+        json_end_array(&r->json);
+        prometheus_end(r);
+    }
+    if (st != STATUS_OK)
+        request_fail_status(r, st);
+    match_set_done(&l.match);
 }

@@ -270,7 +270,8 @@ def test_pools_dropped_targets_and_metadata_of_targets(tmp_path, pages):
         own = {"instance": pages.address, "job": "b"}
         found = api(server, "targets/metadata", match_target='{job="b"}')
         assert {m["metric"]: m["type"] for m in found} == {
-            "c_total": "counter", "g": "gauge", "h": "histogram", "s": "summary"}, found
+            "c_total": "counter", "g": "gauge", "h": "histogram", "s": "summary", "untyped_one": "gauge",
+            "dotted.name": "gauge"}, found
         assert {"target": own, "metric": "h", "type": "histogram", "help": "Of things.", "unit": ""} in found
         other = {"target": {"instance": pages.address, "job": "a"}, "type": "counter", "help": "Other.",
                  "unit": ""}

@@ -276,6 +276,14 @@ void prometheus_receiver_targets(prometheus_target_sink *sink, void *user)
     pthread_mutex_unlock(&receivers_lock);
 }
 
+void prometheus_receiver_pools(prometheus_pool_sink *sink, void *user)
+{
+    pthread_mutex_lock(&receivers_lock);
+    for (receiver *at = receivers; at; at = at->next)
+        scraper_pools(at->scraper, sink, user);
+    pthread_mutex_unlock(&receivers_lock);
+}
+
 const component_type prometheus_receiver = {
     .type = "prometheus",
     .kind = COMPONENT_RECEIVER,

@@ -21,4 +21,10 @@ typedef void prometheus_target_sink(void *user, const prometheus_target *t);
 /* Every target of every prometheus receiver that runs; any thread. The sink must not wait. */
 void prometheus_receiver_targets(prometheus_target_sink *sink, void *user);
 
+/* A scrape configuration, and how many of its targets relabeling dropped. */
+typedef void prometheus_pool_sink(void *user, str job, uint32_t dropped);
+
+/* Every pool, those without targets too; as prometheus_receiver_targets. */
+void prometheus_receiver_pools(prometheus_pool_sink *sink, void *user);
+
 #endif

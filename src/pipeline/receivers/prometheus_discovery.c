@@ -290,6 +290,7 @@ static status add_targets(const discovery *d, const provider *p, target_list *li
         if (st != STATUS_OK)
             component_warn(d->c, "target", "job %.*s: %s", STR_ARG(d->jobs[p->job].s->job_name),
                            why.message);
+        list->dropped += !t && st == STATUS_OK;
         if (!t)
             continue;
         if (list->count == *capacity) {

@@ -90,6 +90,7 @@ typedef struct {
 typedef struct {
     scrape_target **items;
     uint32_t count;
+    uint32_t dropped; /* by relabeling */
 } target_list;
 
 typedef struct discovery discovery;
@@ -171,5 +172,6 @@ void scraper_free(scraper *s); /* NULL is fine */
 discovery_sink scraper_take;   /* user: the scraper; any thread */
 /* The sink is called under the scraper's lock. */
 void scraper_targets(scraper *s, prometheus_target_sink *sink, void *user);
+void scraper_pools(scraper *s, prometheus_pool_sink *sink, void *user);
 
 #endif

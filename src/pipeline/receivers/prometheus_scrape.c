@@ -31,8 +31,9 @@ struct scraper {
     bool runs;
     _Atomic int stop;
     pthread_mutex_t lock;
-    inbox *inboxes; /* by job */
-    bool *over;     /* by job: it has more targets than its limit */
+    inbox *inboxes;    /* by job */
+    bool *over;        /* by job: it has more targets than its limit */
+    uint32_t *dropped; /* by job: targets that relabeling dropped */
     scrape_target **targets;
     uint32_t count, capacity;
 };
@@ -313,6 +314,7 @@ static void merge_list(scraper *s, uint32_t job, target_list *l)
         s->targets[s->count++] = t;
         l->items[i] = NULL;
     }
+    s->dropped[job] = l->dropped;
     pthread_mutex_unlock(&s->lock);
     s->over[job] = s->jobs[job].limits.targets && have.count > (size_t)s->jobs[job].limits.targets;
     hash_set_done(&wanted);
@@ -375,8 +377,10 @@ status scraper_new(scraper **ret, component *c, const scrape_job *jobs, uint32_t
     pthread_mutex_init(&s->lock, NULL);
     s->inboxes = calloc(count + 1, sizeof(inbox));
     s->over = calloc(count + 1, sizeof(bool));
-    status st =
-        s->inboxes && s->over ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory for a scraper");
+    s->dropped = calloc(count + 1, sizeof(uint32_t));
+    status st = s->inboxes && s->over && s->dropped
+                    ? STATUS_OK
+                    : fail(err, STATUS_NO_MEMORY, "no memory for a scraper");
     if (st == STATUS_OK)
         st = fetcher_new(&s->fetcher, CONNECTIONS, err);
     if (st == STATUS_OK)
@@ -464,6 +468,7 @@ void scraper_free(scraper *s)
         list_done(&s->inboxes[i].list);
     free(s->inboxes);
     free(s->over);
+    free(s->dropped);
     free(s->targets);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -491,5 +496,13 @@ void scraper_targets(scraper *s, prometheus_target_sink *sink, void *user)
                                     .timeout_ns = t->timeout };
         sink(user, &shown);
     }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void scraper_pools(scraper *s, prometheus_pool_sink *sink, void *user)
+{
+    pthread_mutex_lock(&s->lock);
+    for (uint32_t i = 0; i < s->job_count; i++)
+        sink(user, s->jobs[i].s->job_name, s->dropped[i]);
     pthread_mutex_unlock(&s->lock);
 }
