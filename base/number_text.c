@@ -129,9 +129,9 @@ static size_t exponent_text(char *to, const char *first, int count, int exponent
     return n + u64_text(to + n, (uint64_t)abs(exponent));
 }
 
-/* `digits`, below 10^17 and not 0, times ten to the power of `exponent`; with an exponent when there
- * would be more than `zeros` zeros behind the point, or more digits before it than `longest` and than
- * the number has. */
+/* `digits`, below 10^17 and not 0, times ten to the power of `exponent`; with an exponent when
+ * there would be more than `zeros` zeros behind the point, or more digits before it than `longest`
+ * and than the number has. */
 static inline size_t decimal_text(char *to, uint64_t digits, int exponent, int zeros, int longest)
 {
     char text[48]; /* 17 digits, then zeros */

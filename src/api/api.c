@@ -195,10 +195,11 @@ bool request_time_s(api_request *r, const char *name, int64_t fallback_ns, int64
     str text = request_param(r, name);
     *ret_ns = fallback_ns;
     if (text.len && !parse_time_s(text, ret_ns)) {
-        request_fail(r, STATUS_INVALID,
-                     "invalid parameter \"%s\": invalid time value for '%s': cannot parse \"%.*s\" to "
-                     "a valid timestamp",
-                     name, name, STR_ARG(str_slice(text, 0, 80)));
+        request_fail(
+            r, STATUS_INVALID,
+            "invalid parameter \"%s\": invalid time value for '%s': cannot parse \"%.*s\" to "
+            "a valid timestamp",
+            name, name, STR_ARG(str_slice(text, 0, 80)));
         return false;
     }
     return true;

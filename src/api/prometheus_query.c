@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#define RANGE_POINTS_LIMIT 11000  /* per series; Prometheus's own */
-#define NOTES_SHOWN        10u    /* of warnings, and of infos; Prometheus's own as well */
+#define RANGE_POINTS_LIMIT 11000 /* per series; Prometheus's own */
+#define NOTES_SHOWN        10u   /* of warnings, and of infos; Prometheus's own as well */
 
 /* As many as Prometheus shows, then how many more there are. `extra`: one more note, or NULL. */
 static void put_notes(api_request *r, const promql_notes *notes, bool warnings, const char *extra)
@@ -202,9 +202,8 @@ static bool range_parameter(api_request *r, const char *name, bool (*parse)(str,
     if (text.len && parse(text, ret_ns))
         return true;
     bool far = parse == parse_duration_s && str_to_f64(text, &seconds);
-    request_fail(r, STATUS_INVALID,
-                 "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid %s", name,
-                 STR_ARG(str_slice(text, 0, 80)),
+    request_fail(r, STATUS_INVALID, "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid %s",
+                 name, STR_ARG(str_slice(text, 0, 80)),
                  parse == parse_time_s ? "timestamp"
                  : far                 ? "duration. It overflows int64"
                                        : "duration");

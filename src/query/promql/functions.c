@@ -33,8 +33,8 @@
         .range = (fn_), .native = (native_), .help = (help_) \
     }
 
-/* Past this, e^-x is less than half a last digit of e^x. What overflows is what overflows in Prometheus,
- * where the power does before it is halved: at 709.78, not at 710.47. */
+/* Past this, e^-x is less than half a last digit of e^x. What overflows is what overflows in
+ * Prometheus, where the power does before it is halved: at 709.78, not at 710.47. */
 #define ONE_POWER 21.0
 
 static double hyperbolic_cosine(double x)
