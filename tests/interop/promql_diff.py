@@ -51,8 +51,8 @@ class OldPrometheus:
 
 
 def compare(program, count, seed, delayed=False, old=None, complete=False, seconds=300, **server):
-    """(the counts, the text of all differences). complete: it is one, too, when a part of the language did not
-    occur, or when 15 % of the answers are empty."""
+    """(the counts, the text of all differences). complete: it is one, too, when a part of the language did
+    not occur, or when 15 % of the answers are empty."""
     features = FEATURES + ("," + DELAYED if delayed else "")
     with Server(args=["--retention", "0", "--enable-feature", features], **server) as s:
         command = [program, "-sonde", s.http, "-count", str(count), "-seed", str(seed)]
