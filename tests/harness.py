@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -32,7 +33,7 @@ def free_ports(count):
 
 
 def wait_for(what, condition, seconds=20, every=0.02):
-    """Calls condition until it gives something true, and returns that. The limit is that of an idle machine."""
+    """Calls condition until it gives something true, and returns that. The limit is an idle machine's."""
     seconds *= BUSY
     end = time.monotonic() + seconds
     last = None
@@ -46,6 +47,32 @@ def wait_for(what, condition, seconds=20, every=0.02):
             last = e
         time.sleep(every)
     raise AssertionError("waited %d s for %s%s" % (seconds, what, ": %r" % last if last else ""))
+
+
+class Lateness:
+    """How long the machine lets a thread wait that wants to run: what a busy one adds to a measured time.
+    late() are the milliseconds since it was asked last."""
+
+    def __enter__(self):
+        self.over, self.ms, self.told = threading.Event(), 0.0, 0.0
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def watch(self, every=0.01):
+        begun = time.monotonic()
+        while not self.over.wait(every):
+            now = time.monotonic()
+            self.ms += (now - begun - every) * 1000
+            begun = now
+
+    def __call__(self):
+        since, self.told = self.ms - self.told, self.ms
+        return since
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
 
 
 def get(url, timeout=30, headers=None):

@@ -35,6 +35,7 @@ struct queue {
     int64_t lease_ms;
     pthread_mutex_t lock; /* of what follows */
     bool away;
+    uint64_t begun, good; /* calls so far; the last of them that went well */
     int64_t steady_since; /* all consumers could say that they live since then */
     pthread_cond_t ends;
     bool ending;
@@ -73,18 +74,35 @@ static void tell(queue_news *n, bool back, const char *why)
                     sonde_kv("error", why));
 }
 
-/* Keeps what a call tells about the queue. */
-static bool note(queue *q, bool good, const char *why)
+/* In place of a number: the popping thread waits in its own connection, while others go well, and
+ * its failure is never old news. */
+#define POPPING UINT64_MAX
+
+/* The number of a call, before it begins. */
+static uint64_t begin(queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    uint64_t number = ++q->begun;
+    pthread_mutex_unlock(&q->lock);
+    return number;
+}
+
+/* Keeps what a call tells about the queue. That it failed is old news when one that began later
+ * went well meanwhile: of an outage that is over, nobody is told again. */
+static bool note(queue *q, uint64_t number, bool good, const char *why)
 {
     int64_t now = config_now_ms();
     pthread_mutex_lock(&q->lock);
-    bool changed = good == q->away;
-    q->away = !good;
+    bool is_news = good || number > q->good, changed = is_news && good == q->away;
+    if (good && number > q->good && number != POPPING)
+        q->good = number;
+    if (is_news)
+        q->away = !good;
     if (changed || !good)
         q->steady_since = now;
-    pthread_mutex_unlock(&q->lock);
     if (changed)
         tell(q->news, good, why);
+    pthread_mutex_unlock(&q->lock);
     return good;
 }
 
@@ -98,7 +116,9 @@ static bool keep(queue *q)
     bool steady = config_now_ms() - q->steady_since > q->lease_ms;
     queue_consumer c = q->consumer;
     pthread_mutex_unlock(&q->lock);
-    bool good = note(q, q->engine->keep(q->state, &c, steady ? q->lease_ms : 0, &back, why), why);
+    uint64_t number = begin(q);
+    bool good =
+        note(q, number, q->engine->keep(q->state, &c, steady ? q->lease_ms : 0, &back, why), why);
     if (back > 0)
         sonde_warn("Jobs of a program that died were put back",
                    sonde_kv("queue", (const char *)q->name), sonde_kv("jobs", back));
@@ -194,13 +214,15 @@ const char *queue_system(const queue *q)
 bool queue_push(queue *q, const char *job)
 {
     char why[QUEUE_TEXT] = "";
-    return note(q, q->engine->push(q->state, job, why), why);
+    uint64_t number = begin(q);
+    return note(q, number, q->engine->push(q->state, job, why), why);
 }
 
 bool queue_done(queue *q)
 {
     char why[QUEUE_TEXT] = "";
-    if (q->holds && note(q, q->engine->done(q->state, &q->consumer, why), why))
+    uint64_t number = begin(q);
+    if (q->holds && note(q, number, q->engine->done(q->state, &q->consumer, why), why))
         q->holds = false;
     return !q->holds;
 }
@@ -226,7 +248,8 @@ static void renew_consumer(queue *q)
 bool queue_return(queue *q)
 {
     char why[QUEUE_TEXT] = "";
-    bool good = !q->holds || note(q, q->engine->put_back(q->state, &q->consumer, why), why);
+    uint64_t number = begin(q);
+    bool good = !q->holds || note(q, number, q->engine->put_back(q->state, &q->consumer, why), why);
     if (!good)
         renew_consumer(q);
     q->holds = false;
@@ -238,7 +261,7 @@ char *queue_pop(queue *q, int timeout_ms)
     char why[QUEUE_TEXT] = "", *job = NULL;
     int64_t end = config_now_ms() + timeout_ms;
     if (queue_done(q) && start_keeping(q)) {
-        if (note(q, q->engine->pop(q->state, &q->consumer, timeout_ms, &job, why), why)) {
+        if (note(q, POPPING, q->engine->pop(q->state, &q->consumer, timeout_ms, &job, why), why)) {
             q->holds = job != NULL;
             return job;
         }
@@ -254,13 +277,15 @@ long queue_length(queue *q)
 {
     char why[QUEUE_TEXT] = "";
     long n = -1;
-    return note(q, q->engine->length(q->state, &n, why), why) ? n : -1;
+    uint64_t number = begin(q);
+    return note(q, number, q->engine->length(q->state, &n, why), why) ? n : -1;
 }
 
 bool queue_ping(queue *q, char *detail, size_t size)
 {
     char why[QUEUE_TEXT] = "";
-    bool good = note(q, q->engine->ping(q->state, why), why);
+    uint64_t number = begin(q);
+    bool good = note(q, number, q->engine->ping(q->state, why), why);
     if (!good)
         snprintf(detail, size, "%s", why);
     return good;

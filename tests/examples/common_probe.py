@@ -15,10 +15,13 @@ QUIET = {"SONDE_LOG_OUTPUT": "stderr", "OTEL_TRACES_EXPORTER": "none", "OTEL_MET
 class Probe:
     def __init__(self, **environment):
         self.errors = tempfile.TemporaryFile(mode="w+")
+        # What another one that was killed had to say is not told by this one.
+        self.recorders = tempfile.TemporaryDirectory(prefix="probe-")
         self.process = subprocess.Popen([PROBE], text=True, errors="surrogateescape",
                                         stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors,
-                                        env={**os.environ, **QUIET, **environment})
+                                        env={**os.environ, **QUIET, "SONDE_RECORDER_DIR": self.recorders.name,
+                                             **environment})
         line = self.process.stdout.readline()
         self.systems = json.loads(line) if line else None
 

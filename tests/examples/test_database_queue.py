@@ -13,9 +13,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from common_probe import PROBE, QUIET, Probe, Probes  # noqa: E402
 from databases import Postgres, Redis  # noqa: E402
-from harness import wait_for  # noqa: E402
+from harness import Lateness, wait_for  # noqa: E402
 
-LIMIT_MS = 2900  # 2.3 s, and what a busy machine adds
+LIMIT_MS = 2900  # 2.3 s, and some work; a busy machine adds to it: late()
+
+
+@pytest.fixture
+def late():
+    with Lateness() as milliseconds:
+        yield milliseconds
 
 
 @pytest.fixture
@@ -77,20 +83,20 @@ def test_bytes_that_are_no_utf8_are_stored_as_question_marks(engine, probes, pos
         assert answer["good"] and answer["rows"] == [mended], bad
 
 
-def test_waiting_for_a_connection_has_a_limit(probes, postgres):
+def test_waiting_for_a_connection_has_a_limit(probes, postgres, late):
     p = probes(DATABASE_URL=postgres.url, DATABASE_POOL="1")
     # Many: whoever follows the first has 0.4 s left, and may end in time for the next one.
     answer = p.ask("many", 24, "SELECT pg_sleep(1.6)")
-    assert answer["good"] == 1 and answer["longest"] < LIMIT_MS
+    assert answer["good"] == 1 and answer["longest"] < LIMIT_MS + late()
     wait_for("the line", lambda: "no connection became free in time: all 1 are in use" in p.logs(), 10)
     assert p.ask("run", "SELECT 7")["rows"] == ["7"]
 
 
-def test_a_slow_statement_is_ended_by_the_server_and_its_connection_kept(probes, postgres):
+def test_a_slow_statement_is_ended_by_the_server_and_its_connection_kept(probes, postgres, late):
     p = probes(DATABASE_URL=postgres.url)
     before = p.ask("run", "SELECT pg_backend_pid()")["rows"]
     answer = p.ask("run", "SELECT pg_sleep(30)")
-    assert not answer["good"] and 1900 < answer["ms"] < LIMIT_MS
+    assert not answer["good"] and 1900 < answer["ms"] < LIMIT_MS + late()
     assert p.told("canceling statement due to statement timeout")
     assert p.ask("run", "SELECT pg_backend_pid()")["rows"] == before
 
@@ -106,28 +112,28 @@ def test_an_ended_connection_is_replaced_before_anything_is_sent(probes, postgre
     assert answer["good"] and answer["rows"][0] != pid
 
 
-def test_a_frozen_postgresql_holds_nobody(probes, postgres):
+def test_a_frozen_postgresql_holds_nobody(probes, postgres, late):
     p = probes(DATABASE_URL=postgres.url, DATABASE_POOL="2")
     postgres.freeze()
     try:
         for _ in range(2):  # with an idle connection, and with none
             answer = p.ask("many", 8, "SELECT 1")
-            assert answer["good"] == 0 and 1000 < answer["longest"] < LIMIT_MS
+            assert answer["good"] == 0 and 1000 < answer["longest"] < LIMIT_MS + late()
         ping = p.ask("ping")
-        assert not ping["good"] and ping["ms"] < 2200
+        assert not ping["good"] and ping["ms"] < 2200 + late()
         assert ping["detail"] == "connecting to the database took too long"
     finally:
         postgres.thaw()
     assert p.ask("run", "SELECT 1")["good"]
 
 
-def test_a_stopped_postgresql_is_told_in_one_line_and_comes_back(probes, postgres):
+def test_a_stopped_postgresql_is_told_in_one_line_and_comes_back(probes, postgres, late):
     p = probes(DATABASE_URL=postgres.url)
     assert p.ask("many", 4, "SELECT 1")["good"] == 4
     postgres.down()
     try:
         answer = p.ask("ping")
-        assert not answer["good"] and answer["ms"] < 1000
+        assert not answer["good"] and answer["ms"] < 1000 + late()
         assert answer["detail"].endswith("Connection refused") and "\n" not in answer["detail"]
         assert p.ask("run", "SELECT 1")["good"] is False
         assert p.ask("pool")["idle"] == 0
@@ -176,9 +182,9 @@ def test_jobs_come_in_their_order_from_any_thread(probes, queue_environment):
     assert p.ask("queue_ping")["detail"] == "connected"
 
 
-def test_an_empty_queue_is_waited_for_no_longer_than_asked(probes, queue_environment):
+def test_an_empty_queue_is_waited_for_no_longer_than_asked(probes, queue_environment, late):
     answer = probes(**queue_environment).ask("pop", 300)
-    assert answer["job"] is None and 250 < answer["ms"] < 1500
+    assert answer["job"] is None and 250 < answer["ms"] < 1500 + late()
 
 
 def test_the_job_of_a_program_that_died_is_done_by_another(probes, queue_environment):
@@ -226,42 +232,60 @@ def test_a_job_that_could_not_go_back_does_so_later(probes, redis):
 
 
 @pytest.mark.parametrize("how", ["down", "freeze"])
-def test_an_outage_of_redis_is_told_once_and_passes(probes, redis, how):
+def test_an_outage_of_redis_is_told_once_and_passes(probes, redis, how, late):
     p = probes(REDIS_URL=redis.url, QUEUE_LEASE_S="1")
     assert p.ask("pop", 100)["job"] is None
     redis.freeze() if how == "freeze" else redis.down()
     try:
         answer = p.ask("pushes", 8, "x")
-        assert answer["good"] == 0 and answer["longest"] < LIMIT_MS
+        assert answer["good"] == 0 and answer["longest"] < LIMIT_MS + late()
         assert p.ask("length")["length"] == -1
         ping = p.ask("queue_ping")
-        assert not ping["good"] and ping["ms"] < LIMIT_MS
+        assert not ping["good"] and ping["ms"] < LIMIT_MS + late()
         assert ("no answer in time" if how == "freeze" else "Connection refused") in ping["detail"]
         for _ in range(2):
             answer = p.ask("pop", 400)
-            assert answer["job"] is None and 350 < answer["ms"] < 400 + LIMIT_MS
+            assert answer["job"] is None and 350 < answer["ms"] < 400 + LIMIT_MS + late()
     finally:
         redis.thaw() if how == "freeze" else redis.up()
     wait_for("the queue", lambda: p.ask("push", "after")["good"], 10)
     assert p.ask("length")["length"] >= 1  # the last handle that found it away
     seen = []
     wait_for("the job", lambda: seen.append(p.ask("pop", 200)["job"]) or seen[-1] == "after", 20)
-    assert p.told("Queue is back") and p.told("Queue is unreachable")
+    assert p.told("Queue is back") and p.told("Queue is unreachable"), p.logs()
 
 
-def test_an_outage_of_postgresql_does_not_hurt_the_table(probes, postgres):
+def test_a_failure_is_not_told_when_the_queue_answers_again(probes, postgres):
+    """One call hangs until its time limit; what begins later goes well."""
+    p = probes(DATABASE_URL=postgres.url, QUEUE_LEASE_S="1")
+    assert p.ask("pop", 100)["job"] is None  # from now on it says that it lives
+    for text in ("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+                 "'BEGIN PERFORM pg_sleep(30); RETURN NEW; END'",
+                 "CREATE TRIGGER wait BEFORE INSERT ON queue_jobs FOR EACH ROW EXECUTE FUNCTION wait()"):
+        assert p.ask("run", text)["good"]
+    try:
+        assert not p.ask("push", "slow")["good"]
+    finally:
+        assert p.ask("run", "DROP FUNCTION wait CASCADE")["good"]
+    assert p.ask("push", "fast")["good"] and p.ask("pop", 5000)["job"] == "fast"
+    assert p.ask("done")["good"]
+    p.end()
+    assert "Queue is" not in p.logs()
+
+
+def test_an_outage_of_postgresql_does_not_hurt_the_table(probes, postgres, late):
     p = probes(DATABASE_URL=postgres.url, QUEUE_LEASE_S="1")
     assert p.ask("run", "DELETE FROM queue_jobs")["good"]
     assert p.ask("push", "before")["good"]
     postgres.down(signal.SIGQUIT)
     try:
         answer = p.ask("pop", 400)
-        assert answer["job"] is None and 350 < answer["ms"] < LIMIT_MS
+        assert answer["job"] is None and 350 < answer["ms"] < LIMIT_MS + late()
         assert not p.ask("queue_ping")["good"]
     finally:
         postgres.up()
     wait_for("the job", lambda: p.ask("pop", 200)["job"] == "before", 20)
-    assert p.told("Queue is back") and p.told("Queue is unreachable")
+    assert p.told("Queue is back") and p.told("Queue is unreachable"), p.logs()
 
 
 def test_redis_may_ask_for_a_name_and_a_password(probes, redis):

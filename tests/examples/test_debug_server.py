@@ -32,7 +32,7 @@ IDS = {"trace_id": r"^[0-9a-f]{32}$", "span_id": r"^[0-9a-f]{16}$", "request_id"
 
 
 def running(environment, **more):
-    return DebugServer(keep=True, environment={"SONDE_RECORDER_DIR": "", **environment, **more})
+    return DebugServer(keep=True, environment={**environment, **more})
 
 
 @pytest.fixture
