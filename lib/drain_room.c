@@ -10,7 +10,8 @@
 /* What a record is taken to be where a limit is in records and the recorder counts bytes. */
 #define QUEUE_RECORD_BYTES 256u
 #define ROOM_CHECK_MS      20
-/* A request that is under way this long is like one that failed. */
+/* A request that is under way this long is like one that failed; it gets longer where calls rather
+ * wait for room than lose a record. */
 #define PATIENCE_NS NS_PER_S
 
 static void on_dropped(void *user, lane_id lane, uint64_t rows)
@@ -95,9 +96,10 @@ static uint64_t queue_bytes(const drainer *d, lane_id lane, bool tight)
 static bool is_away(const drainer *d, lane_id lane, bool tight)
 {
     lane_state state = exporter_state(d->exporter, lane);
+    int64_t patience_ns = MAX(PATIENCE_NS, (int64_t)d->settings->full_wait_ms * NS_PER_MS);
     return state == LANE_WAITING ||
            (state == LANE_SENDING &&
-            ((tight && d->spool) || clock_mono_ns() - d->work[lane].sent_ns > PATIENCE_NS));
+            ((tight && d->spool) || clock_mono_ns() - d->work[lane].sent_ns > patience_ns));
 }
 
 /* False, with a warning, when it cannot be kept. */

@@ -77,10 +77,14 @@ static bool has_words(str code, str words)
     return false;
 }
 
+/* A code is a few words: of a longer text, no more is looked at. */
+#define CODE_WORDS_MOST 256
+
 int sonde_error_status(const char *code)
 {
-    for (size_t i = 0; code && i < ARRAY_LEN(statuses); i++)
-        if (has_words(str_c(code), str_c(statuses[i].words)))
+    str words = code ? str_n(code, strnlen(code, CODE_WORDS_MOST)) : STR_EMPTY;
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+        if (has_words(words, str_c(statuses[i].words)))
             return statuses[i].status;
     return 500;
 }

@@ -21,7 +21,7 @@ def check(how, tmp_path, build, fork):
     program = compile_program(source, tmp_path / "calls", "-Wno-nonnull", build=build)
     lines = tmp_path / "lines"
     done = subprocess.run([program, how, tmp_path / "recorders", "file:%s" % lines, fork], capture_output=True,
-                          timeout=60, env=ENVIRONMENT)
+                          timeout=180, env=ENVIRONMENT)
     called = done.stderr.decode(errors="replace")
     assert done.returncode == 0 and b"done" in done.stdout, "after %s" % called[-6000:]
     for line in lines.read_bytes().splitlines():

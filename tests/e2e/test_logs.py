@@ -144,6 +144,7 @@ def test_files_rotate_by_size_and_keep_every_line(program, tmp_path):
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        threading.Event().wait(self.server.delays.pop() if self.server.delays else 0)
         for resource in body.get("resourceLogs", []):
             for scope in resource["scopeLogs"]:
                 self.server.rows += scope["logRecords"]
@@ -160,14 +161,16 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.rows = []
+    server.rows, server.delays = [], []  # seconds that the next answers take
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
 
 
-def test_a_pipe_that_nobody_reads_takes_nothing_from_other_sinks(program, tmp_path, receiver):
-    count = 20000
+@pytest.mark.parametrize("delays", [[], [3]])
+def test_a_pipe_that_nobody_reads_takes_nothing_from_other_sinks(program, tmp_path, receiver, delays):
+    """Nor does a receiver that takes its time, where calls may wait for room."""
+    count, receiver.delays = 20000, delays
     process = subprocess.Popen(
         [program, "many", str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.server_port}",

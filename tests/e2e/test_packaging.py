@@ -24,7 +24,7 @@ LIBC = {"libc.so.6", "libm.so.6", "libpthread.so.0", "ld-linux-x86-64.so.2", "ld
 
 
 def run(*args, **kwargs):
-    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=300, **kwargs)
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, timeout=1200, **kwargs)
     assert done.returncode == 0, "%s\n%s%s" % (args, done.stdout[-6000:], done.stderr[-6000:])
     return done.stdout
 

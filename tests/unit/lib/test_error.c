@@ -114,6 +114,11 @@ static void codes_tell_their_status(void **state UNUSED)
     };
     for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         assert_int_equal(sonde_error_status(codes[i].code), codes[i].status);
+    /* A code comes from outside, too: a long one costs no more than a short one. */
+    char text[300];
+    memset(text, 'A', sizeof(text));
+    memcpy(text + sizeof(text) - 11, "_NOT_FOUND", 11);
+    assert_int_equal(sonde_error_status(text), 500);
 }
 
 int main(void)
