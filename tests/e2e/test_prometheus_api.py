@@ -87,6 +87,10 @@ def test_stats_are_told_when_asked_for(server):
     assert "stats" not in ask(server, "query", query="1")[1]["data"]
     stats = ask(server, "query", query="1", stats="all")[1]["data"]["stats"]
     assert stats["timings"]["evalTotalTime"] > 0 and stats["samples"]["totalQueryableSamples"] == 0
+    t = stats["timings"]
+    phases = t["queryPreparationTime"] + t["innerEvalTime"] + t["resultSortTime"]
+    assert 0 < phases <= t["evalTotalTime"] * 1.001 and t["queryPreparationTime"] > 0 and t["innerEvalTime"] > 0
+    assert t["evalTotalTime"] + t["execQueueTime"] <= t["execTotalTime"] * 1.001 and t["execQueueTime"] > 0
 
 
 def test_the_query_formatted(server):

@@ -146,7 +146,10 @@ def api(server, path, **parameters):
 def test_stats_count_the_samples_that_were_read(server):
     for expression, least in (("sum(wave_seconds)", 3), ("sum(rate(wave_seconds[20m]))", 3 * 30)):
         stats = api(server, "query", query=expression, time=server.end, stats="all")["data"]["stats"]
-        assert least <= stats["samples"]["totalQueryableSamples"] < 3 * POINTS + 20, expression
+        samples = stats["samples"]
+        assert least <= samples["totalQueryableSamples"] < 3 * POINTS + 20, expression
+        assert samples["samplesRead"] == samples["totalQueryableSamples"] < samples["peakSamples"], expression
+        assert samples["seriesTouched"] == 3, expression
 
 
 def test_a_limit_that_leaves_something_out_is_told(server):

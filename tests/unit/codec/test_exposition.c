@@ -184,6 +184,26 @@ static const char *const whole_page =
     "# TYPE q summary\nq{quantile=\"0.5\"} 3\nq{quantile=\"1\"} NaN\nq_sum 9\nq_count 4\n"
     "# TYPE c counter\nc_total{a=\"1\"} 7\n# TYPE i info\ni_info{v=\"1\"} 1\n# EOF\n";
 
+/* Where 0 would say that nobody knows the time. */
+static void a_time_of_zero_is_a_time(void **state)
+{
+    exposition_page p;
+    exposition_options lenient = { .lenient = true };
+    batch b;
+    (void)state;
+    assert_int_equal(
+        exposition_read(&p, EXPOSITION_TEXT, STR("a 1 0\nb 1\nc 1 -1\n"), &lenient, &err),
+        STATUS_OK);
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    assert_true(exposition_append(&p, p.samples, p.sample_count, 77, &b));
+    assert_int_equal(b.points.count, 3);
+    assert_in_range(b.points.time_ns[0], 1, NS_PER_MS - 1);
+    assert_int_equal(b.points.time_ns[1], 77);
+    assert_int_equal(b.points.time_ns[2], -NS_PER_MS);
+    batch_done(&b);
+    exposition_done(&p);
+}
+
 static void whole_histograms_and_summaries_become_points(void **state)
 {
     exposition_page p;
@@ -486,6 +506,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(numbers_are_written_as_prometheus_3_writes_them),
         cmocka_unit_test(number_texts_are_the_nearest_doubles),
+        cmocka_unit_test(a_time_of_zero_is_a_time),
         cmocka_unit_test(whole_histograms_and_summaries_become_points),
         cmocka_unit_test(torn_histograms_stay_series),
         cmocka_unit_test(stale_histograms_keep_their_bounds),

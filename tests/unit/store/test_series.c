@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "codec/prometheus_scope.h"
+#include "store/store_internal.h"
 
 #include <math.h>
 
@@ -167,31 +168,89 @@ static void the_prometheus_scope_keeps_names_and_labels(void **state)
            "{__name__=\xe2\x82\xac,instance=h:1,job=shop/api} 0:2\n");
 }
 
-static void deltas_are_added_up(void **state)
+/* A point of a sum that a sender tells in deltas. */
+static void ingest_delta(store *s, int64_t time_ns, double v, bool monotonic, int pid)
 {
-    env *e = *state;
-    for (int i = 1; i <= 3; i++) {
-        batch b;
-        batch_init(&b, SIGNAL_METRICS, MiB(1));
-        uint32_t m = add_gauge(&b, add_service(&b, "api"), "done");
-        b.metrics[m].type = METRIC_SUM;
-        b.metrics[m].monotonic = true;
-        b.metrics[m].temporality = TEMPORALITY_DELTA;
-        /* Another resource of the same labels: what no label says does not begin a new sum. */
-        add_attr(&b, &b.resources[0].attributes, "process.pid", VALUE_I(i));
-        add_point(&b, m, T0_NS + i * NS_PER_S, i);
-        ingest(e->s, &b);
-        batch_done(&b);
-    }
-    matcher done = { STR("__name__"), MATCH_EQ, STR("done_total") };
+    batch b;
+    batch_init(&b, SIGNAL_METRICS, MiB(1));
+    uint32_t m = add_gauge(&b, add_service(&b, "api"), "done");
+    b.metrics[m].type = METRIC_SUM;
+    b.metrics[m].monotonic = monotonic;
+    b.metrics[m].temporality = TEMPORALITY_DELTA;
+    add_attr(&b, &b.resources[0].attributes, "process.pid", VALUE_I(pid));
+    add_point(&b, m, time_ns, v);
+    ingest(s, &b);
+    batch_done(&b);
+}
+
+static void assert_sum(env *e, const char *name, const char *expected)
+{
+    matcher done = { STR("__name__"), MATCH_EQ, str_c(name) };
     series_query q = all_series();
     q.matchers = &done;
     q.matcher_count = 1;
+    assert_series(e->s, q, expected);
+}
+
+static void deltas_are_added_up(void **state)
+{
+    env *e = *state;
+    /* Other resources of the same labels: what no label says does not begin a new sum. */
+    for (int i = 1; i <= 3; i++)
+        ingest_delta(e->s, T0_NS + i * NS_PER_S, i, true, i);
     for (int sealed = 0; sealed < 2; sealed++) {
-        assert_series(e->s, q,
-                      "{__name__=done_total,job=api,service_name=api} 1000:1 2000:3 3000:6\n");
+        assert_sum(e, "done_total",
+                   "{__name__=done_total,job=api,service_name=api} 1000:1 2000:3 3000:6\n");
         seal(e->s);
     }
+}
+
+static void reopen(env *e)
+{
+    store_close(e->s);
+    e->s = open_store(e->dir);
+}
+
+static void sums_of_deltas_go_on_after_a_start(void **state)
+{
+    env *e = *state;
+    ingest_delta(e->s, T0_NS + 1 * NS_PER_S, 4, false, 1);
+    ingest_delta(e->s, T0_NS + 2 * NS_PER_S, -3, false, 1);
+    seal(e->s);
+    ingest_delta(e->s, T0_NS + 3 * NS_PER_S, -2, false, 1); /* in the log only */
+    reopen(e);
+    ingest_delta(e->s, T0_NS + 4 * NS_PER_S, 10, false, 1);
+    seal(e->s);
+    reopen(e);
+    /* An older part is not asked where a newer one has the series. */
+    ingest_delta(e->s, T0_NS + 86400 * NS_PER_S, 1, false, 1);
+    assert_sum(e, "done",
+               "{__name__=done,job=api,service_name=api} "
+               "1000:4 2000:1 3000:-1 4000:9 86400000:10\n");
+}
+
+/* Keys of series that nobody sends any more are forgotten, but not what is only in memory. */
+static void sums_of_deltas_go_on_when_keys_were_forgotten(void **state)
+{
+    env *e = *state;
+    batch b;
+    ingest_delta(e->s, T0_NS + 1 * NS_PER_S, 5, true, 1);
+    batch_init(&b, SIGNAL_METRICS, MiB(64));
+    uint32_t m = add_gauge(&b, add_service(&b, "api"), "many");
+    for (uint32_t i = 0; i < 12000; i++) {
+        uint32_t p = add_point(&b, m, T0_NS, i);
+        add_attr(&b, &b.points.attributes[p], "n", VALUE_I(i));
+    }
+    ingest(e->s, &b);
+    batch_done(&b);
+    seal(e->s);
+    assert_true(e->s->series.keys.count > 12000);
+    ingest_delta(e->s, T0_NS + 2 * NS_PER_S, 1, true, 1);
+    seal(e->s);
+    assert_in_range(e->s->series.keys.count, 1, 10); /* this one among them */
+    ingest_delta(e->s, T0_NS + 3 * NS_PER_S, 1, true, 1);
+    assert_sum(e, "done_total",
+               "{__name__=done_total,job=api,service_name=api} 1000:5 2000:6 3000:7\n");
 }
 
 static void no_recorded_value_is_a_stale_marker(void **state)
@@ -443,6 +502,8 @@ int main(void)
         TEST(a_summary_becomes_quantiles_count_and_sum),
         TEST(the_prometheus_scope_keeps_names_and_labels),
         TEST(deltas_are_added_up),
+        TEST(sums_of_deltas_go_on_after_a_start),
+        TEST(sums_of_deltas_go_on_when_keys_were_forgotten),
         TEST(no_recorded_value_is_a_stale_marker),
         TEST(samples_out_of_order_are_kept_and_the_last_of_a_time_counts),
         TEST(days_are_separate_parts),
