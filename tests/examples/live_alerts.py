@@ -205,7 +205,7 @@ class Story:
     def __init__(self, system, watch, faults):
         self.system, self.watch, self.faults = system, watch, faults
         self.active, self.firing = set(), {}
-        self.begun = time.monotonic()
+        self.begun = self.changed = time.monotonic()
 
     def step(self):
         """Looks once, and takes each fault as far as it goes."""
@@ -220,15 +220,22 @@ class Story:
     def plant(self, fault):
         stages = {f.name: f.stage for f in self.faults}
         if all(stages[n] in ("repaired", "over") for n in fault.after) and \
-                all(stages[n] == "over" for n in fault.after_end) and not fault.fires & self.active:
+                all(stages[n] == "over" for n in fault.after_end) and self.quiet(fault):
             fault.told = {status: self.watch.told(status) for status in ("firing", "resolved")}
             fault.seen = set()
             fault.plant(self.system)
             self.begin(fault, "planted")
 
+    def quiet(self, fault):
+        """None of its alerts is active, and no end of an earlier one is still to be told."""
+        begun, ended = self.watch.told("firing"), self.watch.told("resolved")
+        return not fault.fires & self.active and all(
+            ended.count(name) >= begun.count(name) for name in fault.fires)
+
     def begin(self, fault, stage):
         """What pytest shows of a run that failed."""
         fault.begin(stage)
+        self.changed = time.monotonic()
         print("%6.1f s  %-8s  %s" % (time.monotonic() - self.begun, stage, fault.name))
 
     def news(self, fault, status):
@@ -252,8 +259,8 @@ class Story:
     def run(self):
         while not self.step():
             now = time.monotonic()
-            late = [f for f in self.faults if f.stage in ("planted", "repaired")
-                    and now - f.since > STAGE_SECONDS]
+            late = [f for f in self.faults if f.stage != "over" and
+                    now - (self.changed if f.stage == "waits" else f.since) > STAGE_SECONDS]
             assert not late, "\n".join(self.tell(f) for f in late)
             self.system.check()
             time.sleep(0.1)
