@@ -129,6 +129,32 @@ void column_put_doubles(buf *out, const double *v, uint32_t n)
     }
 }
 
+/* Whole numbers, whose bits are in v, over a power of ten. What is below 2^51 becomes the fraction
+ * of 1.5 * 2^52, which is as exact as a conversion and done for several at once. */
+static void unscale_all(double *v, uint32_t n, int e)
+{
+    const uint64_t half = UINT64_C(1) << 51;
+    const double shift = 6755399441055744.0, power = powers[e];
+    uint64_t over = 0, d;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(&d, &v[i], 8);
+        over |= (d + half) >> 52;
+    }
+    for (uint32_t i = 0; over && i < n; i++) {
+        memcpy(&d, &v[i], 8);
+        v[i] = (double)(int64_t)d;
+    }
+    for (uint32_t i = 0; !over && i < n; i++) {
+        double sum;
+        memcpy(&d, &v[i], 8);
+        d += UINT64_C(0x4338000000000000); /* the bits of shift */
+        memcpy(&sum, &d, 8);
+        v[i] = sum - shift;
+    }
+    for (uint32_t i = 0; e && i < n; i++)
+        v[i] /= power;
+}
+
 static bool get_decimals(bytes_reader *r, double *ret, uint32_t n, uint32_t from, uint32_t to)
 {
     int e = get_u8(r);
@@ -136,13 +162,7 @@ static bool get_decimals(bytes_reader *r, double *ret, uint32_t n, uint32_t from
     if (e > EXPONENT_MAX || !column_open_ints(r, n, &c))
         return false;
     column_ints_part(&c, from, to, (int64_t *)(void *)ret);
-    for (uint32_t i = 0; i < to - from; i++) {
-        int64_t d;
-        memcpy(&d, &ret[i], 8);
-        ret[i] = (double)d;
-    }
-    for (uint32_t i = 0; e && i < to - from; i++)
-        ret[i] /= powers[e];
+    unscale_all(ret, to - from, e);
     uint32_t count = get_count(r, n);
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {

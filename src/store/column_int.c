@@ -377,8 +377,9 @@ static void read_sums(const int_column *c, bytes_reader *r, const wanted *w)
 void column_ints_part(const int_column *c, uint32_t from, uint32_t to, int64_t *ret)
 {
     if (c->linear) {
-        for (uint32_t i = from; i < to; i++)
-            ret[i - from] = (int64_t)((uint64_t)c->first + i * (uint64_t)c->step);
+        uint64_t at = (uint64_t)c->first + from * (uint64_t)c->step;
+        for (uint32_t i = 0; i < to - from; i++, at += (uint64_t)c->step)
+            ret[i] = (int64_t)at;
         return;
     }
     bytes_reader r = { .at = c->groups, .end = c->end };

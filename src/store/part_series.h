@@ -62,9 +62,21 @@ typedef struct {
     int_column times;
     bytes_reader values; /* a column of doubles */
     uint32_t count;
+    bool times_again; /* they are those that `known` had */
 } series_block_view;
-MUST_USE status part_series_view(const part_series *ps, uint32_t block, series_block_view *ret,
-                                 error *err);
+
+/* The times of a block that others of its page have, too; zeroed at first. */
+typedef struct {
+    const char *at; /* in the mapped file */
+    int_column column;
+} known_times;
+
+/* known: NULL, or what is kept from one block to the next, by one thread, while the part is held.
+ */
+MUST_USE status part_series_view(const part_series *ps, uint32_t block, known_times *known,
+                                 series_block_view *ret, error *err);
+/* Says that a block will be read soon. */
+void part_series_expect(const part_series *ps, uint32_t block);
 
 /* Families live in `a`. */
 MUST_USE status part_families_read(part *p, arena *a, family **ret, uint32_t *ret_count,

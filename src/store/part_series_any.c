@@ -49,7 +49,7 @@ status part_series_read_any(const part_series *ps, uint32_t block, int64_t *time
             values[i] = value_tamed(values[i]);
         return st;
     }
-    status st = part_series_view(ps, block, &v, err);
+    status st = part_series_view(ps, block, NULL, &v, err);
     if (st != STATUS_OK)
         return st;
     column_ints_part(&v.times, 0, v.count, times);

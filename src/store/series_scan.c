@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-enum { CONTROL_EVERY = 256, TIMES_KEPT = 64, TIMES_MIN = 512 };
+enum { CONTROL_EVERY = 256, TIMES_KEPT = 64, TIMES_MIN = 512, PARTS_KNOWN = 8, HASHED = 64 };
 
 /* Times that were decoded; series of one scrape have the same bytes for them. */
 typedef struct {
@@ -27,6 +27,7 @@ struct series_reader {
     series_found *f;
     gathered out;
     kept_times kept[TIMES_KEPT];
+    known_times known[PARTS_KNOWN]; /* by part */
     uint32_t reads;
     arena histograms; /* of the series read last, as far as they come from parts */
 };
@@ -108,9 +109,11 @@ static bool same_column(const int_column *x, const int_column *y)
 /* All times of a block, decoded or kept from another one; NULL without memory. */
 static const int64_t *all_times(series_reader *r, const int_column *c)
 {
-    uint64_t hash = XXH3_64bits(c->groups, (size_t)(c->behind - c->groups)) ^ (uint64_t)c->first;
+    size_t size = (size_t)(c->behind - c->groups);
+    uint64_t hash = XXH3_64bits(c->groups, MIN(size, (size_t)HASHED)) ^ (uint64_t)c->first;
     kept_times *k = &r->kept[hash % TIMES_KEPT];
-    if (k->column.count && same_column(&k->column, c))
+    if (k->column.count == c->count &&
+        (k->column.groups == c->groups || same_column(&k->column, c)))
         return k->times;
     k->column.count = 0;
     if (k->capacity < c->count) {
@@ -135,19 +138,22 @@ typedef struct {
     uint32_t from, to;
 } block_window;
 
-static status find_window(series_reader *r, const int_column *c, block_window *ret, error *err)
+static status find_window(series_reader *r, const series_block_view *v, block_window *ret,
+                          error *err)
 {
+    const int_column *c = &v->times;
     const series_query *q = &r->f->q;
     int64_t behind = q->to_ms == INT64_MAX ? INT64_MAX : q->to_ms + 1;
-    if (c->linear) {
-        *ret = (block_window){ NULL, linear_at(c, q->from_ms), linear_at(c, behind) };
+    *ret = (block_window){ NULL, linear_at(c, q->from_ms), linear_at(c, behind) };
+    if (c->linear && !v->times_again)
         return STATUS_OK;
-    }
     const int64_t *times = all_times(r, c);
     if (!times)
         return fail(err, STATUS_NO_MEMORY, "no memory for the times of a series");
-    ret->from = first_at(times, c->count, q->from_ms);
-    ret->to = first_at(times, c->count, behind);
+    if (!c->linear) {
+        ret->from = first_at(times, c->count, q->from_ms);
+        ret->to = first_at(times, c->count, behind);
+    }
     ret->times = times + ret->from;
     return STATUS_OK;
 }
@@ -160,9 +166,9 @@ static status read_block(series_reader *r, const piece *p, const int64_t **ret_t
     const part_series *ps = &r->f->parts[p->part]->series;
     series_block_view v;
     block_window w = { 0 };
-    status st = part_series_view(ps, p->block, &v, err);
+    status st = part_series_view(ps, p->block, &r->known[p->part % PARTS_KNOWN], &v, err);
     if (st == STATUS_OK)
-        st = find_window(r, &v.times, &w, err);
+        st = find_window(r, &v, &w, err);
     if (st != STATUS_OK || w.from >= w.to)
         return st;
     uint32_t n = w.to - w.from;
@@ -318,8 +324,19 @@ static status gather(series_reader *r, const found_series *f, series *ret, error
     return histograms ? take_out(r, ret, err) : STATUS_OK;
 }
 
+/* Readers go through series one after the other. */
+static void expect(const series_reader *r, uint32_t index)
+{
+    if (index >= r->f->count)
+        return;
+    for (const piece *p = r->f->series[index].first; p; p = p->next)
+        if (!p->chunk)
+            part_series_expect(&r->f->parts[p->part]->series, p->block);
+}
+
 status series_read(series_reader *r, uint32_t index, series *ret, error *err)
 {
+    expect(r, index + 1);
     const series_head *h = &r->f->heads[index];
     *ret = (series){ .labels = h->labels, .label_count = h->label_count, .hash = h->hash };
     status st = r->reads++ % CONTROL_EVERY == 0 ? control_check(r->f->q.control, err) : STATUS_OK;

@@ -5,10 +5,14 @@
 #include "query/promql/aggregate.h"
 
 #include "query/promql/histogram.h"
+#include "query/promql/wide.h"
 
 #include <math.h>
 
 typedef void add_row(accumulators *a, const double *cells, uint32_t steps);
+/* Cells without NaN, so that none is absent, for steps that all have a value; `count` is the
+ * caller's. False: nothing was done. */
+typedef bool add_full_row(accumulators *a, const double *cells, uint32_t steps);
 typedef void finish_row(accumulators *a, uint32_t steps);
 
 static void compensated(double *sum, double *lost, double x)
@@ -29,6 +33,21 @@ static void add_sum(accumulators *a, const double *cells, uint32_t steps)
         else
             a->value[i] = cells[i];
     }
+}
+
+/* As kahan_add, two steps at once. */
+static bool add_sum_full(accumulators *a, const double *cells, uint32_t steps)
+{
+    uint32_t i = 0;
+    for (; i + WIDE <= steps; i += WIDE) {
+        wide sum = wide_load(a->value + i), x = wide_load(cells + i), t = sum + x, part = t - sum;
+        wide lost = wide_load(a->lost + i) + ((sum - (t - part)) + (x - part));
+        wide_store(a->lost + i, (wide)(~wide_is_infinite(t) & (wide_mask)lost));
+        wide_store(a->value + i, t);
+    }
+    for (; i < steps; i++)
+        compensated(&a->value[i], &a->lost[i], cells[i]);
+    return true;
 }
 
 static void finish_sum(accumulators *a, uint32_t steps)
@@ -73,6 +92,20 @@ static void add_avg(accumulators *a, const double *cells, uint32_t steps)
     }
 }
 
+/* Where a sum would overflow, a running mean takes over. */
+static bool add_avg_full(accumulators *a, const double *cells, uint32_t steps)
+{
+    bool special = memchr(a->incremental, true, steps) != NULL;
+    wide_mask infinite = { 0 };
+    uint32_t i = 0;
+    for (; i + WIDE <= steps; i += WIDE)
+        infinite |= wide_is_infinite(wide_load(a->value + i) + wide_load(cells + i));
+    special |= wide_any(infinite);
+    for (; i < steps; i++)
+        special |= isinf(a->value[i] + cells[i]) != 0;
+    return !special && add_sum_full(a, cells, steps);
+}
+
 static void finish_avg(accumulators *a, uint32_t steps)
 {
     for (uint32_t i = 0; i < steps; i++) {
@@ -98,6 +131,29 @@ static void add_max(accumulators *a, const double *cells, uint32_t steps)
         if (!is_absent(cells[i]) &&
             (!a->count[i]++ || a->value[i] < cells[i] || isnan(a->value[i])))
             a->value[i] = cells[i];
+}
+
+/* A NaN goes for any number. */
+static bool add_min_full(accumulators *a, const double *cells, uint32_t steps)
+{
+    double *restrict value = a->value;
+    for (uint32_t i = 0; i < steps; i++)
+        value[i] = value[i] <= cells[i] ? value[i] : cells[i];
+    return true;
+}
+
+static bool add_max_full(accumulators *a, const double *cells, uint32_t steps)
+{
+    double *restrict value = a->value;
+    for (uint32_t i = 0; i < steps; i++)
+        value[i] = value[i] >= cells[i] ? value[i] : cells[i];
+    return true;
+}
+
+static bool add_count_full(accumulators *a, const double *cells, uint32_t steps)
+{
+    (void)a, (void)cells, (void)steps;
+    return true;
 }
 
 static void add_count(accumulators *a, const double *cells, uint32_t steps)
@@ -155,19 +211,20 @@ static void finish_stddev(accumulators *a, uint32_t steps)
 /* By kind; quantile needs all values of a step at once. */
 static const struct {
     add_row *add;
+    add_full_row *add_full; /* NULL: there is none */
     finish_row *finish;
     bool ignores_histograms;
     bool of_histograms; /* they are added up, too */
 } reducers[] = {
-    [AGG_SUM] = { add_sum, finish_sum, false, true },
-    [AGG_AVG] = { add_avg, finish_avg, false, true },
-    [AGG_MIN] = { add_min, NULL, true, false },
-    [AGG_MAX] = { add_max, NULL, true, false },
-    [AGG_COUNT] = { add_count, finish_count, false, false },
-    [AGG_GROUP] = { add_count, finish_group, false, false },
-    [AGG_STDVAR] = { add_variance, finish_stdvar, true, false },
-    [AGG_STDDEV] = { add_variance, finish_stddev, true, false },
-    [AGG_QUANTILE] = { NULL, NULL, true, false },
+    [AGG_SUM] = { add_sum, add_sum_full, finish_sum, false, true },
+    [AGG_AVG] = { add_avg, add_avg_full, finish_avg, false, true },
+    [AGG_MIN] = { add_min, add_min_full, NULL, true, false },
+    [AGG_MAX] = { add_max, add_max_full, NULL, true, false },
+    [AGG_COUNT] = { add_count, add_count_full, finish_count, false, false },
+    [AGG_GROUP] = { add_count, add_count_full, finish_group, false, false },
+    [AGG_STDVAR] = { add_variance, NULL, finish_stdvar, true, false },
+    [AGG_STDDEV] = { add_variance, NULL, finish_stddev, true, false },
+    [AGG_QUANTILE] = { NULL, NULL, NULL, true, false },
 };
 
 status aggregate_accumulators(promql_engine *e, uint32_t steps, accumulators *ret)
@@ -179,8 +236,30 @@ status aggregate_accumulators(promql_engine *e, uint32_t steps, accumulators *re
     return ret->lost && ret->mean && ret->count && ret->incremental ? STATUS_OK : STATUS_LIMIT;
 }
 
+static bool any_zero(const uint32_t *v, uint32_t n)
+{
+    typedef uint32_t four __attribute__((vector_size(16)));
+    four zeros = { 0 }, x;
+    bool any = false;
+    uint32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        memcpy(&x, v + i, sizeof(x));
+        zeros |= (four)(x == 0);
+    }
+    for (; i < n; i++)
+        any |= v[i] == 0;
+    return any || (zeros[0] | zeros[1] | zeros[2] | zeros[3]);
+}
+
 void aggregate_add(uint8_t kind, accumulators *a, const double *cells, uint32_t steps)
 {
+    if (reducers[kind].add_full && !any_zero(a->count, steps) && !wide_any_nan(cells, steps) &&
+        reducers[kind].add_full(a, cells, steps)) {
+        uint32_t *count = a->count;
+        for (uint32_t i = 0; i < steps; i++)
+            count[i]++;
+        return;
+    }
     reducers[kind].add(a, cells, steps);
 }
 
@@ -329,7 +408,7 @@ static status reduce_floats(reduction *r)
     memset(a.incremental, 0, steps * sizeof(*a.incremental));
     for (uint32_t k = r->by->first[r->group]; k < r->by->first[r->group + 1]; k++) {
         TRY(promql_check_time(r->e));
-        reducers[r->kind].add(&a, member(r, k)->cells, steps);
+        aggregate_add(r->kind, &a, member(r, k)->cells, steps);
     }
     if (r->kind == AGG_COUNT || r->kind == AGG_GROUP)
         count_histograms(r, &a);

@@ -4,6 +4,8 @@
  * all cores; those of a subquery from memory. */
 #include "query/promql/eval.h"
 #include "query/promql/extended.h"
+#include "query/promql/rate_windows.h"
+#include "query/promql/sum_windows.h"
 #include "query/workers.h"
 
 #include <math.h>
@@ -63,6 +65,7 @@ typedef struct {
         double *values;
         uint32_t capacity;
     } * floats;
+    rate_windows *rates; /* by thread */
 } windows;
 
 static uint32_t count_histograms(const promql_window *w)
@@ -143,21 +146,27 @@ static bool has_float(const promql_grid *g, const promql_row *row)
 }
 
 /* rate and increase of floats: without a call for each window. */
-static status rate_row(promql_engine *e, const windows *ws, const promql_samples *s,
+static status rate_row(promql_engine *e, const windows *ws, uint32_t slot, const promql_samples *s,
                        promql_row *row)
 {
     promql_steps steps = promql_window_ends(e, &ws->shift, ws->g);
-    promql_window w = { .engine = e,
-                        .call = ws->call,
-                        .labels = s->labels,
-                        .start_ms = steps.first_ms - ws->range_ms,
-                        .end_ms = steps.first_ms };
+    promql_window w = { .engine = e, .call = ws->call, .labels = s->labels };
     if (!row->cells && !(row->cells = promql_values(e, ws->g)))
         return STATUS_LIMIT;
-    promql_rate_row(&w, s, &steps, ws->call->call.function->range == promql_rate, row->cells);
+    TRY(rate_windows_row(&ws->rates[slot], &w, s, &steps, ws->range_ms, row->cells));
     if (has_float(ws->g, row))
         promql_hint_counter(e, ws->call, s->labels);
     return STATUS_OK;
+}
+
+/* sum_over_time and avg_over_time of floats. */
+static status sum_row(promql_engine *e, const windows *ws, const promql_samples *s, promql_row *row)
+{
+    promql_steps steps = promql_window_ends(e, &ws->shift, ws->g);
+    promql_window w = { .engine = e, .call = ws->call, .labels = s->labels };
+    if (!row->cells && !(row->cells = promql_values(e, ws->g)))
+        return STATUS_LIMIT;
+    return sum_windows_row(&w, s, &steps, ws->range_ms, row->cells);
 }
 
 static status one_window(promql_engine *e, const windows *ws, uint32_t slot, promql_window *w,
@@ -184,11 +193,15 @@ static status window_row(promql_engine *e, const void *user, uint32_t slot, cons
     uint32_t first = 0, end = 0;
     row->drop_name = s->drop_name;
     if ((fn == promql_rate || fn == promql_increase) && !s->histograms)
-        return rate_row(e, ws, s, row);
+        return rate_row(e, ws, slot, s, row);
+    if (sum_windows_for(fn) && !s->histograms)
+        return sum_row(e, ws, s, row);
     for (uint32_t i = 0; i < g->steps; i++) {
         w.eval_ms = grid_time(g, i);
         w.end_ms = steps.first_ms + (int64_t)i * steps.step_ms;
         w.start_ms = w.end_ms - ws->range_ms;
+        if (s->time_ms[s->count - 1] <= w.end_ms)
+            end = s->count;
         while (end < s->count && s->time_ms[end] <= w.end_ms)
             end++;
         while (first < end && s->time_ms[first] <= w.start_ms)
@@ -232,7 +245,8 @@ static status windows_new(promql_engine *e, const promql_grid *g, const promql_n
                           windows **ret)
 {
     windows *ws = promql_alloc(e, 1, sizeof(*ws));
-    if (!ws || !(ws->floats = promql_alloc(e, WORKERS_MAX, sizeof(*ws->floats))))
+    if (!ws || !(ws->floats = promql_alloc(e, WORKERS_MAX, sizeof(*ws->floats))) ||
+        !(ws->rates = promql_alloc(e, WORKERS_MAX, sizeof(*ws->rates))))
         return STATUS_LIMIT;
     ws->g = g;
     ws->call = call;

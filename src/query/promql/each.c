@@ -4,11 +4,13 @@
  * Series are read into memory that is used again for the next one, so that a query holds only its
  * results. */
 #include "query/promql/eval.h"
+#include "query/promql/wide.h"
 #include "query/workers.h"
 
 #include <stdlib.h>
 
-#define SERIES_AT_ONCE 32 /* that a thread takes from the common list */
+#define SERIES_AT_ONCE 32 /* that a thread takes from the common list, at most */
+#define TURNS          32 /* in which the list is taken at least, so that threads end together */
 
 typedef struct {
     promql_engine engine;
@@ -73,6 +75,8 @@ static status lane_reserve(lane *l, uint32_t count)
 static uint32_t count_stale(const series *s)
 {
     uint32_t stale = 0;
+    if (!wide_any_nan(s->value, s->sample_count))
+        return 0;
     for (uint32_t i = 0; i < s->sample_count; i++)
         stale += is_absent(s->value[i]);
     return stale;
@@ -161,7 +165,7 @@ static status run_waves(walk *w, uint32_t count, uint32_t wave, promql_wave *aft
     for (uint64_t first = 0; first < count && st == STATUS_OK; first += wave) {
         uint32_t size = (uint32_t)MIN(wave, count - first);
         w->first = (uint32_t)first;
-        st = workers_run(size, SERIES_AT_ONCE, run_items, w);
+        st = workers_run(size, MIN(SERIES_AT_ONCE, size / TURNS), run_items, w);
         if (st == STATUS_OK && after)
             st = after(w->e, w->user, w->first, w->first + size);
     }

@@ -155,10 +155,6 @@ typedef struct {
 } promql_steps;
 promql_steps promql_window_ends(const promql_engine *e, const promql_shift *shift,
                                 const promql_grid *g);
-/* rate or increase at all steps of a series of floats; w: the first window's ends. Cells without a
- * value stay as they are. */
-void promql_rate_row(promql_window *w, const promql_samples *s, const promql_steps *steps,
-                     bool per_second, double *cells);
 /* The hint for rate and increase of what does not look like a counter. */
 void promql_hint_counter(promql_engine *e, const promql_node *call, labels l);
 /* By what rate, increase and delta multiply the difference of a window's last and first sample;

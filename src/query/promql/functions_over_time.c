@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Aggregations over a window of one series: min_over_time and its siblings. */
 #include "query/promql/histogram.h"
+#include "query/promql/wide.h"
 
 #include <math.h>
 
@@ -10,8 +11,37 @@ bool promql_avg_over_time(const promql_window *w, double *ret)
     return true;
 }
 
+enum { CHAINS = 4, AT_ONCE = CHAINS * WIDE };
+
+static wide larger(wide x, wide most)
+{
+    return wide_choose(x > most, x, most);
+}
+
+/* The largest number of a window, or the least when sign is -1; NaNs are passed over. False where
+ * it takes more to tell which one counts: zeroes have signs, and a window may be all NaN. */
+static bool extreme_of(const double *v, uint32_t count, double sign, double *ret)
+{
+    wide most[CHAINS];
+    double best = -INFINITY;
+    uint32_t i = 0;
+    for (uint32_t k = 0; k < CHAINS; k++)
+        most[k] = (wide){ -INFINITY, -INFINITY };
+    for (; i + AT_ONCE <= count; i += AT_ONCE)
+        for (uint32_t k = 0; k < CHAINS; k++)
+            most[k] = larger(sign * wide_load(v + i + (size_t)k * WIDE), most[k]);
+    for (; i < count; i++)
+        best = sign * v[i] > best ? sign * v[i] : best;
+    for (uint32_t k = 0; k < AT_ONCE; k++)
+        best = most[k / WIDE][k % WIDE] > best ? most[k / WIDE][k % WIDE] : best;
+    *ret = sign * best;
+    return best != 0 && best != -INFINITY;
+}
+
 bool promql_min_over_time(const promql_window *w, double *ret)
 {
+    if (w->count >= AT_ONCE && extreme_of(w->value, w->count, -1, ret))
+        return true;
     double least = w->value[0];
     for (uint32_t i = 1; i < w->count; i++)
         if (w->value[i] < least || isnan(least))
@@ -22,6 +52,8 @@ bool promql_min_over_time(const promql_window *w, double *ret)
 
 bool promql_max_over_time(const promql_window *w, double *ret)
 {
+    if (w->count >= AT_ONCE && extreme_of(w->value, w->count, 1, ret))
+        return true;
     double most = w->value[0];
     for (uint32_t i = 1; i < w->count; i++)
         if (w->value[i] > most || isnan(most))

@@ -64,68 +64,6 @@ static bool extrapolate(const promql_window *w, bool counter, bool per_second, d
     return true;
 }
 
-/* How far samples reach in a window, in ms, and the factor that it makes. */
-typedef struct {
-    double sampled, to_start, to_end;
-    double factor;
-} reach;
-
-/* What most windows are: without a restart, with samples near both ends, and a start that cannot be
- * below zero. Else there is more to weigh. */
-static bool plain_window(const reach *r, uint32_t count, double first, double result)
-{
-    double gaps = (double)(count - 1), threshold = r->sampled * 1.0999;
-    return r->to_start * gaps < threshold && r->to_end * gaps < threshold &&
-           (result <= 0 || r->sampled * first > r->to_start * result * 1.0001);
-}
-
-/* The same operations as promql_extrapolation's, so that results are equal to the last bit. */
-static double factor_of(const reach *r, double range_s)
-{
-    double sampled = r->sampled / 1000;
-    double factor = (sampled + r->to_start / 1000 + r->to_end / 1000) / sampled;
-    return range_s > 0 ? factor / range_s : factor;
-}
-
-void promql_rate_row(promql_window *w, const promql_samples *s, const promql_steps *steps,
-                     bool per_second, double *cells)
-{
-    int64_t range_ms = w->end_ms - w->start_ms;
-    double range_s = per_second ? (double)range_ms / 1000 : 0;
-    reach known = { 0 };                      /* regular samples reach equally far in each window */
-    uint32_t first = 0, end = 0, restart = 0; /* the newest sample that is below the one before */
-    for (uint32_t i = 0; i < steps->count; i++) {
-        int64_t end_ms = steps->first_ms + (int64_t)i * steps->step_ms;
-        int64_t start_ms = end_ms - range_ms;
-        for (; end < s->count && s->time_ms[end] <= end_ms; end++)
-            if (end && s->value[end] < s->value[end - 1])
-                restart = end;
-        while (first < end && s->time_ms[first] <= start_ms)
-            first++;
-        if (end - first < 2)
-            continue;
-        double result = s->value[end - 1] - s->value[first];
-        reach r = { .sampled = (double)(s->time_ms[end - 1] - s->time_ms[first]),
-                    .to_start = (double)(s->time_ms[first] - start_ms),
-                    .to_end = (double)(end_ms - s->time_ms[end - 1]) };
-        if (LIKELY(restart <= first && plain_window(&r, end - first, s->value[first], result))) {
-            if (r.sampled != known.sampled || r.to_start != known.to_start ||
-                r.to_end != known.to_end) {
-                known = r;
-                known.factor = factor_of(&r, range_s);
-            }
-            cells[i] = result * known.factor;
-            continue;
-        }
-        w->start_ms = start_ms;
-        w->end_ms = end_ms;
-        w->time_ms = s->time_ms + first;
-        w->value = s->value + first;
-        w->count = end - first;
-        (void)extrapolate(w, true, per_second, &cells[i]);
-    }
-}
-
 bool promql_rate(const promql_window *w, double *ret)
 {
     return extrapolate(w, true, true, ret);

@@ -190,6 +190,12 @@ static bool pair_meets(const matching *m, const pair *p, uint32_t step)
     return m->chosen[step] == p->wanted && !(p->untaken && m->taken[step]);
 }
 
+static status multiple_matches(const matching *m)
+{
+    return PROMQL_FAIL(m->e, "multiple matches for labels: many-to-one matching must be explicit "
+                             "(group_left/group_right)");
+}
+
 static status pair_step(matching *m, const pair *p, uint32_t step, uint32_t order, pair_result *ret)
 {
     promql_cell many = { .value = m->many.fill ? *m->many.fill : 0 };
@@ -203,17 +209,64 @@ static status pair_step(matching *m, const pair *p, uint32_t step, uint32_t orde
     if (!ret->valid)
         return STATUS_OK;
     if (m->b->cardinality == MATCH_ONE_TO_ONE && m->taken[step])
-        return PROMQL_FAIL(m->e,
-                           "multiple matches for labels: many-to-one matching must be explicit "
-                           "(group_left/group_right)");
+        return multiple_matches(m);
     m->taken[step] = true;
     return STATUS_OK;
+}
+
+/* Whether it is arithmetic of two rows of floats: without annotations, and without a result that is
+ * dropped. */
+static bool is_plain(const matching *m, const pair *p)
+{
+    return m->b->op >= OP_ADD && m->b->op <= OP_DIV && p->many && p->one && !p->untaken &&
+           !p->many->histograms && !p->one->histograms;
+}
+
+static inline double arithmetic(promql_op op, double a, double b)
+{
+    return op == OP_ADD ? a + b : op == OP_SUB ? a - b : op == OP_MUL ? a * b : a / b;
+}
+
+/* Called with an operator that the compiler knows. False: two rows of the many side meet one. */
+static inline __attribute__((always_inline)) bool plain_steps(matching *m, const pair *p,
+                                                              promql_op op, double *cells)
+{
+    const double *many = p->many->cells, *one = p->one->cells;
+    const uint32_t *chosen = m->chosen, steps = m->g->steps;
+    bool flipped = m->flipped, single = m->b->cardinality == MATCH_ONE_TO_ONE, *taken = m->taken;
+    for (uint32_t i = 0; i < steps; i++) {
+        if (is_absent(many[i]) || chosen[i] != p->wanted)
+            continue;
+        if (single && taken[i])
+            return false;
+        taken[i] = true;
+        cells[i] = arithmetic(op, flipped ? one[i] : many[i], flipped ? many[i] : one[i]);
+    }
+    return true;
+}
+
+static status compute_plain(matching *m, const pair *p, uint32_t slot, labels l, promql_value *ret)
+{
+    promql_row *row;
+    uint32_t first = 0;
+    while (first < m->g->steps && !pair_meets(m, p, first))
+        first++;
+    if (first == m->g->steps)
+        return STATUS_OK;
+    TRY(result_row(m, ret, slot, l, &row));
+    bool ok = m->b->op == OP_ADD   ? plain_steps(m, p, OP_ADD, row->cells)
+              : m->b->op == OP_SUB ? plain_steps(m, p, OP_SUB, row->cells)
+              : m->b->op == OP_MUL ? plain_steps(m, p, OP_MUL, row->cells)
+                                   : plain_steps(m, p, OP_DIV, row->cells);
+    return ok ? STATUS_OK : multiple_matches(m);
 }
 
 /* All steps at which the two meet. */
 static status compute_pair(matching *m, const pair *p, uint32_t slot, labels l, promql_value *ret)
 {
     promql_row *row = NULL;
+    if (is_plain(m, p))
+        return compute_plain(m, p, slot, l, ret);
     for (uint32_t i = 0; i < m->g->steps; i++) {
         pair_result r;
         if (!pair_meets(m, p, i))
