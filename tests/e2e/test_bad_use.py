@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from harness import BUILD, FULL, SONDE, free_ports
+from harness import BUILD, FULL, SONDE, Lateness, free_ports
 from native import ENVIRONMENT, compile_program, library_build
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -201,9 +201,10 @@ def test_file_descriptors_run_out_later(program, tmp_path):
 
 def test_address_space_runs_out(plain, tmp_path):
     """What cannot be drained for want of memory stays in the recorder; the start with memory hands it on."""
-    case = Case(plain, tmp_path, "little_memory")
+    with Lateness() as late:
+        case = Case(plain, tmp_path, "little_memory")
     assert len(case.numbered()) >= 20001, case.stderr
-    assert case.seconds < 30
+    assert case.seconds < 30 + late() / 1000
 
 
 def test_a_plugin_is_unloaded_after_it_recorded(program, tmp_path):
@@ -248,11 +249,12 @@ def test_the_exit_waits_for_no_receiver_longer_than_the_limit(program, tmp_path,
     hanging = Hanging(receiver == "closing")
     url = {"absent": "http://127.0.0.1:%d" % free_ports(1)[0], "hanging": hanging.url,
            "no name": "http://there-is-no-such-host.invalid:4318", "closing": hanging.url}[receiver]
-    case = Case(program, tmp_path, "receiver", url, env={"OTEL_TRACES_EXPORTER": "otlp"})
+    with Lateness() as late:
+        case = Case(program, tmp_path, "receiver", url, env={"OTEL_TRACES_EXPORTER": "otlp"})
     hanging.socket.close()
-    said = case.said[-1]
-    assert said["stop_s"] <= 1.0 + 0.6, said  # options.stop_timeout_ms, and the time a busy machine takes
-    assert said["calls_s"] < 1.0, said
+    said, busy = case.said[-1], late() / 1000
+    assert said["stop_s"] <= 1.0 + 0.6 + busy, (said, busy)  # options.stop_timeout_ms, and some work
+    assert said["calls_s"] < 1.0 + busy, (said, busy)
     assert len(case.numbered()) == said["logs"], "the lines do not wait for the receiver"
     left = case.recovered()
     assert {r["n"] for r in left if r.get("message") == "numbered"} == set(range(said["logs"]))

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import Server, attributes, free_ports, post, wait_for
+from harness import Lateness, Server, attributes, free_ports, post, wait_for
 
 FILE = """
 receivers:
@@ -167,9 +167,10 @@ def test_the_end_waits_neither_for_far_sides_nor_for_who_follows_logs(certificat
                          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
             assert b" 101 " in tail.recv(1000)
             began = time.monotonic()
-            server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(30) == 0
-            assert time.monotonic() - began < 6  # 2 s for exporters; machines that test are busy
+            with Lateness() as late:
+                server.process.send_signal(signal.SIGTERM)
+                assert server.process.wait(30) == 0
+            assert time.monotonic() - began < 6 + late() / 1000  # 2 s for exporters, and some work
 
 
 def test_a_udp_port_stays_through_a_change(certificate):
