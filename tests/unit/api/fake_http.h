@@ -291,4 +291,9 @@ void prometheus_receiver_targets(prometheus_target_sink *sink, void *user)
     (void)sink, (void)user;
 }
 
+void prometheus_receiver_pools(prometheus_pool_sink *sink, void *user)
+{
+    (void)sink, (void)user;
+}
+
 #endif
