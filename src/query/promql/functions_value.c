@@ -22,39 +22,46 @@ double promql_rad(double x)
     return x * M_PI / 180;
 }
 
-/* False where no calendar reaches: NaN, infinities, far beyond. Go takes those for the earliest
- * second that an int64 holds, 30 minutes past 15 o'clock on Sunday, 4 December of what it calls
- * 292277026596, and so does everybody who computes with the answer. */
-static bool utc(double seconds, struct tm *ret)
+/* The calendar repeats itself after 400 years. Go counts seconds without a sign, from the start of
+ * a year that has the place of 2001 among them, so that the earliest int64 wraps to the end: to 30
+ * minutes past 15 o'clock on Sunday, 4 December 292277026596. Go takes NaN and what is beyond an
+ * int64 for that second, and so does everybody who computes with the answer. */
+#define PERIOD_S       UINT64_C(12622780800)
+#define BEGIN_S        UINT64_C(9223372028715321600) /* before 1970 */
+#define BEGIN_YEAR     INT64_C(-292277022399)
+#define BEGIN_OF_2001S 978307200
+
+static int64_t utc(double seconds, struct tm *ret)
 {
-    time_t t;
-    if (!(fabs(seconds) < 6e16))
-        return false;
-    t = (time_t)seconds;
-    return gmtime_r(&t, ret) != NULL;
+    int64_t t = fabs(seconds) < 0x1p63 ? (int64_t)seconds : INT64_MIN;
+    uint64_t since = (uint64_t)t + BEGIN_S;
+    time_t within = (time_t)(since % PERIOD_S) + BEGIN_OF_2001S;
+    if (!gmtime_r(&within, ret)) /* never of the years 2001 to 2400 */
+        *ret = (struct tm){ .tm_mday = 1, .tm_year = 101 };
+    return BEGIN_YEAR + (int64_t)(since / PERIOD_S) * 400 + ret->tm_year - 101;
 }
 
-#define DATE_PART(name, expression, beyond) \
+#define DATE_PART(name, expression) \
     double promql_##name(double seconds) \
     { \
         struct tm tm; \
-        return utc(seconds, &tm) ? (double)(expression) : (beyond); \
+        int64_t year = utc(seconds, &tm); \
+        (void)year; \
+        return (double)(expression); \
     }
-DATE_PART(minute, tm.tm_min, 30)
-DATE_PART(hour, tm.tm_hour, 15)
-DATE_PART(day_of_month, tm.tm_mday, 4)
-DATE_PART(day_of_week, tm.tm_wday, 0)
-DATE_PART(day_of_year, tm.tm_yday + 1, 339)
-DATE_PART(month, tm.tm_mon + 1, 12)
-DATE_PART(year, tm.tm_year + 1900LL, 292277026596.0)
+DATE_PART(minute, tm.tm_min)
+DATE_PART(hour, tm.tm_hour)
+DATE_PART(day_of_month, tm.tm_mday)
+DATE_PART(day_of_week, tm.tm_wday)
+DATE_PART(day_of_year, tm.tm_yday + 1)
+DATE_PART(month, tm.tm_mon + 1)
+DATE_PART(year, year)
 
 double promql_days_in_month(double seconds)
 {
     static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
     struct tm tm;
-    if (!utc(seconds, &tm))
-        return 31;
-    long long year = tm.tm_year + 1900LL;
+    int64_t year = utc(seconds, &tm);
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return days[tm.tm_mon] + (tm.tm_mon == 1 && leap);
 }
