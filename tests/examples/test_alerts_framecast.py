@@ -3,7 +3,7 @@
 from framecast import ADA, PROMPTS, Framecast
 from live_alerts import Fault, every_alert_has_a_fault, fire_and_resolve, outside
 
-MOST_WAITING = 10  # of the load's own generations: on a machine that is busy the queue does not grow by itself
+MOST_WAITING = 10  # of the load itself: also on a machine that is busy the queue does not grow by itself
 STEP_MS = 1
 # What happens to each row of a new generation. A request waits for its row; and as the test's clock goes
 # faster than the system's, a generation that is six minutes old is made so.
