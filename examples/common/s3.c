@@ -132,7 +132,7 @@ static time_t parse_timestamp(const char *text)
 bool s3_check(const s3_account *account, const char *method, const char *host, const char *target,
               time_t now, const char **ret_why)
 {
-    char path[512], query[1024], timestamp[20], expires[12], given[65], wanted[65];
+    char path[512], query[1024], timestamp[20], expires[12], given[66], wanted[65];
     const char *mark = strchr(target, '?');
     *ret_why = "the URL is not presigned";
     if (!mark)

@@ -5,7 +5,7 @@
  *   PUT, GET, HEAD /BUCKET/KEY   403 when the signature does not fit
  *   HEAD /BUCKET                 200, needs no signature; what a health check asks
  *
- * At most 4096 objects of 256 MiB together; the oldest go first. */
+ * At most 4096 objects of 64 MiB together; the oldest go first. */
 #include "examples/common/s3.h"
 #include "examples/common/standin.h"
 
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OBJECTS = 4096, MAX_BYTES = 256 << 20 };
+enum { MAX_OBJECTS = 4096, MAX_BYTES = 64 << 20 };
 
 typedef struct {
     char path[512];

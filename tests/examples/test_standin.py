@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stand-ins that the examples call: their answers, and the faults that can be asked of them."""
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -196,3 +198,42 @@ def test_an_address_that_is_none_is_refused():
     end = subprocess.run([BUILD + "/examples/common/standin"], capture_output=True, text=True,
                          timeout=20, env={**os.environ, "BIND_ADDRESS": "localhost"})
     assert end.returncode == 2 and re.search("BIND_ADDRESS is 'localhost'", end.stderr)
+
+
+def presigned(standin, method, path):
+    """The path with AWS's signature, version 4, of the account that the examples have."""
+    day, scope = time.strftime("%Y%m%d", time.gmtime()), "us-east-1/s3/aws4_request"
+    moment = day + time.strftime("T%H%M%SZ", time.gmtime())
+    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=example%%2F%s%%2F%s&X-Amz-Date=%s" \
+        "&X-Amz-Expires=300&X-Amz-SignedHeaders=host" % (day, scope.replace("/", "%2F"), moment)
+    request = "%s\n%s\n%s\nhost:%s\n\nhost\nUNSIGNED-PAYLOAD" % (method, path, query, standin.url[7:])
+    text = "AWS4-HMAC-SHA256\n%s\n%s/%s\n%s" % (moment, day, scope,
+                                               hashlib.sha256(request.encode()).hexdigest())
+    key = b"AWS4example-secret"
+    for part in (day, *scope.split("/"), text):
+        key = hmac.new(key, part.encode(), "sha256").digest()
+    return "%s?%s&X-Amz-Signature=%s" % (path, query, key.hex())
+
+
+def test_the_oldest_objects_go_when_all_are_too_large(standin):
+    def put(name, size):
+        request = urllib.request.Request(standin.url + presigned(standin, "PUT", "/example/" + name),
+                                         data=name.encode() * (size // len(name)), method="PUT")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
+
+    def has(name):
+        status, text = standin.call("GET", presigned(standin, "GET", "/example/" + name))
+        assert status == 404 or text.startswith(name)
+        return status == 200
+    put("small", 1000)
+    for i in range(64):
+        put("large%02d" % i, 1 << 20)
+        if i == 62:
+            assert has("small") and has("large00")
+    assert not has("small") and has("large00") and has("large63")
+    put("large00", 1 << 20)  # again: it is the youngest now
+    put("more", 1 << 20)
+    assert not has("large01") and has("large00") and has("large02") and has("more")
+    status, _ = standin.call("GET", presigned(standin, "GET", "/example/more") + "0")
+    assert status == 403
