@@ -227,5 +227,5 @@ def test_refused_as_by_prometheus_3(servers, path, parameters, message):
 def test_forms_are_answered_as_addresses(servers):
     for path, parameters in requests():
         if path.startswith(("query", "series", "labels", "format")):
-            assert ask(servers[1], path, parameters, form=True) == ask(servers[1], path, parameters),
-            (path, parameters)
+            assert ask(servers[1], path, parameters, form=True) == \
+                ask(servers[1], path, parameters), (path, parameters)
