@@ -25,11 +25,9 @@ struct http_client {
 
 status http_client_new(http_client **ret, const http_client_options *options, error *err)
 {
-    SSL_CTX *checked = NULL;
-    /* Without settings nothing can be wrong, and the system's certificates take long to load. */
+    /* What is wrong with certificates is said at once; without settings nothing can be. */
     bool plain = memcmp(&options->tls, &(tls_client){ 0 }, sizeof(options->tls)) == 0;
-    status st = plain ? STATUS_OK : client_tls_context(&checked, &options->tls, err);
-    SSL_CTX_free(checked); /* only to say at once what is wrong with certificates */
+    status st = plain ? STATUS_OK : client_tls_check(&options->tls, err);
     if (st != STATUS_OK)
         return st;
     curl_use_init();

@@ -98,13 +98,13 @@ static status set_version(SSL_CTX *context, const char *version, error *err)
                 version);
 }
 
-static status set_trusted(SSL_CTX *context, const tls_client *t, error *err)
+static status set_trusted(SSL_CTX *context, const tls_client *t, bool system, error *err)
 {
     if (t->ca_file && SSL_CTX_load_verify_file(context, t->ca_file) != 1)
         return fail_tls(err, "no certificate authority can be read from", t->ca_file);
     if (t->ca_pem && !add_ca_pem(context, t->ca_pem))
         return fail_tls(err, "ca_pem has no certificate", NULL);
-    if (!t->ca_file && !t->ca_pem)
+    if (!t->ca_file && !t->ca_pem && system)
         SSL_CTX_set_default_verify_paths(context);
     SSL_CTX_set_verify(context, t->skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     return STATUS_OK;
@@ -129,7 +129,7 @@ static status set_own(SSL_CTX *context, const tls_client *t, error *err)
     return STATUS_OK;
 }
 
-status client_tls_context(SSL_CTX **ret, const tls_client *t, error *err)
+static status make_context(SSL_CTX **ret, const tls_client *t, bool system, error *err)
 {
     ERR_clear_error();
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
@@ -139,7 +139,7 @@ status client_tls_context(SSL_CTX **ret, const tls_client *t, error *err)
                                   SSL_MODE_RELEASE_BUFFERS);
     status st = set_version(context, t->min_version, err);
     if (st == STATUS_OK)
-        st = set_trusted(context, t, err);
+        st = set_trusted(context, t, system, err);
     if (st == STATUS_OK)
         st = set_own(context, t, err);
     if (st != STATUS_OK) {
@@ -148,6 +148,19 @@ status client_tls_context(SSL_CTX **ret, const tls_client *t, error *err)
     }
     *ret = context;
     return STATUS_OK;
+}
+
+status client_tls_context(SSL_CTX **ret, const tls_client *t, error *err)
+{
+    return make_context(ret, t, true, err);
+}
+
+status client_tls_check(const tls_client *t, error *err)
+{
+    SSL_CTX *context = NULL;
+    status st = make_context(&context, t, false, err);
+    SSL_CTX_free(context);
+    return st;
 }
 
 /* ---- a connection ---- */

@@ -11,6 +11,8 @@
 
 /* STATUS_INVALID with the file and the reason when something of it cannot be used. */
 MUST_USE status client_tls_context(SSL_CTX **ret, const tls_client *t, error *err);
+/* Whether all of it can be used, without the system's authorities, which take long to load. */
+MUST_USE status client_tls_check(const tls_client *t, error *err);
 /* A connection over `fd` (not yet shaken hands) to `host`, whose certificate must name t's
  * server_name, else `host`. alpn: as on the wire ("\x02h2"); empty: none. */
 MUST_USE status client_tls_new(SSL **ret, SSL_CTX *context, const tls_client *t, const char *host,

@@ -81,9 +81,8 @@ static bool add_lines(arena *a, nghttp2_nv *nv, size_t *count, size_t most,
 
 status grpc_client_new(grpc_client **ret, const grpc_client_options *options, error *err)
 {
-    SSL_CTX *checked = NULL;
-    status st = options->use_tls ? client_tls_context(&checked, &options->tls, err) : STATUS_OK;
-    SSL_CTX_free(checked); /* only to say at once what is wrong with certificates */
+    /* What is wrong with certificates is said at once. */
+    status st = options->use_tls ? client_tls_check(&options->tls, err) : STATUS_OK;
     if (st != STATUS_OK)
         return st;
     grpc_client *k = calloc(1, sizeof(*k));

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GROUP_BYTES_MAX = 256 << 20, EVALUATION_BYTES = 256 << 20 };
+enum { EVALUATION_BYTES = 256 << 20 };
 
 const char *alert_state_name(alert_state s)
 {
@@ -138,6 +138,8 @@ status rule_group_new(rule_group **ret, const rules_options *options, const char
         st = no_memory(err);
     for (uint32_t i = 0; i < d->rule_count && st == STATUS_OK; i++, g->rule_count++)
         st = make_rule(g, d, i, restored, err);
+    if (st == STATUS_OK && !rule_group_depend(g))
+        st = no_memory(err);
     if (st == STATUS_OK)
         *ret = g;
     else
@@ -220,93 +222,68 @@ status rule_record(rule_group *g, const rule *r, const promql_result *result, ar
     return STATUS_OK;
 }
 
-/* Whether another rule of the group gave that series a sample at that time: a stale marker would
- * take its place. */
-static bool is_given(const rule_group *g, const rule *but, labels l, int64_t time_ms)
-{
-    for (uint32_t i = 0; i < g->rule_count; i++) {
-        const rule *r = &g->rules[i];
-        if (r != but && r->written.time_ms == time_ms && rule_series_has(&r->written, l))
-            return true;
-    }
-    return false;
-}
-
-status rule_commit(rule_group *g, rule *r, rule_samples *list, int64_t time_ms, arena *a,
-                   error *err)
-{
-    rule_samples all = *list;
-    rule_series now = { .items = NULL };
-    bool ok = rule_series_set(&now, list, time_ms);
-    for (uint32_t i = 0; ok && i < r->written.count; i++) {
-        labels l = r->written.items[i];
-        if (!rule_series_has(&now, l) && !is_given(g, r, l, time_ms))
-            ok = rule_samples_add(a, &all, (rule_sample){ .labels = l, .stale = true });
-    }
-    status st = ok ? rule_write(g->options.store, &all, time_ms, err)
-                   : fail(err, STATUS_LIMIT, "the result takes more memory than it may");
-    if (st == STATUS_OK) {
-        rule_series_done(&r->written);
-        r->written = now;
-    } else {
-        rule_series_done(&now);
-    }
-    return st;
-}
-
-static void set_result(rule_group *g, rule *r, status st, const error *err, int64_t began_ns,
-                       int64_t took_ns)
+static void set_result(rule_group *g, rule *r, const rule_outcome *o)
 {
     pthread_mutex_lock(&g->lock);
     free(r->last_error);
-    r->last_error = st == STATUS_OK ? NULL : strdup(err->message);
-    r->health = st == STATUS_OK ? "ok" : "err";
-    r->evaluation_ns = took_ns;
-    r->last_evaluation_ns = began_ns;
+    r->last_error = o->st == STATUS_OK ? NULL : strdup(o->err.message);
+    r->health = o->st == STATUS_OK ? "ok" : "err";
+    r->evaluation_ns = o->took_ns;
+    r->last_evaluation_ns = o->began_ns;
     g->evaluations++;
-    g->failures += st != STATUS_OK;
+    g->failures += o->st != STATUS_OK;
     pthread_mutex_unlock(&g->lock);
 }
 
-static void tell_failure(rule_group *g, const rule *r, bool was_good, const error *err)
+static void tell_failure(rule_group *g, const rule *r, const error *err)
 {
     char text[1024];
-    if (!g->options.say || !was_good)
+    if (!g->options.say)
         return;
     snprintf(text, sizeof(text), "group \"%.*s\" of %.*s, rule \"%.*s\": %s", STR_ARG(g->name),
              STR_ARG(g->file), STR_ARG(r->name), err->message);
     g->options.say(g->options.user, true, "rule_failed", text);
 }
 
-static uint64_t eval_rule(rule_group *g, rule *r, int64_t time_ms, arena *a)
+void rule_set_outcome(rule_group *g, rule *r, const rule_outcome *o)
 {
-    error err;
+    if (o->st == STATUS_CANCELED && rule_group_canceled(g))
+        return;                               /* it is being stopped: nothing is wrong with it */
+    if (o->st != STATUS_OK && !r->last_error) /* only this thread writes it */
+        tell_failure(g, r, &o->err);
+    set_result(g, r, o);
+    g->eval_samples += o->st == STATUS_OK ? o->samples : 0;
+    g->eval_rules_ns += o->took_ns;
+    if (g->meters)
+        rule_meter_add(&g->meters->evaluation, o->took_ns);
+}
+
+static void eval_rule(rule_group *g, rule *r, int64_t time_ms, arena *a, held_rules *held)
+{
     promql_result result;
     rule_samples samples = { 0 };
-    int64_t began = clock_now_ns(), mono = clock_mono_ns();
-    bool was_good = !r->last_error; /* only this thread writes it */
+    rule_outcome o = { .began_ns = clock_now_ns() };
+    int64_t mono = clock_mono_ns();
     arena_clear(a);
-    status st = rule_query(g, r, time_ms, a, &result, &err);
+    status st = rule_query(g, r, time_ms, a, &result, &o.err);
     if (st == STATUS_OK)
-        st = r->alerting ? alerting_update(g, r, time_ms, &result, a, &samples, &err)
-                         : rule_record(g, r, &result, a, &samples, &err);
+        st = r->alerting ? alerting_update(g, r, time_ms, &result, a, &samples, &o.err)
+                         : rule_record(g, r, &result, a, &samples, &o.err);
     if (st == STATUS_OK && r->alerting) {
         alerting_send(g, r, time_ms, a);
         if (!rule_samples_sort(&samples))
-            st = fail(&err, STATUS_INVALID,
+            st = fail(&o.err, STATUS_INVALID,
                       "two alerts have the same labels once ALERTS has those of the rule");
     }
     if (st == STATUS_OK)
-        st = rule_commit(g, r, &samples, time_ms - g->query_offset_ms, a, &err);
-    int64_t took = clock_mono_ns() - mono;
-    if (st == STATUS_CANCELED && rule_group_canceled(g))
-        return 0; /* it is being stopped: nothing is wrong with it */
-    if (st != STATUS_OK)
-        tell_failure(g, r, was_good, &err);
-    set_result(g, r, st, &err, began, took);
-    if (g->meters)
-        rule_meter_add(&g->meters->evaluation, took);
-    return st == STATUS_OK ? samples.count : 0;
+        st = rule_hold(held, g, r, &samples, time_ms - g->query_offset_ms, &o.err);
+    o.st = st;
+    o.took_ns = clock_mono_ns() - mono;
+    o.samples = samples.count;
+    if (st == STATUS_OK)
+        rule_hold_outcome(held, &o);
+    else
+        rule_set_outcome(g, r, &o);
 }
 
 /* Series of rules that the file does not have any more. */
@@ -319,7 +296,7 @@ static void end_stale(rule_group *g, int64_t time_ms, arena *a)
         return;
     arena_clear(a);
     for (uint32_t i = 0; ok && i < g->stale_count; i++)
-        if (!is_given(g, NULL, g->stale[i], time_ms))
+        if (!rule_is_given(g, NULL, g->stale[i], time_ms))
             ok = rule_samples_add(a, &list, (rule_sample){ .labels = g->stale[i], .stale = true });
     if (ok && rule_write(g->options.store, &list, time_ms, &err) == STATUS_OK) {
         g->stale_count = 0;
@@ -329,24 +306,36 @@ static void end_stale(rule_group *g, int64_t time_ms, arena *a)
     }
 }
 
+static void eval_rules(rule_group *g, int64_t time_ms, arena *a, held_rules *held)
+{
+    int64_t at = time_ms - g->query_offset_ms;
+    for (uint32_t i = 0; i < g->rule_count && !rule_group_canceled(g); i++) {
+        if (rule_held_is_due(g, held, &g->rules[i]))
+            rule_held_write(held, g, at);
+        eval_rule(g, &g->rules[i], time_ms, a, held);
+    }
+    rule_held_write(held, g, at);
+    if (!rule_group_canceled(g))
+        end_stale(g, at, a);
+}
+
 void rule_group_eval(rule_group *g, int64_t time_ms, const _Atomic int *canceled)
 {
     arena a;
-    int64_t began = clock_now_ns(), mono = clock_mono_ns(), rules_ns = 0;
-    uint64_t samples = 0;
+    int64_t began = clock_now_ns(), mono = clock_mono_ns();
+    held_rules *held = rule_held_new();
     arena_init(&a, g->options.query_memory ? g->options.query_memory : EVALUATION_BYTES);
     g->canceled = canceled;
-    for (uint32_t i = 0; i < g->rule_count && !rule_group_canceled(g); i++) {
-        samples += eval_rule(g, &g->rules[i], time_ms, &a);
-        rules_ns += g->rules[i].evaluation_ns;
-    }
-    if (!rule_group_canceled(g))
-        end_stale(g, time_ms - g->query_offset_ms, &a);
+    g->eval_samples = 0;
+    g->eval_rules_ns = 0;
+    if (held)
+        eval_rules(g, time_ms, &a, held);
+    rule_held_free(held);
     arena_done(&a);
     int64_t took = clock_mono_ns() - mono;
     pthread_mutex_lock(&g->lock);
-    g->last_samples = samples;
-    g->rule_duration_ns = rules_ns;
+    g->last_samples = g->eval_samples;
+    g->rule_duration_ns = g->eval_rules_ns;
     g->evaluation_ns = took;
     g->last_evaluation_ns = began;
     pthread_mutex_unlock(&g->lock);

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 /* One evaluation; the queries of all its templates have as long again. */
-enum { RULE_EVALUATION_MS = 120000 };
+enum { RULE_EVALUATION_MS = 120000, GROUP_BYTES_MAX = 256 << 20 };
 enum { ACTIVE_ALERTS_MAX = 100000 /* of one rule */, RESOLVED_KEPT_MS = 15 * 60 * 1000 };
 
 /* ---- samples that are written ---- */
@@ -81,6 +81,7 @@ typedef struct {
     labels labels, annotations; /* as in the file, labels with the group's */
     rule_template *label_templates, *annotation_templates;
     int64_t for_ms, keep_firing_for_ms;
+    uint32_t needs; /* rules of the group that are written before it is evaluated */
     rule_series written;
 
     /* under the lock of the group */
@@ -122,6 +123,8 @@ struct rule_group {
     labels *stale; /* of rules that are gone: ended with the next evaluation; in stale_memory */
     uint32_t stale_count;
     arena stale_memory;
+    uint64_t eval_samples; /* of the evaluation that runs */
+    int64_t eval_rules_ns;
 
     pthread_mutex_t lock; /* of what follows, and of what rules say is under it */
     uint64_t evaluations, failures, iterations, missed, caught_up, last_samples;
@@ -141,9 +144,41 @@ MUST_USE status rule_query(rule_group *g, const rule *r, int64_t time_ms, arena 
 /* A recording rule's result as samples of its series. */
 MUST_USE status rule_record(rule_group *g, const rule *r, const promql_result *result, arena *a,
                             rule_samples *ret, error *err);
+/* How an evaluation of a rule went. */
+typedef struct {
+    status st;
+    error err;
+    int64_t began_ns, took_ns;
+    uint32_t samples;
+} rule_outcome;
+
+void rule_set_outcome(rule_group *g, rule *r, const rule_outcome *o);
+
+/* ---- depend.c ---- */
+
+/* Sets `needs` of all rules; false: no memory. */
+MUST_USE bool rule_group_depend(rule_group *g);
+
+/* ---- held.c ---- */
+
 /* Writes samples, and stale markers for series that were in r->written and are no more. */
 MUST_USE status rule_commit(rule_group *g, rule *r, rule_samples *list, int64_t time_ms, arena *a,
                             error *err);
+bool rule_is_given(const rule_group *g, const rule *but, labels l, int64_t time_ms);
+
+/* The same for several rules of one evaluation at once. */
+typedef struct held_rules held_rules;
+held_rules *rule_held_new(void); /* NULL: no memory */
+void rule_held_free(held_rules *h);
+/* Whether what is held is to be written before `next` is evaluated. */
+bool rule_held_is_due(const rule_group *g, const held_rules *h, const rule *next);
+/* From now on r->written says what it gave. Labels are copied, histograms not: a rule with some is
+ * written before the next is evaluated. */
+MUST_USE status rule_hold(held_rules *h, const rule_group *g, rule *r, const rule_samples *list,
+                          int64_t time_ms, error *err);
+void rule_hold_outcome(held_rules *h, const rule_outcome *o); /* of the newest one */
+/* Writes all, and sets the outcome of each rule. */
+void rule_held_write(held_rules *h, rule_group *g, int64_t time_ms);
 
 /* ---- alerting.c ---- */
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What rules give, into the store: as series of Prometheus, whose names stay as they are
- * (codec/prometheus_scope.h). One ingest a rule, so that the next rule sees it. */
+ * (codec/prometheus_scope.h). */
 #include "rules/group_internal.h"
 
 #include "base/map.h"

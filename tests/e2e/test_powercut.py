@@ -23,6 +23,7 @@ import threading
 import time
 
 import pytest
+from alert_receivers import Webhook
 
 from harness import FULL, ROOT, Server, asan_library, attributes, get_json, wait_for
 
@@ -198,3 +199,121 @@ def test_without_one_sync_items_are_lost(shim, skip):
     except (AssertionError, RuntimeError) as e:
         findings = [str(e)]  # a directory too damaged to start on is a loss as well
     assert findings, "no %s sync covered anything, and nothing was lost: the test is blind" % skip
+
+
+class AlertGiver(threading.Thread):
+    """Gives alerts and sets silences until the connection breaks; keeps what was acknowledged."""
+
+    def __init__(self, server, round_number):
+        super().__init__()
+        self.server, self.tag = server, "r%d" % round_number
+        self.alerts, self.silences, self.expired = [], [], []
+
+    def request(self, connection, method, path, value=None):
+        connection.request(method, "/api/v2/" + path, json.dumps(value) if value else None,
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        assert answer.status == 200, text
+        return json.loads(text) if text else None
+
+    def run(self):
+        connection = http.client.HTTPConnection(self.server.http[7:], timeout=30)
+        n = 0
+        try:
+            while True:
+                name = "%s-%d" % (self.tag, n)
+                self.request(connection, "POST", "alerts", [{"labels": {"alertname": name}}])
+                self.alerts.append(name)
+                at = time.time()
+                made = self.request(connection, "POST", "silences", {
+                    "matchers": [{"name": "other", "value": name, "isRegex": False}], "createdBy": "me",
+                    "comment": name, "startsAt": rfc3339(at), "endsAt": rfc3339(at + 3600)})
+                self.silences.append(made["silenceID"])
+                if n % 3 == 0:
+                    self.request(connection, "DELETE", "silence/" + made["silenceID"])
+                    self.expired.append(made["silenceID"])
+                n += 1
+        except (OSError, http.client.HTTPException):
+            connection.close()
+
+
+def rfc3339(t):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t))
+
+
+def alerts_missing(server, givers):
+    """What was acknowledged and is not there, as text lines."""
+    alerts = {a["labels"]["alertname"] for a in get_json(server.http + "/api/v2/alerts")}
+    states = {s["id"]: s["status"]["state"] for s in get_json(server.http + "/api/v2/silences")}
+    out = []
+    for g in givers:
+        out += ["alert " + name for name in g.alerts if name not in alerts]
+        out += ["silence " + number for number in g.silences if number not in states]
+        out += ["end of silence " + number for number in g.expired if states.get(number) != "expired"]
+    return out
+
+
+def run_alert_rounds(shim, rounds, skip="", seed=1):
+    """What was lost in alertmanager.db, and notifications that came twice with two keys."""
+    random.seed(seed)
+    data, shadow = tempfile.mkdtemp(prefix="sonde-pc-"), tempfile.mkdtemp(prefix="sonde-shadow-")
+    env = {"POWERCUT_DIR": data, "POWERCUT_SHADOW": shadow, "POWERCUT_SKIP": skip}
+    givers, findings, server = [], [], None
+    with Webhook() as hook, tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
+        config.write("route: {receiver: r, group_by: [alertname], group_wait: 10ms, group_interval: 50ms}\n"
+                     "receivers: [{name: r, webhook_configs: [{url: '%s'}]}]\n" % hook.url)
+        config.flush()
+        try:
+            for number in range(rounds + 1):
+                shutil.rmtree(shadow)
+                os.makedirs(shadow)
+                os.makedirs(data, exist_ok=True)
+                server = Server(data=data, args=["--alertmanager-config", config.name], env=env,
+                                preload=shim).start()
+                findings += alerts_missing(server, givers)
+                if findings or number == rounds:
+                    break
+                givers.append(AlertGiver(server, number))
+                givers[-1].start()
+                want = random.randint(1, 8)
+                wait_for("acknowledged alerts", lambda: len(givers[-1].alerts) >= want, 30, every=0.002)
+                time.sleep(random.random() * 0.05)  # the moment of the cut, not a wait for anything
+                server.kill()
+                givers[-1].join()
+                cut_power(data, shadow)
+            if not findings:
+                names = {name for g in givers for name in g.alerts}
+                wait_for("all notifications", lambda: names <= set(told(hook)), 30)
+                findings += ["%s was told with the keys %s" % (name, keys)
+                             for name, keys in told(hook).items() if len(keys) > 1]
+                assert server.stop() == 0, server.output()[-3000:]
+        finally:
+            if server and server.process.poll() is None:
+                server.kill()
+            for path in (data, shadow):
+                shutil.rmtree(path, ignore_errors=True)
+            if os.path.exists(data + ".log"):
+                os.remove(data + ".log")
+    return findings
+
+
+def told(hook):
+    """{alert: the idempotency keys that it was told with}"""
+    keys = {}
+    for r in hook.all():
+        for a in r["body"]["alerts"]:
+            keys.setdefault(a["labels"]["alertname"], set()).add(r["key"])
+    return keys
+
+
+def test_alerts_and_silences_survive_the_power_cut(shim):
+    assert run_alert_rounds(shim, ROUNDS // 2, seed=int(time.time())) == []
+
+
+def test_without_the_sync_alerts_are_lost(shim):
+    try:
+        findings = run_alert_rounds(shim, 4, skip="file")
+    except (AssertionError, RuntimeError) as e:
+        findings = [str(e)]
+    assert findings, "no sync covered anything, and nothing was lost: the test is blind"

@@ -26,21 +26,22 @@ void am_say(const alertmanager *am, bool warning, const char *event, const char 
 void am_begin(alertmanager *am)
 {
     error err;
-    if (am->in_transaction)
+    if (am->begun)
         return;
-    if (db_begin(am->db, &err) == STATUS_OK)
-        am->in_transaction = true;
-    else
-        am->counters.database_errors++;
+    am->begun = true;
+    am->in_transaction = db_begin(am->db, &err) == STATUS_OK;
+    am->counters.database_errors += !am->in_transaction;
 }
 
 status am_commit(alertmanager *am, error *err)
 {
     error own;
-    if (!am->in_transaction)
+    if (!am->begun)
         return STATUS_OK;
-    am->in_transaction = false;
-    status st = db_commit(am->db, &own);
+    status st = am->in_transaction ? db_commit(am->db, &own) : STATUS_OK;
+    am->begun = am->in_transaction = false;
+    atomic_fetch_add(&am->committed, 1);
+    am_sync_wake(am);
     pending_committed(am, st == STATUS_OK);
     if (st != STATUS_OK) {
         am->counters.database_errors++;
@@ -82,8 +83,12 @@ static status put_alerts(void *user, const alert *alerts, uint32_t count, error 
     status st = am_commit(am, &own);
     if (st != STATUS_OK)
         first = fail(err, st, "%s", own.message);
+    uint64_t number = atomic_load(&am->committed);
     pthread_cond_broadcast(&am->wake);
     pthread_mutex_unlock(&am->lock);
+    st = am_durable(am, number, &own);
+    if (st != STATUS_OK)
+        first = fail(err, st, "%s", own.message);
     return first;
 }
 
@@ -134,6 +139,7 @@ static void *dispatch(void *user)
     while (!atomic_load(&am->stopping)) {
         int64_t now = am_now(am);
         uint32_t before = am->pending_count;
+        groups_follow_clock(am, now);
         int64_t next = groups_flush_due(am, now);
         sweep(am, now);
         (void)am_commit(am, NULL);
@@ -162,8 +168,12 @@ static void *deliver(void *user)
 
 status alertmanager_start(alertmanager *am, error *err)
 {
-    for (unsigned i = 0; i <= SENDERS; i++) {
-        int code = pthread_create(&am->threads[i], NULL, i ? deliver : dispatch, am);
+    for (unsigned i = 0; i < ARRAY_LEN(am->threads); i++) {
+        int code = pthread_create(&am->threads[i], NULL,
+                                  i == 0   ? dispatch
+                                  : i == 1 ? am_sync_run
+                                           : deliver,
+                                  am);
         if (code)
             return fail_errno(err, code, "a thread of the alertmanager");
         am->thread_count++;
@@ -179,6 +189,7 @@ void alertmanager_stop(alertmanager *am)
     atomic_store(&am->stopping, 1);
     pthread_cond_broadcast(&am->wake);
     pthread_mutex_unlock(&am->lock);
+    am_sync_wake(am);
     for (unsigned i = 0; i < am->thread_count; i++)
         pthread_join(am->threads[i], NULL);
     am->thread_count = 0;
@@ -323,6 +334,7 @@ static status init(alertmanager *am, error *err)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&am->wake, &attributes);
     pthread_condattr_destroy(&attributes);
+    am_sync_init(am);
     map_init(&am->alerts);
     map_init(&am->groups);
     map_init(&am->slots);
@@ -351,7 +363,7 @@ status alertmanager_open(alertmanager **ret, const alertmanager_options *options
     if (st == STATUS_OK) {
         am->counters.reload_good = true;
         am->counters.reload_ms = am_now(am);
-        alerts_outlast(am, am_now(am));
+        alerts_outlast(am, alerts_last_known(am), am_now(am));
         groups_rebuild(am, am_now(am));
         am_drop_orphans(am, am_now(am));
         st = am_commit(am, err);
@@ -379,6 +391,7 @@ void alertmanager_free(alertmanager *am)
     notify_config_unref(am->config);
     pthread_cond_destroy(&am->wake);
     pthread_mutex_destroy(&am->lock);
+    am_sync_done(am);
     free(am->data);
     free(am->external_url);
     free(am->config_path);

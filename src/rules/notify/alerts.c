@@ -274,7 +274,7 @@ status alerts_load(alertmanager *am, const db_alert *stored, error *err)
 }
 
 /* Whatever says that an alert ended is newer than its end. */
-static int64_t last_known_alive(const alertmanager *am)
+int64_t alerts_last_known(const alertmanager *am)
 {
     int64_t last = 0;
     for (map_slot *s = NULL; (s = map_next(&am->alerts, s));)
@@ -286,12 +286,11 @@ static int64_t last_known_alive(const alertmanager *am)
     return last;
 }
 
-void alerts_outlast(alertmanager *am, int64_t now_ms)
+void alerts_outlast(alertmanager *am, int64_t last_ms, int64_t now_ms)
 {
-    int64_t last = last_known_alive(am);
     for (map_slot *s = NULL; (s = map_next(&am->alerts, s));) {
         kept_alert *a = (kept_alert *)(uintptr_t)s->value;
-        if (a->ends_ms > last)
+        if (a->ends_ms > last_ms)
             a->ends_ms = MAX(a->ends_ms, now_ms + MIN(a->ends_ms - a->updated_ms, outlast_max_ms));
     }
 }

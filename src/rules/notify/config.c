@@ -279,10 +279,19 @@ config *notify_config_ref(config *c)
     return c;
 }
 
+void integration_done(integration *g)
+{
+    for (size_t i = 0; i < IDLE_CLIENTS; i++)
+        http_client_free(atomic_exchange(&g->idle[i], NULL));
+}
+
 void notify_config_unref(config *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) != 1)
         return;
+    for (uint32_t i = 0; i < c->receiver_count; i++)
+        for (uint32_t k = 0; k < c->receivers[i].count; k++)
+            integration_done(&c->receivers[i].integrations[k]);
     arena_done(&c->arena);
     free(c);
 }

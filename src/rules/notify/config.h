@@ -117,6 +117,7 @@ const char *notify_other_kind(unsigned n);
 /* ---- what is made of it ---- */
 
 typedef enum { NOTIFY_WEBHOOK, NOTIFY_EMAIL, NOTIFY_SLACK, NOTIFY_KINDS } notify_kind;
+enum { IDLE_CLIENTS = 2 };
 extern const char *const notify_kind_names[NOTIFY_KINDS]; /* "webhook", … */
 
 typedef struct {
@@ -133,7 +134,9 @@ typedef struct {
     int64_t timeout_ns;
     unsigned running; /* requests now; under the alertmanager's lock, as the next */
     bool failing;     /* the newest request was not answered well */
+    _Atomic(struct http_client *) idle[IDLE_CLIENTS]; /* with connections that are open still */
 } integration;
+void integration_done(integration *g); /* closes its connections */
 
 typedef struct receiver {
     str name;

@@ -43,6 +43,10 @@ static void read_pairs(config_maker *m, const char *path, const char *option,
             snprintf(at, sizeof(at), "%s.%s.%.*s", path, option,
                      STR_ARG(str_slice(pairs->items[i].name, 0, 60)));
             notify_config_wrong(m, at, "%s", err.message);
+        } else if (op == MATCH_RE) { /* as Alertmanager has it in the keys of groups */
+            str *value = &ret->items[ret->count - 1].value;
+            *value = arena_fmt(&m->config->arena, "^(?:%.*s)$", STR_ARG(*value));
+            (void)has_memory(m, path, value->ptr);
         }
     }
 }

@@ -4,9 +4,12 @@
 
 #include "base/file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { VERSION = 1 };
 
@@ -70,6 +73,7 @@ struct db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[STATEMENTS];
     char path[4096];
+    int wal; /* the log of changes, opened beside SQLite's own descriptor for db_sync */
 };
 
 static status wrong(const db *d, error *err)
@@ -110,12 +114,24 @@ static status check_version(db *d, error *err)
     return STATUS_OK;
 }
 
+/* SQLite creates this file with the first change and removes it at the close; its locks are on the
+ * main file, so that a second descriptor does not take them away. */
+static status open_wal(db *d, error *err)
+{
+    char path[sizeof(d->path) + 8];
+    snprintf(path, sizeof(path), "%s-wal", d->path);
+    d->wal = open(path, O_RDONLY | O_CLOEXEC);
+    return d->wal < 0 ? fail_errno(err, errno, "%s", path) : STATUS_OK;
+}
+
+/* With synchronous=NORMAL SQLite itself syncs only what keeps the file whole: a commit waits for
+ * no disk, and db_sync makes many of them durable at once. */
 static status prepare(db *d, error *err)
 {
     /* The lock is kept from the first read to the close: the file has one owner. */
     status st = run_text(d,
                          "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-                         "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304;",
+                         "PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=4194304;",
                          err);
     if (st == STATUS_OK)
         st = check_version(d, err);
@@ -127,7 +143,7 @@ static status prepare(db *d, error *err)
         if (sqlite3_prepare_v3(d->sqlite, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &d->statements[i], NULL) != SQLITE_OK)
             st = wrong(d, err);
-    return st;
+    return st == STATUS_OK ? open_wal(d, err) : st;
 }
 
 status db_open(db **ret, const char *dir, error *err)
@@ -135,6 +151,7 @@ status db_open(db **ret, const char *dir, error *err)
     db *d = calloc(1, sizeof(*d));
     if (!d)
         return fail(err, STATUS_NO_MEMORY, "no memory for a database");
+    d->wal = -1;
     status st = file_make_dirs(dir, 0750, err);
     if (st == STATUS_OK &&
         snprintf(d->path, sizeof(d->path), "%s/alertmanager.db", dir) >= (int)sizeof(d->path))
@@ -163,6 +180,8 @@ void db_close(db *d)
     for (int i = 0; i < STATEMENTS; i++)
         sqlite3_finalize(d->statements[i]);
     sqlite3_close(d->sqlite);
+    if (d->wal >= 0)
+        close(d->wal);
     free(d);
 }
 
@@ -205,6 +224,11 @@ void db_rollback(db *d)
 {
     if (!sqlite3_get_autocommit(d->sqlite))
         (void)finish(d, ROLLBACK, NULL);
+}
+
+status db_sync(const db *d, error *err)
+{
+    return fdatasync(d->wal) == 0 ? STATUS_OK : fail_errno(err, errno, "%s-wal", d->path);
 }
 
 status db_put_alert(db *d, const db_alert *a, error *err)

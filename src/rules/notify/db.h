@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The file DATA/alertmanager.db (SQLite, WAL, synchronous=FULL): a transaction that was committed
- * survives the power cut. One thread at a time, under the alertmanager's lock. A second server on
- * the same file is refused. */
+/* The file DATA/alertmanager.db (SQLite, WAL). A transaction that was committed survives the
+ * process, and after the next db_sync the power cut; what a power cut takes away is the newest
+ * transactions, each as a whole. One thread at a time, under the alertmanager's lock, but for
+ * db_sync. A second server on the same file is refused. */
 #ifndef SONDE_RULES_NOTIFY_DB_H
 #define SONDE_RULES_NOTIFY_DB_H
 
@@ -16,6 +17,9 @@ void db_close(db *d); /* NULL is fine */
 MUST_USE status db_begin(db *d, error *err);
 MUST_USE status db_commit(db *d, error *err);
 void db_rollback(db *d);
+/* Returns when all that was committed before it began is on the disk. Any thread, at any time: it
+ * may take as long as the disk does, and keeps nobody else waiting. */
+MUST_USE status db_sync(const db *d, error *err);
 
 typedef struct {
     uint64_t fingerprint;

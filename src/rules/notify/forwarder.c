@@ -29,6 +29,7 @@ typedef struct {
     int64_t timeout_ns;
     pthread_t thread;
     bool running;
+    integration integration; /* its connections, from one request to the next */
     item *first, *last;
     uint32_t count;
     map waiting; /* fingerprint -> item */
@@ -219,12 +220,14 @@ static void send_body(target *t, str body, send_outcome *ret)
 {
     /* The same request as a webhook's, to a URL of this target's. */
     webhook_settings settings = { .url = str_c(t->url) };
-    integration g = {
-        .kind = NOTIFY_WEBHOOK, .webhook = &settings, .http = &t->http, .timeout_ns = t->timeout_ns
-    };
+    integration *g = &t->integration;
+    g->kind = NOTIFY_WEBHOOK;
+    g->webhook = &settings;
+    g->http = &t->http;
+    g->timeout_ns = t->timeout_ns;
     char key[KEY_SIZE];
     uuid_make(key);
-    http_notification_send(&g, body, key, &t->forwarder->stopping, ret);
+    http_notification_send(g, body, key, &t->forwarder->stopping, ret);
 }
 
 static void say(const target *t, const char *event, const char *reason, uint32_t count)
@@ -423,6 +426,7 @@ void alert_forwarder_free(alert_forwarder *f)
             pthread_join(t->thread, NULL);
         free_batch(t->first);
         map_done(&t->waiting);
+        integration_done(&t->integration);
         arena_done(&t->arena);
     }
     free(f->targets);

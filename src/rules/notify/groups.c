@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { CLOCK_STEP_MS = 1000, LIMIT_TOLD_MS = 60000 };
+enum { CLOCK_STEP_MS = 1000, CLOCK_AHEAD_MS = 60000, LIMIT_TOLD_MS = 60000 };
 
 /* ---- routes ---- */
 
@@ -426,11 +426,17 @@ static void group_flush(alertmanager *am, group *g, int64_t now_ms)
     group_settle(am, g, now_ms);
 }
 
-/* A clock that was set back would else keep all that waits waiting for as long. */
-static void follow_clock(alertmanager *am, int64_t now_ms)
+/* A clock that was set back would else keep all that waits waiting for as long; one that was set
+ * forward, or a machine that slept, would end alerts that nobody could give again meanwhile. */
+void groups_follow_clock(alertmanager *am, int64_t now_ms)
 {
-    int64_t back = am->seen_ms - now_ms;
+    int64_t before = am->seen_ms, back = before - now_ms;
     am->seen_ms = now_ms;
+    if (before && -back > CLOCK_AHEAD_MS) {
+        am_say(am, true, "clock_set_forward", "the clock went on by %lld s at once",
+               (long long)(-back / 1000));
+        alerts_outlast(am, before, now_ms);
+    }
     if (back < CLOCK_STEP_MS)
         return;
     for (map_slot *s = NULL; (s = map_next(&am->groups, s));)
@@ -443,7 +449,6 @@ static void follow_clock(alertmanager *am, int64_t now_ms)
 int64_t groups_flush_due(alertmanager *am, int64_t now_ms)
 {
     int64_t next = INT64_MAX;
-    follow_clock(am, now_ms);
     uint32_t n = 0;
     group **due = malloc((am->groups.count + 1) * sizeof(void *));
     if (!due)

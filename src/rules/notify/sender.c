@@ -139,9 +139,12 @@ bool sender_step(alertmanager *am)
     p->running = true;
     g->running++;
     am->running_failing += failing;
+    uint64_t commit = p->commit;
     status st = db_read_content(am->db, p->id, &content, &err);
     am->counters.requests[g->kind]++;
     pthread_mutex_unlock(&am->lock);
+    if (st == STATUS_OK)
+        st = am_durable(am, commit, &err);
     int64_t start = clock_mono_ns();
     if (st == STATUS_OK)
         am->send(g, buf_view(&content), key, &am->stopping, &outcome);

@@ -411,8 +411,17 @@ status alertmanager_post_silence(alertmanager *am, str body, arena *a, str *ret_
         *ret_id = arena_str(a, str_c(s->id));
     if (!is_listed(am, s))
         silence_free(s);
+    uint64_t number = atomic_load(&am->committed);
     pthread_mutex_unlock(&am->lock);
-    return st;
+    return st == STATUS_OK ? am_durable(am, number, err) : st;
+}
+
+static status expire_alone(alertmanager *am, silence *s, int64_t now_ms, error *err)
+{
+    am_begin(am);
+    status st = expire(am, s, now_ms, err);
+    status committed = am_commit(am, st == STATUS_OK ? err : NULL);
+    return st == STATUS_OK ? committed : st;
 }
 
 status alertmanager_expire_silence(alertmanager *am, str id, error *err)
@@ -426,7 +435,8 @@ status alertmanager_expire_silence(alertmanager *am, str id, error *err)
     else if (silence_state_at(s, now) == SILENCE_EXPIRED)
         st = fail(err, STATUS_EXISTS, "silence %s already expired", s->id);
     else
-        st = expire(am, s, now, err);
+        st = expire_alone(am, s, now, err);
+    uint64_t number = atomic_load(&am->committed);
     pthread_mutex_unlock(&am->lock);
-    return st;
+    return st == STATUS_OK ? am_durable(am, number, err) : st;
 }

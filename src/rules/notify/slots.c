@@ -235,8 +235,10 @@ status slots_load_pending(alertmanager *am, const db_pending *stored, error *err
     slot *s = slot_get(am, stored->slot);
     status st = s ? enlist(am, s, stored, &p, err)
                   : fail(err, STATUS_NO_MEMORY, "no memory for a notification");
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
         p->stored = true;
+        p->commit = atomic_load(&am->committed);
+    }
     return st;
 }
 
@@ -253,8 +255,10 @@ status pending_add(alertmanager *am, slot *s, const db_pending *from, error *err
     status st = db_add_pending(am->db, from, &stored.id, err);
     if (st == STATUS_OK)
         st = enlist(am, s, &stored, &p, err);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
         p->stored = !am->in_transaction;
+        p->commit = atomic_load(&am->committed) + 1; /* the one that is open */
+    }
     return st;
 }
 

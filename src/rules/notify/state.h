@@ -75,7 +75,8 @@ typedef struct pending {
     int64_t next_ms; /* of the next attempt */
     uint32_t attempts;
     bool running;
-    bool stored; /* else the transaction that stores it is not committed yet */
+    bool stored;     /* else the transaction that stores it is not committed yet */
+    uint64_t commit; /* that transaction: it is on the disk before the first attempt */
 } pending;
 
 /* What an integration was told of a group, and is being told. */
@@ -133,7 +134,12 @@ struct alertmanager {
     config *config;
     uint64_t config_version;
     db *db;
-    bool in_transaction;
+    bool begun, in_transaction; /* begun without a transaction: each change is its own */
+    _Atomic uint64_t committed; /* number of the newest transaction */
+    pthread_mutex_t sync_lock;  /* of the two below; taken after `lock` */
+    pthread_cond_t sync_wake;   /* there is more to sync, or a sync ended */
+    uint64_t durable;           /* number of the newest transaction that is on the disk */
+    bool syncing;
     map alerts; /* kept_alert by fingerprint */
     map groups;
     map slots;
@@ -151,7 +157,7 @@ struct alertmanager {
     alert_sink sink;
     send_function *send; /* notify_send, or a test's */
     _Atomic int stopping;
-    pthread_t threads[SENDERS + 1];
+    pthread_t threads[SENDERS + 2];
     unsigned thread_count;
 };
 
@@ -168,9 +174,16 @@ static inline bool is_resolved(const kept_alert *a, int64_t now_ms)
 void am_say(const alertmanager *am, bool warning, const char *event, const char *format, ...)
     PRINTF_LIKE(4, 5);
 /* A transaction around several changes; again is fine. Commit reports and counts a failure, after
- * which the notifications begun in it are forgotten, to be made again by their groups. */
+ * which the notifications begun in it are forgotten, to be made again by their groups. What was
+ * committed is on the disk after am_durable. */
 void am_begin(alertmanager *am);
 status am_commit(alertmanager *am, error *err);
+/* Waits until this transaction is on the disk, with all before it. Without the lock. */
+MUST_USE status am_durable(alertmanager *am, uint64_t number, error *err);
+void am_sync_init(alertmanager *am);
+void am_sync_done(alertmanager *am);
+void *am_sync_run(void *user); /* a thread: syncs what nobody waits for */
+void am_sync_wake(alertmanager *am);
 /* What the configuration does not have any more is given up. */
 void am_drop_orphans(alertmanager *am, int64_t now_ms);
 
@@ -180,9 +193,11 @@ void am_drop_orphans(alertmanager *am, int64_t now_ms);
 MUST_USE status alerts_put(alertmanager *am, const alert *given, int64_t now_ms, kept_alert **ret,
                            error *err);
 MUST_USE status alerts_load(alertmanager *am, const db_alert *stored, error *err);
-/* Those that had not ended when the server went away, and of which nobody could tell it since, last
- * as long from now on as they did from their newest message. After all is read. */
-void alerts_outlast(alertmanager *am, int64_t now_ms);
+/* Those that had not ended at last_ms, and of which nobody could tell it since, last as long from
+ * now on as they did from their newest message. */
+void alerts_outlast(alertmanager *am, int64_t last_ms, int64_t now_ms);
+/* The newest time that anything says: after all is read, when the server was last there. */
+int64_t alerts_last_known(const alertmanager *am);
 /* When it is resolved and no group has it: forgets it. */
 void alerts_release(alertmanager *am, kept_alert *a, int64_t now_ms);
 void alerts_done(alertmanager *am);
@@ -203,6 +218,9 @@ void routes_match(const route *root, labels l, bool (*take)(void *user, const ro
 bool route_is_muted(const route *r, int64_t now_ms);
 /* Names of the time intervals that mute it, into a list. */
 void route_write_muting(const route *r, int64_t now_ms, json_writer *w);
+/* Follows a clock that was set, or stood still for it: waits end earlier, alerts last longer. At
+ * least every WAIT_MAX_MS. */
+void groups_follow_clock(alertmanager *am, int64_t now_ms);
 /* Makes the notifications of the groups that are due; the time of the next. */
 int64_t groups_flush_due(alertmanager *am, int64_t now_ms);
 /* Takes resolved alerts out of the group about whose end everybody was told. */
@@ -250,7 +268,7 @@ void slot_forget(alertmanager *am, slot *s, uint64_t fingerprint);
 /* The receiver refused to be told; the ends in that notification are not told again. */
 void slot_give_up(alertmanager *am, slot *s, const pending *p);
 MUST_USE status pending_add(alertmanager *am, slot *s, const db_pending *p, error *err);
-/* The transaction's notifications are stored, or forgotten. */
+/* The transaction's notifications are stored with it, or forgotten. */
 void pending_committed(alertmanager *am, bool stored);
 /* Told, or given up: out of the list and the database. */
 void pending_done(alertmanager *am, pending *p, bool told, int64_t now_ms);

@@ -199,13 +199,34 @@ static status add_headers(request *r, error *err)
     return prometheus_http_headers(&r->arena, r->g->http, r->headers, &r->count, HEADERS_MAX, err);
 }
 
-static status send_request(request *r, send_outcome *ret, error *err)
+/* Clients keep their connections: each is used by one sender at a time, and waits here between. */
+static status take_client(const integration *g, http_client **ret, error *err)
 {
     http_client_options options;
+    _Atomic(http_client *) *idle = ((integration *)(uintptr_t)g)->idle;
+    for (size_t i = 0; i < IDLE_CLIENTS; i++)
+        if ((*ret = atomic_exchange(&idle[i], NULL)))
+            return STATUS_OK;
+    prometheus_http_client(&options, g->http);
+    return http_client_new(ret, &options, err);
+}
+
+static void give_client(const integration *g, http_client *client)
+{
+    _Atomic(http_client *) *idle = ((integration *)(uintptr_t)g)->idle;
+    for (size_t i = 0; i < IDLE_CLIENTS; i++) {
+        http_client *none = NULL;
+        if (atomic_compare_exchange_strong(&idle[i], &none, client))
+            return;
+    }
+    http_client_free(client);
+}
+
+static status send_request(request *r, send_outcome *ret, error *err)
+{
     http_client *client = NULL;
     http_answer answer = { 0 };
-    prometheus_http_client(&options, r->g->http);
-    status st = http_client_new(&client, &options, err);
+    status st = take_client(r->g, &client, err);
     if (st == STATUS_OK) {
         r->headers[r->count] = NULL;
         st = http_client_send(client,
@@ -220,7 +241,10 @@ static status send_request(request *r, send_outcome *ret, error *err)
             judge(r->g, &answer, r->url.ptr, ret);
         http_answer_done(&answer);
     }
-    http_client_free(client);
+    if (st == STATUS_OK)
+        give_client(r->g, client);
+    else
+        http_client_free(client);
     return st == STATUS_LIMIT ? STATUS_OK : st;
 }
 

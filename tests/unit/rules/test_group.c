@@ -378,6 +378,42 @@ static void a_changed_group_keeps_its_alerts_and_ends_what_is_gone(void **state)
     rule_group_free(g);
 }
 
+static uint64_t syncs(world *w)
+{
+    store_stats s;
+    store_get_stats(w->store, &s);
+    return s.fsyncs;
+}
+
+static void rules_are_written_together_as_far_as_none_reads_another(void **state)
+{
+    char text[2000];
+    world *w = *state;
+    rule_group *g = make(w,
+                         "    rules:\n"
+                         "      - {record: a, expr: x}\n"
+                         "      - {record: b, expr: 'x * 2'}\n"
+                         "      - {record: c, expr: a + b}\n"
+                         "      - {alert: A, expr: x > 0}\n"
+                         "      - {record: d, expr: 'count({__name__=\"ALERTS\"})'}\n"
+                         "      - {record: a, expr: x * 3, labels: {k: v}}\n"
+                         "      - {record: e, expr: 'count({job=\"api\"})'}\n"
+                         "      - {alert: B, expr: x > 0, annotations: {t: '{{ query \"x\" }}'}}\n"
+                         "      - {alert: A, expr: x > 1}\n",
+                         true);
+    static const uint32_t needs[] = { 0, 0, 2, 0, 4, 1, 6, 7, 4 };
+    for (uint32_t i = 0; i < ARRAY_LEN(needs); i++)
+        assert_int_equal(g->rules[i].needs, needs[i]);
+    put(w, "x", "api", T0, 5);
+    uint64_t before = syncs(w);
+    rule_group_eval(g, T0, NULL);
+    assert_int_equal(syncs(w) - before, 5); /* a b, c A, d a, e, B A */
+    assert_string_equal(samples_of(w, "c", text, sizeof(text)), "{job=\"api\"} 0:15\n");
+    assert_string_equal(samples_of(w, "d", text, sizeof(text)), "{} 0:1\n");
+    assert_string_equal(samples_of(w, "e", text, sizeof(text)), "{} 0:7\n"); /* x a b c A A a */
+    rule_group_free(g);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -393,6 +429,7 @@ int main(void)
         CASE(the_for_state_is_restored),
         CASE(missed_evaluations_are_found_and_made_up),
         CASE(a_changed_group_keeps_its_alerts_and_ends_what_is_gone),
+        CASE(rules_are_written_together_as_far_as_none_reads_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,7 @@ static void pass(unsigned seconds)
         if (i)
             now_ms += 1000;
         pthread_mutex_lock(&am->lock);
+        groups_follow_clock(am, now_ms);
         (void)groups_flush_due(am, now_ms);
         (void)am_commit(am, NULL);
         pthread_mutex_unlock(&am->lock);
@@ -547,6 +548,25 @@ static void a_clock_that_is_set_back_delays_nothing(void **state)
     expect("all 1/f 2/f; ");
 }
 
+static void a_clock_that_is_set_forward_ends_no_alert(void **state)
+{
+    (void)state;
+    write_config(SIMPLE);
+    open_it();
+    give("g=x,i=1", 240);
+    give("g=x,i=2", 240);
+    pass(11);
+    expect("all 1/f 2/f; ");
+    now_ms += 10 * 60 * 1000;
+    pass(60);
+    give("g=x,i=1", 3600);
+    sent[0] = 0; /* it was time to repeat */
+    pass(175);
+    assert_null(strstr(sent, "/r"));
+    pass(40); /* nobody gave the second again */
+    assert_non_null(strstr(sent, "1/f 2/r"));
+}
+
 static void an_alert_without_place_gets_one_later(void **state)
 {
     (void)state;
@@ -681,6 +701,7 @@ int main(void)
         TEST(what_fires_anew_is_told_anew),
         TEST(what_could_not_be_stored_is_made_again),
         TEST(a_clock_that_is_set_back_delays_nothing),
+        TEST(a_clock_that_is_set_forward_ends_no_alert),
         TEST(an_alert_without_place_gets_one_later),
         TEST(a_receiver_that_goes_while_it_is_told_is_given_up),
         TEST(receivers_that_do_not_answer_leave_threads_to_others),
