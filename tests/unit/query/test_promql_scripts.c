@@ -18,7 +18,7 @@ static uint32_t run_folder(const char *folder, bool verbose, script *total)
         return 0;
     for (struct dirent *entry; (entry = readdir(dir));) {
         char path[512];
-        script one;
+        script one = { 0 };
         if (!str_ends(str_c(entry->d_name), STR(".test")))
             continue;
         snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
