@@ -64,30 +64,36 @@ typedef struct {
 
 #define MATCH_LIMIT 100 /* match[] parameters in one request */
 
-/* What is said before a selector that is refused is what Prometheus's path says, some nothing. */
-static bool selection_of(api_request *r, const char *refused, selection *ret)
+bool prometheus_selectors(api_request *r, const char *refused, const promql_node ***ret,
+                          uint32_t *ret_count)
 {
-    *ret = (selection){ 0 };
-    if (!request_time_s(r, "start", TIME_FIRST_NS, &ret->from_ns) ||
-        !request_time_s(r, "end", TIME_LAST_NS, &ret->to_ns) ||
-        !request_u64(r, "limit", 0, &ret->limit) || !request_timeout(r))
-        return false;
-    ret->selectors = ARENA_ARRAY(r->arena, const promql_node *, MATCH_LIMIT);
-    for (;; ret->selector_count++) {
+    const promql_node **list = ARENA_ARRAY(r->arena, const promql_node *, MATCH_LIMIT);
+    for (uint32_t n = 0;; n++) {
         bool found;
-        str text = http_param(r->x, "match[]", ret->selector_count, &found);
-        if (!found)
+        str text = http_param(r->x, "match[]", n, &found);
+        if (!found) {
+            *ret = list;
+            *ret_count = n;
             return true;
-        if (!ret->selectors || ret->selector_count == MATCH_LIMIT) {
+        }
+        if (!list || n == MATCH_LIMIT) {
             request_fail(r, STATUS_INVALID, "more than %d match[] parameters", MATCH_LIMIT);
             return false;
         }
-        if (promql_parse_selector(&ret->selectors[ret->selector_count], text, r->arena, &r->err) !=
-            STATUS_OK) {
+        if (promql_parse_selector(&list[n], text, r->arena, &r->err) != STATUS_OK) {
             request_fail(r, STATUS_INVALID, "%s%s", refused, r->err.message);
             return false;
         }
     }
+}
+
+static bool selection_of(api_request *r, const char *refused, selection *ret)
+{
+    *ret = (selection){ 0 };
+    return request_time_s(r, "start", TIME_FIRST_NS, &ret->from_ns) &&
+           request_time_s(r, "end", TIME_LAST_NS, &ret->to_ns) &&
+           request_u64(r, "limit", 0, &ret->limit) && request_timeout(r) &&
+           prometheus_selectors(r, refused, &ret->selectors, &ret->selector_count);
 }
 
 static int order_texts(const void *a, const void *b)
@@ -351,6 +357,8 @@ static const api_row rows[] = {
       "Metrics with the most series, labels with the most values: limit." },
     { "GET", "/api/v1/status/walreplay", prometheus_replay,
       "Progress of the start: finished when it answers." },
+    { "GET", "/federate", prometheus_federate,
+      "The newest samples of the series that match, as a page to scrape: match[]." },
     { "GET", "/api/v1/features", prometheus_features, "Functions and features of the language." },
 };
 

@@ -17,6 +17,10 @@ void prometheus_end(api_request *r);
  * say. */
 void prometheus_names(api_request *r, status st, const str_list *list, uint64_t limit);
 
+/* The parameters match[]. False after an answer was given. `refused`: what is said before the
+ * reason of a selector that is wrong; Prometheus's paths differ. */
+MUST_USE bool prometheus_selectors(api_request *r, const char *refused, const promql_node ***ret,
+                                   uint32_t *ret_count);
 /* A whole number, -1 when absent; below 0: no limit. False after an answer was given. */
 MUST_USE bool prometheus_limit(api_request *r, const char *name, int64_t *ret);
 
@@ -47,6 +51,7 @@ void prometheus_config(api_request *r);
 void prometheus_tsdb(api_request *r);
 void prometheus_replay(api_request *r);
 void prometheus_targets(api_request *r);
+void prometheus_federate(api_request *r);
 void prometheus_scrape_pools(api_request *r);
 void prometheus_target_metadata(api_request *r);
 void prometheus_rules(api_request *r);

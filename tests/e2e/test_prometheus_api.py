@@ -11,7 +11,8 @@ import urllib.request
 
 import pytest
 
-from harness import Server
+from harness import Server, post
+from remote_write import STALE, V1, request1, snappy
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,31 @@ def test_a_large_streamed_answer_is_compressed(server, version):
     assert len(plain) > 300000 and len(packed) < len(plain) / 2
     refused, body = fetch("-H", "Accept-Encoding: gzip;q=0")
     assert "content-encoding" not in refused and body == plain
+
+
+def test_another_prometheus_scrapes_the_newest_samples(server):
+    now = int(time.time() * 1000)
+    rows = [({"__name__": "fed_b", "job": "x", "quote": 'a"\\\n'}, [(now - 20000, 1), (now - 10000, 2.5)]),
+            ({"__name__": "fed_a", "job": "x"}, [(now - 5000, float("inf"))]),
+            ({"__name__": "fed_a", "job": "y"}, [(now - 5000, 1), (now - 4000, STALE)]),
+            ({"__name__": "fed_old"}, [(now - 400000, 1)]), ({"__name__": "fed.dots", "a.b": "c"}, [(now, 3)])]
+    assert post(server.http + "/api/v1/write", snappy(request1(rows)), V1,
+                {"Content-Encoding": "snappy"})[0] in (200, 204)
+
+    def federate(*selectors, accept=""):
+        query = urllib.parse.urlencode({"match[]": selectors}, doseq=True)
+        request = urllib.request.Request("%s/federate?%s" % (server.http, query), headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.headers["Content-Type"], answer.read().decode()
+
+    kind, text = federate('{__name__=~"fed.*"}', "fed_b")
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert text == ('# TYPE fed_dots untyped\nfed_dots{a_b="c"} 3 %d\n'
+                    '# TYPE fed_a untyped\nfed_a{job="x"} +Inf %d\n'
+                    '# TYPE fed_b untyped\nfed_b{job="x",quote="a\\"\\\\\\n"} 2.5 %d\n'
+                    % (now, now - 5000, now - 10000))
+    kind, text = federate('{"fed.dots"}', accept="text/plain;version=1.0.0;escaping=allow-utf-8")
+    assert "version=1.0.0" in kind and text.splitlines()[1] == '{"fed.dots","a.b"="c"} 3 %d' % now
+    assert federate()[1] == ""
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        federate("{")
