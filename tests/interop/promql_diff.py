@@ -59,7 +59,9 @@ def compare(program, count, seed, delayed=False, old=None, complete=False, secon
         command += ["-delayed-name-removal"] if delayed else []
         command += ["-prometheus", old.url] if old else []
         command += ["-complete"] if complete else []
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+        with tempfile.TemporaryDirectory(prefix="promql-diff-") as folder:  # of its storage
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds,
+                                  env={**os.environ, "TMPDIR": folder})
     if done.returncode not in (0, 1) or not done.stdout.rstrip().endswith("}"):
         raise AssertionError(done.stderr[-3000:])
     text, _, last = done.stdout.rstrip("\n").rpartition("\n")
