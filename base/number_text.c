@@ -8,6 +8,7 @@
 #include "base/shortest.h"
 
 #include <endian.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ void f64_shortest(char text[40], double v, int digits)
 static size_t searched_text(char *to, double v)
 {
     char text[40];
-    for (int precision = 15; precision <= 17; precision++) {
+    /* Subnormal numbers have fewer digits than others. */
+    for (int precision = fabs(v) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         if (precision == 17 && round_up(text, v))
             break;
         snprintf(text, sizeof(text), "%.*g", precision, v);

@@ -50,7 +50,7 @@ static void expect(double v, char text[64])
         snprintf(text, 64, "%.0f", v);
         return;
     }
-    for (int precision = 15; precision <= 16; precision++) {
+    for (int precision = fabs(v) < 2.2250738585072014e-308 ? 1 : 15; precision <= 16; precision++) {
         snprintf(text, 64, "%.*g", precision, v);
         if (strtod(text, NULL) == v)
             return;
@@ -111,7 +111,7 @@ static void special_numbers_have_the_texts_of_prometheus(void **state)
                   { -INFINITY, "-Inf" },
                   { 0, "0" },
                   { -0.0, "-0" },
-                  { 5e-324, "4.94065645841247e-324" },
+                  { 5e-324, "5e-324" },
                   { 1e15, "1000000000000000" },
                   { -1e15, "-1000000000000000" },
                   { 1e16, "1e+16" },
@@ -159,6 +159,7 @@ static void samples_have_an_exponent_only_far_from_one(void **state)
         { -999999999999999900000.0, "-999999999999999900000" },
         { 1e21, "1e+21" },
         { 1e300, "1e+300" },
+        { 5e-324, "5e-324" },
         { -0.0, "-0" },
         { INFINITY, "+Inf" },
     };
