@@ -401,7 +401,8 @@ func (c tolerance) same(a, b float64) bool {
 	if math.IsInf(a, 0) || math.IsInf(b, 0) || a == b {
 		return a == b
 	}
-	return math.Abs(a-b) <= c.relative*math.Max(math.Abs(a), math.Abs(b))
+	// Next to zero, doubles have fewer digits than are compared.
+	return math.Abs(a-b) <= math.Max(c.relative*math.Max(math.Abs(a), math.Abs(b)), c.relative*1e-300)
 }
 
 // differ says the first difference, or nothing.

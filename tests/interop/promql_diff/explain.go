@@ -46,6 +46,9 @@ var explanations = []explanation{
 		"Prometheus does not prepare parameters of aggregations as it does all else: in a range query the time of @ " +
 			"moves from step to step, and texts point to parentheses instead of what is within; prepared, it answers as we do",
 		func(d *difference) bool { return d.holdsWhen(withoutParentheses) || d.holdsParameters() }},
+	{"timestamp-offset",
+		"of timestamp(x offset o @ t) Prometheus forgets the offset; given timestamp(x @ t-o), it answers as we do",
+		func(d *difference) bool { return d.holdsWhen(d.keepsOffset) }},
 	{"many-annotations",
 		"of more than 50 different warnings and infos the server keeps 50, each of them one of Prometheus's",
 		func(d *difference) bool {
@@ -272,6 +275,28 @@ func decodesBuckets(expr parser.Expr) bool {
 	})
 }
 
+func (d *difference) keepsOffset(expr parser.Expr) bool {
+	return uses(expr, func(n parser.Node) bool {
+		if !isCall("timestamp")(n) {
+			return false
+		}
+		of, ok := n.(*parser.Call).Args[0].(*parser.VectorSelector)
+		if !ok || of.Timestamp == nil && of.StartOrEnd == 0 || of.OriginalOffset == 0 {
+			return false
+		}
+		at := d.when.start
+		switch {
+		case of.Timestamp != nil:
+			at = *of.Timestamp
+		case of.StartOrEnd == parser.END && d.when.step > 0:
+			at = d.when.end
+		}
+		at -= of.OriginalOffset.Milliseconds()
+		of.Timestamp, of.StartOrEnd, of.OriginalOffset = &at, 0, 0
+		return true
+	})
+}
+
 // withoutParentheses takes them from around the arguments in parameters, as the engine does elsewhere.
 func withoutParentheses(expr parser.Expr) bool {
 	return uses(expr, func(n parser.Node) bool {
@@ -294,9 +319,6 @@ func withoutParentheses(expr parser.Expr) bool {
 
 // holdsParameters: where parameters are evaluated on their own, each at its times, the engine answers as we do.
 func (d *difference) holdsParameters() bool {
-	if d.when.step == 0 {
-		return false
-	}
 	bench := newFeeding(d.run.engine, d.run.engine, d.run.compare)
 	defer bench.close()
 	answer, err := d.run.engine.askChanged(d.text, d.when, func(expr parser.Expr) {
