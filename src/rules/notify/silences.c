@@ -53,13 +53,14 @@ uint32_t silenced_by(alertmanager *am, kept_alert *a, int64_t now_ms, const sile
 {
     uint32_t n = 0;
     if (a->silences_version != am->silences_version) {
-        a->silence_count = 0;
+        a->silence_count = a->silences_seen = 0;
         a->silences_version = am->silences_version;
-        for (uint32_t i = 0; i < am->silence_count; i++)
-            if (silence_state_at(am->silences[i], now_ms) != SILENCE_EXPIRED &&
-                notify_matchers_take(&am->silences[i]->matchers, a->labels) &&
-                !add_match(a, am->silences[i]))
-                a->silences_version = 0; /* found again the next time */
+    }
+    for (; a->silences_seen < am->silence_count; a->silences_seen++) {
+        silence *s = am->silences[a->silences_seen];
+        if (silence_state_at(s, now_ms) != SILENCE_EXPIRED &&
+            notify_matchers_take(&s->matchers, a->labels) && !add_match(a, s))
+            break; /* found again the next time */
     }
     for (uint32_t i = 0; i < a->silence_count; i++)
         if (silence_state_at(a->silences[i], now_ms) == SILENCE_ACTIVE) {
@@ -100,8 +101,7 @@ static status list_silence(alertmanager *am, silence *s, error *err)
     if (!larger)
         return fail(err, STATUS_NO_MEMORY, "no memory for a silence");
     am->silences = larger;
-    am->silences[am->silence_count++] = s;
-    am->silences_version++;
+    am->silences[am->silence_count++] = s; /* alerts look at the new ones */
     return STATUS_OK;
 }
 
@@ -337,22 +337,19 @@ static status expire(alertmanager *am, silence *s, int64_t now_ms, error *err)
         s->ends_ms = ends;
         s->updated_ms = updated;
     }
-    am->silences_version++;
     return st;
 }
 
-/* In place of `old`, with its id. */
+/* `old` becomes what `next` says, with its id; `next` is what it was. */
 static status replace(alertmanager *am, silence *old, silence *next, error *err)
 {
     memcpy(next->id, old->id, sizeof(next->id));
     status st = store_silence(am, next, err);
-    for (uint32_t i = 0; st == STATUS_OK && i < am->silence_count; i++)
-        if (am->silences[i] == old) {
-            am->silences[i] = next;
-            am->silences_version++;
-            silence_free(old);
-            break;
-        }
+    if (st == STATUS_OK) { /* the matchers are equal: alerts that it matches keep pointing to it */
+        silence was = *old;
+        *old = *next;
+        *next = was;
+    }
     return st;
 }
 

@@ -38,7 +38,7 @@ typedef struct {
     uint32_t groups, routes; /* that it stands in, that it was routed to */
     uint64_t silences_version;
     silence **silences; /* that match it, whatever their state; good for silences_version */
-    uint32_t silence_count;
+    uint32_t silence_count, silences_seen; /* and how many silences were looked at */
 } kept_alert;
 
 struct silence {
