@@ -430,9 +430,9 @@ def test_commands_may_come_with_the_start():
     assert [replies[n]["value"] for n in range(2, 32)] == [n + 5 for n in range(2, 32)]
     assert said[-1]["status"] == "succeeded"
     crowd = [command(n, "where") for n in range(1, 41)]
-    replies = [m for m in answers_of_runner(*crowd, {"type": "cancel"}) if m["type"] == "reply"]
-    assert {m["error"] for m in replies if not m["ok"]} == {"the worker does not run"}
-    assert [m["number"] for m in replies if not m["ok"]] == list(range(33, 41))
+    replies = {m["number"]: m.get("error") for m in answers_of_runner(*crowd, {"type": "cancel"})
+               if m["type"] == "reply"}  # the worker is killed before or after it has answered the others
+    assert [replies.get(n) for n in range(33, 41)] == ["the worker does not run"] * 8
 
 
 def test_sessions_that_are_cancelled_at_once(alone):
@@ -700,7 +700,7 @@ def test_a_session_goes_on_while_the_server_starts_again(system, server):
     system.wait_http(system.url + "/readyz")
     ended = system.ended(answer["session_id"])
     assert ended["status"] == "succeeded" and ended["last_output"].endswith("tick 25\ndone\n"), ended
-    assert [x for x in system.lines("runner") if x["message"] == "server_disconnected"]
+    wait_for("its line", lambda: [x for x in system.lines("runner") if x["message"] == "server_disconnected"])
 
 
 def test_the_collector_may_go_and_come_back(system, server):

@@ -220,7 +220,8 @@ def test_with_outside_services_that_fail_hang_or_are_slow(observed, server):
             "failed", "language_model", 10)
         observed.control(service="anthropic", fail=0, hang=0, delay_ms=20)
         assert observed.ended(observed.created())["status"] == "completed"
-        lines = [x for x in observed.lines("api") if x["message"] == "Language model gave no text"]
+        lines = wait_for("its line", lambda n=number: at_least(n + 1, [
+            x for x in observed.lines("api") if x["message"] == "Language model gave no text"]))
         assert len(lines) == number + 1 and list(lines[-1]) == RECORD
         assert lines[-1]["data"]["outcome"] == outcome
         failed_span(server, lines[-1]["trace_id"], "expand_prompt", outcome)
@@ -234,6 +235,11 @@ def test_with_outside_services_that_fail_hang_or_are_slow(observed, server):
     settled(server, 8)
     for outcome, count in (("error", 1), ("timeout", 2), ("success", 5)):
         assert value(server, 'anthropic_requests_total{status="%s"}' % outcome) == count
+
+
+def at_least(count, found):
+    """Programs write their lines a little after the answers that tests wait for."""
+    return found if len(found) >= count else None
 
 
 def failed_span(server, trace_id, name, error_type):

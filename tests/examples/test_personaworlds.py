@@ -361,10 +361,12 @@ def test_with_a_model_that_does_not_work(system, server, fault):
     wait_for("a first retry", lambda: [x for x in system.lines("worker") if x["msg"] == "job_retried"])
     system.control(service="anthropic", fail=0, hang=0, delay_ms=10)
     until_published(system, [recovered])
-    lines = [x for x in system.lines("worker") if x["msg"] == "job_retried"]
-    assert lines[0]["error"].startswith("the model") and lines[0]["level"] == "warn"
+
+    def lines():
+        return [x for x in system.lines("worker") if x["msg"] == "job_retried"]
+    assert lines()[0]["error"].startswith("the model") and lines()[0]["level"] == "warn"
     wait_for("retries in the server", lambda: number(
-        server, 'sum(job_retries_total{type="generate_post"})') == len(lines))
+        server, 'sum(job_retries_total{type="generate_post"})') == len(lines()))
     nothing_is_lost(system, server)
 
 

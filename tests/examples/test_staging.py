@@ -315,9 +315,9 @@ def test_a_model_that_is_slow_fails_or_hangs(server, small):
                      'image_processing_errors_total{type="download"} == 1',
                      's3_operations_total{operation="download", status="error"} == 1'):
         wait_for(question, lambda q=question: server.promql(q), 20, 0.2)
-    warned = [line for line in system.lines("worker") if line["level"] == "warn"
-              and line["message"] == "Model call failed, trying again"]
-    assert {"CUDA out of memory"} < {line["error"] for line in warned}
+    wait_for("its lines", lambda: {"CUDA out of memory"} < {
+        line["error"] for line in system.lines("worker") if line["level"] == "warn"
+        and line["message"] == "Model call failed, trying again"})
 
 
 def test_a_worker_that_stops_gives_its_job_back(small):
