@@ -209,6 +209,7 @@ static status window_row(promql_engine *e, const void *user, uint32_t slot, cons
         if (first == end)
             continue;
         TRY(promql_check_time(e));
+        TRY(promql_check_work(e, end - first));
         w.time_ms = s->time_ms + first;
         w.value = s->value + first;
         w.histograms = s->histograms ? s->histograms + first : NULL;

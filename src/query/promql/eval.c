@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define DEFAULT_SAMPLE_LIMIT 50000000u
+#define WORK_OF_CHECK        (1u << 16) /* samples between two looks at the clock */
 
 /* ---- memory, limits ---- */
 
@@ -76,9 +77,19 @@ double *promql_scratch(promql_engine *e, uint32_t n)
 
 status promql_check_time(promql_engine *e)
 {
+    return promql_check_work(e, WORK_OF_CHECK / 128);
+}
+
+status promql_check_work(promql_engine *e, uint64_t samples)
+{
     const query_control *c = e->options->control;
-    if (!c || (e->ticks++ & 127) != 0)
+    if (!c)
         return STATUS_OK;
+    if (samples < e->unchecked) {
+        e->unchecked -= samples;
+        return STATUS_OK;
+    }
+    e->unchecked = WORK_OF_CHECK;
     if (c->canceled && *c->canceled)
         return fail(e->err, STATUS_CANCELED, "query was canceled in expression evaluation");
     if (c->deadline_mono_ns && clock_mono_ns() > c->deadline_mono_ns)

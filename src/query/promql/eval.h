@@ -61,10 +61,10 @@ struct promql_engine {
     arena *arena;
     error *err;
     str query;
-    uint64_t samples; /* read and produced so far */
-    uint64_t read;    /* of these: read from the store */
-    uint64_t touched; /* series that were read */
-    uint32_t ticks;   /* of promql_check_time */
+    uint64_t samples;   /* read and produced so far */
+    uint64_t read;      /* of these: read from the store */
+    uint64_t touched;   /* series that were read */
+    uint64_t unchecked; /* samples that may be worked on before the next look at the clock */
     promql_notes *notes;
     struct promql_shared *shared; /* NULL: no expression stands in the query twice */
     double *scratch;              /* for sorting inside one call */
@@ -140,6 +140,8 @@ const histogram *promql_keep_histogram(promql_engine *e, const histogram *h);
 const histogram **promql_row_histograms(promql_engine *e, const promql_grid *g, promql_row *row);
 /* Deadline and cancellation; cheap enough for every row. */
 MUST_USE status promql_check_time(promql_engine *e);
+/* The same before work on so many samples. */
+MUST_USE status promql_check_work(promql_engine *e, uint64_t samples);
 /* A warning or info of the answer, with the node's position appended. */
 void promql_note(promql_engine *e, bool warning, const promql_node *at, const char *format, ...)
     PRINTF_LIKE(4, 5);

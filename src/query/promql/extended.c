@@ -311,6 +311,7 @@ static status one_series(promql_engine *e, void *user, uint32_t slot, uint32_t i
         if (!view(&s.w, samples, s.w.start_ms - x->lookback_ms,
                   s.w.end_ms + (smoothed ? x->lookback_ms : 0), &first, &end))
             continue;
+        TRY(promql_check_work(e, s.w.count));
         TRY(x->counts ? count_step(x, &s.w, &row, i) : change_step(x, &s, &row, i));
     }
     for (uint32_t i = 0; x->counter && row.cells && i < x->g->steps; i++)

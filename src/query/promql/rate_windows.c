@@ -153,7 +153,7 @@ typedef struct {
         restart; /* of falls: where was looked; the newest that is below the one before */
 } rate_row;
 
-static void look_closer(rate_row *row, uint32_t step, uint32_t first, uint32_t last)
+static status look_closer(rate_row *row, uint32_t step, uint32_t first, uint32_t last)
 {
     promql_window *w = row->w;
     w->end_ms = row->how->steps->first_ms + (int64_t)step * row->how->steps->step_ms;
@@ -161,7 +161,9 @@ static void look_closer(rate_row *row, uint32_t step, uint32_t first, uint32_t l
     w->time_ms = row->s->time_ms + first;
     w->value = row->s->value + first;
     w->count = last - first + 1;
+    TRY(promql_check_work(w->engine, w->count));
     (void)w->call->call.function->range(w, &row->cells[step]);
+    return STATUS_OK;
 }
 
 /* Whether a counter restarted between the two samples. */
@@ -174,7 +176,7 @@ static bool restarted(rate_row *row, uint32_t first, uint32_t last)
 }
 
 /* Of a counter that never restarts, near the ends of its windows. */
-static void plain_cells(rate_row *row, const rate_run *r)
+static status plain_cells(rate_row *row, const rate_run *r)
 {
     const double *v = row->s->value;
     double *cells = row->cells + r->step;
@@ -184,30 +186,30 @@ static void plain_cells(rate_row *row, const rate_run *r)
         if (LIKELY(starts_above_zero(r, v[first], result)))
             cells[i] = result * r->factor;
         else
-            look_closer(row, r->step + i, first, last);
+            TRY(look_closer(row, r->step + i, first, last));
         first += r->stride;
         last += r->stride;
     }
+    return STATUS_OK;
 }
 
-static void run_cells(rate_row *row, const rate_run *r)
+static status run_cells(rate_row *row, const rate_run *r)
 {
     const double *v = row->s->value;
     uint32_t first = r->first, last = r->last;
-    if (LIKELY(!row->falls && r->factor > 0)) {
-        plain_cells(row, r);
-        return;
-    }
+    if (LIKELY(!row->falls && r->factor > 0))
+        return plain_cells(row, r);
     for (uint32_t i = r->step; i < r->step + r->count; i++) {
         double result = v[last] - v[first];
         if (LIKELY(!restarted(row, first, last) && r->factor > 0 &&
                    starts_above_zero(r, v[first], result)))
             row->cells[i] = result * r->factor;
         else
-            look_closer(row, i, first, last);
+            TRY(look_closer(row, i, first, last));
         first += r->stride;
         last += r->stride;
     }
+    return STATUS_OK;
 }
 
 status rate_windows_row(rate_windows *p, promql_window *w, const promql_samples *s,
@@ -219,6 +221,6 @@ status rate_windows_row(rate_windows *p, promql_window *w, const promql_samples 
     rate_row row = { .w = w, .s = s, .how = &how, .cells = cells, .next = 1 };
     row.falls = restarts(s->value, s->count);
     for (uint32_t i = 0; i < p->run_count; i++)
-        run_cells(&row, &p->runs[i]);
+        TRY(run_cells(&row, &p->runs[i]));
     return STATUS_OK;
 }

@@ -86,7 +86,7 @@ status sum_windows_row(promql_window *w, const promql_samples *s, const promql_s
         if (first == end)
             continue;
         if (b.windows == AT_ONCE || b.count != end - first) {
-            TRY(promql_check_time(w->engine));
+            TRY(promql_check_work(w->engine, (uint64_t)b.windows * b.count));
             finish(&b);
         }
         b.count = end - first;
