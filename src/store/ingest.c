@@ -139,7 +139,7 @@ status store_apply(store *s, mem_part *m, const batch *b, const uint8_t *skip, r
     char reason[200] = "";
     series_before before;
     bool deltas = series_has_deltas(b);
-    status st = deltas ? series_before_take(s, &before, err) : STATUS_OK;
+    status st = deltas ? series_before_take(s, oldest_ms(b, received_ns), &before, err) : STATUS_OK;
     if (st != STATUS_OK)
         return st;
     if (!deltas)

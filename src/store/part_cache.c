@@ -96,13 +96,21 @@ static status hash_series(open_part *o, error *err)
     const part_series *ps = &o->series;
     buf key;
     buf_init(&key, 0);
+    o->place_count = 2;
+    while (o->place_count < 2 * (uint64_t)ps->count)
+        o->place_count *= 2;
     o->hashes = arena_calloc(&o->memory, MAX(ps->count, 1u), sizeof(uint64_t));
-    bool ok = o->hashes != NULL;
+    o->places = arena_calloc(&o->memory, o->place_count, sizeof(uint32_t));
+    bool ok = o->hashes && o->places;
     for (uint32_t i = 0; i < ps->count && ok; i++) {
         buf_clear(&key);
         part_series_key(ps, i, &key);
         ok = !key.failed;
         o->hashes[i] = XXH3_64bits(key.ptr, key.len);
+        uint64_t at = o->hashes[i];
+        while (o->places[at & (o->place_count - 1)])
+            at++;
+        o->places[at & (o->place_count - 1)] = i + 1;
     }
     buf_done(&key);
     return ok ? STATUS_OK : fail(err, STATUS_NO_MEMORY, "no memory to open a part");
@@ -128,6 +136,27 @@ static status open_entry(part_cache *c, part *p, open_part **ret, error *err)
     o->bytes = o->memory.used + sizeof(*o);
     *ret = o;
     return STATUS_OK;
+}
+
+bool part_cache_find(const open_part *o, str key, uint32_t *ret_series)
+{
+    uint64_t hash = XXH3_64bits(key.ptr, key.len);
+    bool found = false;
+    buf own;
+    buf_init(&own, 0);
+    for (uint64_t at = hash; !found; at++) {
+        uint32_t place = o->places[at & (o->place_count - 1)];
+        if (!place)
+            break;
+        if (o->hashes[place - 1] != hash)
+            continue;
+        buf_clear(&own);
+        part_series_key(&o->series, place - 1, &own);
+        found = !own.failed && str_eq(buf_view(&own), key);
+        *ret_series = place - 1;
+    }
+    buf_done(&own);
+    return found;
 }
 
 static open_part *take_known(part *p)

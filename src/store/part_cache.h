@@ -15,6 +15,8 @@ typedef struct open_part {
     part_series series;
     label_table table;
     uint64_t *hashes; /* of each series' label bytes */
+    uint32_t *places; /* of hashes: the series' number plus 1, 0 where it is free */
+    uint32_t place_count;
     /* the cache's */
     arena memory;
     part_cache *cache;
@@ -36,5 +38,7 @@ void part_cache_done(part_cache *c);
 /* The caller holds a reference to the part until part_cache_give. */
 MUST_USE status part_cache_take(part_cache *c, part *p, open_part **ret, error *err);
 void part_cache_give(open_part *o); /* NULL is fine */
+/* The series with these label bytes; false: the part has none. */
+bool part_cache_find(const open_part *o, str key, uint32_t *ret_series);
 
 #endif

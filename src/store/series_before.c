@@ -8,10 +8,12 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 /* Points of one series come a little out of order where several senders add to it. */
 #define DISORDER_MS (5 * 60 * 1000)
+/* Who was silent for longer begins at zero, as after a restart of its own. It bounds how many parts
+ * a series that is new has to be looked for in. */
+#define LOOK_BACK_MS (24 * 60 * 60 * 1000)
 
 typedef struct {
     str key;
@@ -63,26 +65,22 @@ static void search_series(search *q, const part_series *ps, uint32_t series)
     }
 }
 
-static void search_part(search *q, store *s, part *p)
+static const open_part *opened(series_before *b, uint32_t n)
 {
-    open_part *o;
-    if (part_cache_take(&s->open_parts, p, &o, NULL) != STATUS_OK)
-        return;
-    uint64_t hash = XXH3_64bits(q->key.ptr, q->key.len);
+    if (!b->looked[n] &&
+        part_cache_take(&b->s->open_parts, b->parts.parts[n], &b->open[n], NULL) != STATUS_OK)
+        b->open[n] = NULL;
+    b->looked[n] = true;
+    return b->open[n];
+}
+
+static void search_part(search *q, const open_part *o)
+{
     search here = *q;
+    uint32_t series;
     here.found = false;
-    buf key;
-    buf_init(&key, 0);
-    for (uint32_t i = 0; i < o->series.count && !here.found; i++) {
-        if (o->hashes[i] != hash)
-            continue;
-        buf_clear(&key);
-        part_series_key(&o->series, i, &key);
-        if (!key.failed && str_eq(buf_view(&key), q->key))
-            search_series(&here, &o->series, i);
-    }
-    buf_done(&key);
-    part_cache_give(o);
+    if (o && part_cache_find(o, q->key, &series))
+        search_series(&here, &o->series, series);
     if (here.found)
         offer(q, here.best.time_ms, here.best.value);
 }
@@ -95,43 +93,55 @@ static int newest_first(const void *x, const void *y)
     return a->last > b->last ? -1 : a->last < b->last;
 }
 
-static void search_parts(search *q, store *s, const snapshot *sn)
+static void search_parts(search *q, series_before *b)
 {
-    for (uint32_t i = 0; i < sn->part_count; i++) {
-        const part *p = sn->parts[i];
+    for (uint32_t i = 0; i < b->parts.part_count; i++) {
+        const part *p = b->parts.parts[i];
         if (p->max_time < q->from_ms || (q->found && !q->farthest && p->max_time < q->best.time_ms))
             break;
         if (p->min_time <= q->to_ms)
-            search_part(q, s, sn->parts[i]);
+            search_part(q, opened(b, i));
     }
 }
 
 bool series_before_last(series_before *b, str key, bool monotone, arena *a, sample *ret)
 {
-    search q = { .key = key, .from_ms = INT64_MIN, .to_ms = INT64_MAX, .a = a };
-    search_parts(&q, b->s, &b->parts);
+    search q = { .key = key, .from_ms = b->from_ms, .to_ms = INT64_MAX, .a = a };
+    search_parts(&q, b);
     if (q.found && monotone) {
         search far = { .key = key,
                        .from_ms = q.best.time_ms - DISORDER_MS,
                        .to_ms = q.best.time_ms,
                        .farthest = true,
                        .a = a };
-        search_parts(&far, b->s, &b->parts);
+        search_parts(&far, b);
         q.best = far.found ? far.best : q.best;
     }
     *ret = q.best;
     return q.found;
 }
 
-status series_before_take(store *s, series_before *ret, error *err)
+static status make_room(series_before *b, error *err)
 {
-    *ret = (series_before){ .s = s };
-    for (;
-         ;) { /* until no key was forgotten meanwhile, whose newest samples the parts do not have */
+    b->open = calloc(MAX(b->parts.part_count, 1u), sizeof(open_part *));
+    b->looked = calloc(MAX(b->parts.part_count, 1u), sizeof(bool));
+    if (b->open && b->looked)
+        return STATUS_OK;
+    series_before_give(b);
+    return fail(err, STATUS_NO_MEMORY, "no memory for %u parts", b->parts.part_count);
+}
+
+status series_before_take(store *s, int64_t oldest_ms, series_before *ret, error *err)
+{
+    *ret = (series_before){ .s = s, .from_ms = oldest_ms - LOOK_BACK_MS };
+    /* Until no key was forgotten meanwhile, whose newest samples the parts do not have. */
+    for (;;) {
         pthread_mutex_lock(&s->metrics_lock);
         uint64_t trims = s->series.trims;
         pthread_mutex_unlock(&s->metrics_lock);
-        status st = snapshot_take(s, SIGNAL_METRICS, INT64_MIN, INT64_MAX, &ret->parts, err);
+        status st = snapshot_take(s, SIGNAL_METRICS, ret->from_ms, INT64_MAX, &ret->parts, err);
+        if (st == STATUS_OK)
+            st = make_room(ret, err);
         if (st != STATUS_OK)
             return st;
         if (ret->parts.part_count)
@@ -140,11 +150,17 @@ status series_before_take(store *s, series_before *ret, error *err)
         if (s->series.trims == trims)
             return STATUS_OK;
         pthread_mutex_unlock(&s->metrics_lock);
-        snapshot_done(&ret->parts);
+        series_before_give(ret);
     }
 }
 
 void series_before_give(series_before *b)
 {
+    for (uint32_t i = 0; b->open && i < b->parts.part_count; i++)
+        part_cache_give(b->open[i]);
+    free(b->open);
+    free(b->looked);
+    b->open = NULL;
+    b->looked = NULL;
     snapshot_done(&b->parts);
 }

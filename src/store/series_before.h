@@ -7,12 +7,15 @@
 
 typedef struct series_before {
     store *s;
-    snapshot parts; /* newest first */
+    int64_t from_ms;
+    snapshot parts;   /* newest first */
+    open_part **open; /* of each of them; NULL until it was looked into */
+    bool *looked;     /* into each of them */
 } series_before;
 
-/* Leaves s->metrics_lock locked when it succeeds: parts and the table's keys then have, together,
- * all samples. */
-MUST_USE status series_before_take(store *s, series_before *ret, error *err);
+/* For points from `oldest_ms` on: the samples of the day before that count. Leaves s->metrics_lock
+ * locked when it succeeds: parts and the table's keys then have, together, all samples. */
+MUST_USE status series_before_take(store *s, int64_t oldest_ms, series_before *ret, error *err);
 /* After the lock was given up. */
 void series_before_give(series_before *b);
 
