@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Numbers as decimal text; see number_text.h. Eight digits are made at once, in the bytes of one
- * word, and texts are copied by sizes that are known: the memory behind them takes what is too
- * much. */
+ * word. Copies have constant sizes, which compile to a few moves, and so write behind the text's
+ * end: NUMBER_ROOM has the room for that. */
 #include "base/number_text.h"
 
 #include "base/base.h"
@@ -153,9 +153,11 @@ static inline size_t decimal_text(char *to, uint64_t digits, int exponent, int z
     if (point < -zeros || point > MAX(count, longest))
         return exponent_text(to, first, count, point - 1);
     if (point <= 0) {
-        memcpy(to, "0.00000", 7);
+        memset(to, '0', 7);
+        to[1] = '.';
         memcpy(to + 2 - point, first, 24);
-        return (size_t)(2 - point + count);
+        int length = 2 - point + count;
+        return (size_t)length;
     }
     memcpy(to, first, 24);
     if (point >= count)

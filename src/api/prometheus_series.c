@@ -96,8 +96,8 @@ static void put_floats(const answer *a, const promql_series *s, uint32_t first, 
         to += k > 0;
         *to++ = '[';
         to += put_time(a, &step, to, s->time_ms[k]);
-        memcpy(to, ",\"", 2);
-        to += 2;
+        *to++ = ',';
+        *to++ = '"';
         memcpy(&bits, &s->value[k], sizeof(bits));
         if (last_len && bits == last) {
             memcpy(&again, out->ptr + last_at, sizeof(again));
@@ -108,8 +108,9 @@ static void put_floats(const answer *a, const promql_series *s, uint32_t first, 
         }
         last_at = (size_t)(to - out->ptr);
         to += last_len;
-        memcpy(to, "\"]", 2);
-        out->len = (size_t)(to + 2 - out->ptr);
+        *to++ = '"';
+        *to++ = ']';
+        out->len = (size_t)(to - out->ptr);
     }
 }
 

@@ -4,6 +4,7 @@
 #ifndef SONDE_QUERY_PROMQL_WIDE_H
 #define SONDE_QUERY_PROMQL_WIDE_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -45,9 +46,11 @@ static inline bool wide_any_nan(const double *v, uint32_t n)
 {
     wide_mask nan = { 0 };
     uint32_t i = 0;
-    for (; i + WIDE <= n; i += WIDE)
-        nan |= wide_load(v + i) != wide_load(v + i);
-    return wide_any(nan) || (i < n && v[i] != v[i]);
+    for (; i + WIDE <= n; i += WIDE) {
+        wide w = wide_load(v + i);
+        nan |= ~(w <= __builtin_inf());
+    }
+    return wide_any(nan) || (i < n && isnan(v[i]));
 }
 
 #endif
