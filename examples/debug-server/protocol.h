@@ -16,7 +16,8 @@ enum {
     ARGUMENTS_MAX = 16,
     PENDING_COMMANDS = 32, /* of one session, not answered yet */
     COMMAND_BYTES = 4096,
-    COMMAND_MS = 5000, /* a worker answers within that */
+    CONTROL_LINE_BYTES = 32 << 10, /* one reply or event of a worker */
+    COMMAND_MS = 5000,             /* a worker answers within that */
 };
 
 /* What a client may have the debugger do; the label of its metrics. */

@@ -54,7 +54,7 @@ typedef struct {
     output outputs[2];
     secrets secrets;
     pending pending[PENDING_COMMANDS];
-    char control[8192];
+    char control[CONTROL_LINE_BYTES];
     size_t control_len;
     int64_t started_ns, deadline_ns;
     const char *killed; /* why the runner ended it: "timeout", "output_limit", "cancelled", … */
@@ -188,7 +188,7 @@ static void take_event(run *r, json_t *event)
     say(r, json_incref(event), true);
 }
 
-/* False when the worker closed its line. */
+/* Reads what there is room for; false when the worker closed its line, or says too much in one. */
 static bool read_control(run *r)
 {
     ssize_t n = read(r->worker.control, r->control + r->control_len,
@@ -349,9 +349,10 @@ static bool has_closed(const run *r)
 
 /* ---- the session ---- */
 
+/* What the worker said before its end may wait in all three. */
 static bool is_done(const run *r)
 {
-    return r->worker.out < 0 && r->worker.err < 0;
+    return r->worker.out < 0 && r->worker.err < 0 && r->worker.control < 0;
 }
 
 static void shut(int *fd)
@@ -393,6 +394,7 @@ static void turn(run *r)
             kill_worker(r, "server_lost");
             shut(&r->worker.out);
             shut(&r->worker.err);
+            shut(&r->worker.control);
         }
     }
 }

@@ -6,6 +6,7 @@
  *     worker RUNNER_PID CPU_SECONDS PROGRAM [ARGUMENT…]
  *
  * Exit status: the program's; 125 when it is wrong or the runner went away. */
+#include "examples/debug-server/protocol.h"
 #include "examples/debug-server/target.h"
 
 #include <errno.h>
@@ -20,7 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONTROL = 3, MAX_BREAKPOINTS = 64, LOOK_EVERY = 64, WRONG = 125, MEMORY = 512 << 20 };
+enum {
+    CONTROL = 3,
+    MAX_BREAKPOINTS = 64,
+    LOOK_EVERY = 64,
+    WRONG = 125,
+    MEMORY = 512 << 20,
+    REST_OF_REPLY = 256
+};
 
 typedef struct {
     target *target;
@@ -47,9 +55,15 @@ static void tell(json_t *message)
     free(text);
 }
 
+static json_t *json_of_text(const char *text)
+{
+    json_t *found = json_string(text);
+    return found ? found : json_string("(bytes that are no text)");
+}
+
 static json_t *json_of(const target_value *v)
 {
-    return v->is_text ? json_string(v->text) : json_integer(v->number);
+    return v->is_text ? json_of_text(v->text) : json_integer(v->number);
 }
 
 static void tell_stopped(worker *w, const char *why)
@@ -58,8 +72,8 @@ static void tell_stopped(worker *w, const char *why)
     fflush(stdout);
     w->stopped = true;
     w->stepping = false;
-    tell(json_pack("{ss ss si ss}", "event", "stopped", "reason", why, "line", line, "source",
-                   target_source(w->target, line)));
+    tell(json_pack("{ss ss si so}", "event", "stopped", "reason", why, "line", line, "source",
+                   json_of_text(target_source(w->target, line))));
 }
 
 /* ---- commands: each fills the reply, or returns what is wrong ---- */
@@ -146,15 +160,35 @@ static const char *evaluate(worker *w, const json_t *message, json_t *reply)
     return NULL;
 }
 
+/* False when the reply has no room for one more. */
+static bool show(json_t *all, const char *name, const target_value *v, size_t *room)
+{
+    json_t *value = json_of(v);
+    size_t bytes = strlen(name) + sizeof("\"\":,") +
+                   json_dumpb(value, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
+    bool fits = bytes <= *room;
+    if (fits) {
+        *room -= bytes;
+        json_object_set(all, name, value);
+    }
+    json_decref(value);
+    return fits;
+}
+
+/* As many as there is room for; `left_out` is how many more there are. */
 static const char *variables(worker *w, const json_t *message, json_t *reply)
 {
     json_t *all = json_object();
+    size_t room = CONTROL_LINE_BYTES - REST_OF_REPLY;
+    int left_out = 0;
     target_value value;
     const char *name;
     (void)message;
     for (int i = 0; (name = target_variable(w->target, i, &value)); i++)
-        json_object_set_new(all, name, json_of(&value));
+        left_out += !show(all, name, &value, &room);
     json_object_set_new(reply, "variables", all);
+    if (left_out)
+        json_object_set_new(reply, "left_out", json_integer(left_out));
     return NULL;
 }
 
@@ -163,7 +197,7 @@ static const char *where(worker *w, const json_t *message, json_t *reply)
     int line = target_line(w->target);
     (void)message;
     json_object_set_new(reply, "line", json_integer(line));
-    json_object_set_new(reply, "source", json_string(target_source(w->target, line)));
+    json_object_set_new(reply, "source", json_of_text(target_source(w->target, line)));
     return NULL;
 }
 

@@ -379,13 +379,14 @@ def together(socket, *messages):
 
 
 @contextlib.contextmanager
-def scripted_server(*messages):
-    """In the server's place for a runner: to each session it sends these messages at once. Its address, and
-    what the runners said until the session's end, a list for each."""
+def scripted_server(messages, then=lambda socket: None):
+    """In the server's place for a runner: to each session it sends these messages at once, and then does what
+    it is told to. Its address, and what the runners said until the session's end, a list for each."""
     said = queue.Queue()
 
     def talk(socket):
         together(socket, *messages)
+        then(socket)
         found = []
         while not found or found[-1]["type"] != "ended":
             found.append(json.loads(socket.recv(timeout=30)))
@@ -404,11 +405,13 @@ def scripted_server(*messages):
             thread.join()
 
 
+START = {"type": "start", "repository": "samples", "environment": {}, "timeout_seconds": 30}
+
+
 def answers_of_runner(*messages, program="hang.dbg", **start):
     """What the runner says of a session whose start these messages follow in the same segment."""
-    start = {"type": "start", "repository": "samples", "command": [program, "5"], "environment": {},
-             "timeout_seconds": 30, **start}
-    with scripted_server(start, *messages) as (url, said), running(
+    start = {**START, "command": [program, "5"], **start}
+    with scripted_server([start, *messages]) as (url, said), running(
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "", "DATABASE_URL": "", "REDIS_URL": ""}, DEBUG_SERVER_URL=url) as s:
         assert s.order("hang.dbg")[0] == 202
         return said.get(timeout=30)
@@ -419,9 +422,11 @@ def test_a_cancel_may_come_with_the_start():
     assert said[-1]["status"] == "cancelled", said
 
 
+def command(number, name, **more):
+    return {"type": "command", "command": name, "number": number, **more}
+
+
 def test_commands_may_come_with_the_start():
-    def command(number, name, **more):
-        return {"type": "command", "command": name, "number": number, **more}
     many = [command(n, "evaluate", expression="%d + arg(1)" % n) for n in range(2, 32)]
     said = answers_of_runner(command(1, "where"), *many, command(32, "continue"), program="sum.dbg",
                              stop_on_entry=True)
@@ -433,6 +438,72 @@ def test_commands_may_come_with_the_start():
     replies = {m["number"]: m.get("error") for m in answers_of_runner(*crowd, {"type": "cancel"})
                if m["type"] == "reply"}  # the worker is killed before or after it has answered the others
     assert [replies.get(n) for n in range(33, 41)] == ["the worker does not run"] * 8
+
+
+def with_programs(tmp_path, environment=None, **programs):
+    """The service with these programs in the repository `samples`."""
+    (tmp_path / "samples").mkdir()
+    for name, text in programs.items():
+        (tmp_path / "samples" / (name + ".dbg")).write_bytes(text)
+    return running({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "DATABASE_URL": "", "REDIS_URL": ""},
+                   DEBUG_REPOSITORIES=tmp_path, **(environment or {}))
+
+
+def state_of(pid):
+    """A letter: Z of a process that has ended and was not waited for."""
+    with open("/proc/%d/stat" % pid) as f:
+        return f.read().rpartition(")")[2].split()[0]
+
+
+def test_what_a_worker_says_before_its_end_is_told(tmp_path):
+    """The runner stands still until the worker has said more than is read at once, and has ended."""
+    text, systems = "x" * 250, []
+    program = "".join("let v%d = arg(1)\n" % i for i in range(60)) + "crash\n"
+
+    def end_of_worker(socket):
+        """A pong says that the runner has passed on what came before the ping."""
+        until(socket, lambda m: m.get("reason") == "breakpoint")
+        runner = systems[0].process("runner").pid
+        worker = wait_for("its line", lambda: [
+            x["pid"] for x in systems[0].lines("runner") if x["message"] == "worker_started"][0])
+        os.kill(worker, signal.SIGSTOP)
+        together(socket, *(command(n, "variables") for n in range(1, 6)), command(6, "continue"))
+        assert socket.ping().wait(60)
+        os.kill(runner, signal.SIGSTOP)
+        os.kill(worker, signal.SIGCONT)
+        wait_for("the worker's end", lambda: state_of(worker) == "Z")
+        os.kill(runner, signal.SIGCONT)
+
+    start = {**START, "command": ["many.dbg", text], "breakpoints": [61]}
+    with scripted_server([start], end_of_worker) as (url, said), with_programs(
+            tmp_path, {"DEBUG_SERVER_URL": url}, many=program.encode()) as s:
+        systems.append(s)
+        assert s.order("many.dbg", [text])[0] == 202
+        messages = said.get(timeout=60)
+    replies = [m for m in messages if m["type"] == "reply"]
+    assert [m["number"] for m in replies] == [*range(1, 7)] and all(m["ok"] for m in replies), messages
+    assert all(m["variables"] == {"v%d" % i: text for i in range(60)} for m in replies[:-1])
+    assert messages[-1]["reason"] == "crashed", messages
+
+
+def test_variables_beyond_a_replys_room_are_counted(tmp_path):
+    """Bytes that JSON spells with six; and bytes that are no text."""
+    program = "".join("let v%d = arg(1)\n" % i for i in range(62)).encode() + \
+        b'let odd = "\xff"\nprint "\xff"\n'
+    with with_programs(tmp_path, odd=program) as s:
+        _, answer = s.order("odd.dbg", ["\x01" * 250], stop_on_entry=True)
+        with stream(s, answer["session_id"]) as socket:
+            until(socket, lambda m: m.get("reason") == "entry")
+            assert ask(socket, "set_breakpoint", line=64)["ok"] and ask(socket, "continue")["ok"]
+            stopped = until(socket, lambda m: m.get("reason") == "breakpoint")
+            assert stopped["line"] == 64 and stopped["source"] == "(bytes that are no text)"
+            reply = ask(socket, "variables")
+            assert reply["variables"].pop("odd") == "(bytes that are no text)"
+            shown = reply["variables"]
+            assert len(shown) > 15 and len(shown) + reply["left_out"] == 62, reply
+            assert set(shown.values()) == {"\x01" * 250}
+            assert ask(socket, "continue")["ok"]
+            assert rest(socket)[0][-1]["status"] == "succeeded"
 
 
 def test_sessions_that_are_cancelled_at_once(alone):
