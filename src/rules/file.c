@@ -265,7 +265,7 @@ static void read_group(rule_reader *r, const group_fields *f, const yaml_node *n
     const yaml_node *offset = yaml_get(n, STR("query_offset"));
     const yaml_node *limit = yaml_get(n, STR("limit"));
     const rule_fields *items = f->rules.items;
-    int64_t number;
+    int64_t number, size;
     *ret = (rule_group_definition){
         .name = f->name,
         .language = f->type ? RULE_LOGQL : RULE_PROMQL,
@@ -277,7 +277,9 @@ static void read_group(rule_reader *r, const group_fields *f, const yaml_node *n
         .line = n->line,
         .column = n->column,
     };
-    if (!yaml_is_null(limit) && limit->kind == YAML_SCALAR && !yaml_to_i64(limit, &number))
+    /* The option's reader refuses all but the sizes. */
+    if (!yaml_is_null(limit) && limit->kind == YAML_SCALAR && !yaml_to_i64(limit, &number) &&
+        option_parse_size(limit->text, &size))
         rule_error(r, limit, "limit: \"%.*s\" is no whole number",
                    (int)MIN(limit->text.len, (size_t)80), limit->text.ptr);
     ret->rules = ARENA_ARRAY(&r->file->arena, rule_definition, (size_t)f->rules.count + 1);

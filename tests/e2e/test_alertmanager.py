@@ -117,6 +117,32 @@ def test_hundreds_of_notifications_do_not_wait_for_one_another():
         assert len({r["key"] for r in hook.taken()}) == 500
 
 
+def test_receivers_that_hang_keep_no_other_waiting():
+    """Twelve of them, each new, take their requests at the same moment, and answer after the test."""
+    hang = threading.Event()
+
+    class Hanging(Webhook):
+        def serve(self, handler):
+            with self.lock:
+                self.requests.append({"path": handler.path, "answer": None})
+            hang.wait(60)
+
+    with Hanging() as slow, Webhook() as good:
+        names = ["hang%d" % i for i in range(12)]
+        text = ROUTE + "  routes:\n" + "".join("  - {matchers: [to=%s], receiver: %s}\n" % (n, n) for n in names)
+        text += "receivers:\n- name: team\n  webhook_configs:\n  - url: %s\n" % good.url
+        text += "".join("- name: %s\n  webhook_configs:\n  - {url: '%s/%s'}\n" % (n, slow.url, n) for n in names)
+        with Alerts(text) as s:
+            s.give(*[alert("Down%d" % i, to=n) for i in range(10) for n in names])
+            wait_for("each that hangs to hold a request", lambda: len({r["path"] for r in slow.all()}) == 12, 20)
+            began = time.time()
+            s.give(*[alert("Up%d" % i) for i in range(20)])
+            wait_for("the good one to be told", lambda: len(good.taken()) == 20, 20)
+            assert time.time() - began < 5
+            assert len(slow.all()) == 12  # one request each, while it is not known that they answer
+            hang.set()
+
+
 def test_a_refusal_is_final_and_said():
     slow = ROUTE.replace("200ms", "1m")
     with Webhook() as hook, Alerts(webhook_config(hook).replace(ROUTE, slow)) as s:
@@ -361,5 +387,10 @@ def test_check_alerts_names_the_place():
     code, out, err = check(ROUTE + "receivers:\n- name: team\n  slack_configs:\n"
                            "  - api_url: http://x/y\n    text: '{{ nofunction }}'\n")
     assert code == 3 and "nofunction" in err and "FILE:12:11" in err
+    hooks = "receivers:\n- name: team\n  webhook_configs: [{url: 'http://x/1'}, {url: 'http://x/2'}]\n"
+    code, out, err = check("global:\n  http_config:\n    oauth2: {client_id: x}" + ROUTE + hooks)
+    assert code == 3 and "FILE:3:13: global.http_config.oauth2: " in err and err.count("\n") == 1
+    code, out, err = check(ROUTE + hooks.replace("x/1'", "x/1', http_config: {oauth2: {client_id: x}}"))
+    assert code == 3 and "receivers[0].webhook_configs[0].http_config.oauth2: " in err
     code, out, err = check(ROUTE + "receivers:\n- name: team\n")
     assert code == 0 and "team" in out and err == ""

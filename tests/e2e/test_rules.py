@@ -344,6 +344,9 @@ def test_check_rules(tmp_path):
     p = check("-", text="groups:\n  - name: g\n    rules: [{record: a, exp: up}]\n")
     assert p.returncode == 3 and "FAILED" in p.stderr
     assert '-:3:25: rules: groups[0].rules[0]: unknown option "exp"; did you mean "expr"?' in p.stderr
+    p = check("-", text="groups:\n  - name: g\n    limit: x\n    rules: []\n  - name: h\n    limit: 1k\n    rules: []\n")
+    assert p.returncode == 3 and p.stderr.count("is no whole number") == 2, p.stderr  # each once
+    assert "-:3:12: " in p.stderr and "-:6:12: " in p.stderr
     p = check("-", text="groups: [{name: g, rules: [{record: a, expr: up}, {record: a, expr: down}]}]")
     assert p.returncode == 0 and "warning: -:1:51: duplicate rule" in p.stderr
     assert check("--lint-fatal", "-", text="groups: [{name: g, rules: [{record: a, expr: up}, "

@@ -125,6 +125,35 @@ def test_amtool_lists_alerts_and_handles_silences(folder):
             amtool(s, "cluster", "show")
             export = amtool(s, "silence", "add", "alertname=Slow", "--comment=c", "--author=me")
             assert export.strip() in amtool(s, "silence", "query", "-q", "alertname=Slow")
+            amtool_moves_silences(s, folder)
+
+
+def amtool_moves_silences(s, folder):
+    """Exported, expired, imported, which makes new ones of them."""
+    exported = amtool(s, "silence", "query", "-o", "json")
+    before = amtool(s, "silence", "query", "-q").split()
+    amtool(s, "silence", "expire", *before)
+    assert amtool(s, "silence", "query", "-q") == ""
+    path = write(folder, "silences.json", exported)
+    amtool(s, "silence", "import", "--force", path)
+    after = amtool(s, "silence", "query", "-q").split()
+    assert len(after) == len(before) == 1 and after != before
+    fields = [{k: v[k] for k in ("matchers", "comment", "createdBy", "endsAt")}
+              for silences in (exported, amtool(s, "silence", "query", "-o", "json"))
+              for v in json.loads(silences)]
+    assert fields[0] == fields[1]
+    done = subprocess.run(["amtool", "--alertmanager.url=" + s.http, "silence", "expire", "nonsense"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and "404" in done.stderr
+    assert "Slow" not in amtool(s, "alert", "query", "--active")
+    assert "Slow" in amtool(s, "alert", "query", "--silenced", "-o", "extended")
+    assert "Added" in amtool(s, "alert", "query", "--receiver=pager")
+    assert "Added" not in amtool(s, "alert", "query", "--receiver=team")
+    tree = amtool(s, "config", "routes", "test", "--tree", "--verify.receivers=pager", "severity=page")
+    assert "pager" in tree
+    done = subprocess.run(["amtool", "--alertmanager.url=" + s.http, "config", "routes", "test",
+                           "--verify.receivers=team", "severity=page"], capture_output=True, timeout=30)
+    assert done.returncode == 1
 
 
 def test_prometheus_posts_its_alerts_to_sonde(folder):

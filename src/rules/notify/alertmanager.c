@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SWEEP_MS = 60000, WAIT_MAX_MS = 5000 };
+enum { SWEEP_MS = 60000, WAIT_MAX_MS = 5000, OTHER_THREADS = 2 };
 
 /* ---- telling the operator, transactions ---- */
 
@@ -166,19 +166,31 @@ static void *deliver(void *user)
     return NULL;
 }
 
+static int start_thread(alertmanager *am, void *(*run)(void *))
+{
+    int code = pthread_create(&am->threads[am->thread_count], NULL, run, am);
+    am->thread_count += code == 0;
+    return code;
+}
+
+/* Without a thread for it the ones that are there go on. */
+void am_add_sender(alertmanager *am)
+{
+    if (am->thread_count >= OTHER_THREADS && am->sending >= am->thread_count - OTHER_THREADS &&
+        am->thread_count < ARRAY_LEN(am->threads) && !atomic_load(&am->stopping))
+        (void)start_thread(am, deliver);
+}
+
 status alertmanager_start(alertmanager *am, error *err)
 {
-    for (unsigned i = 0; i < ARRAY_LEN(am->threads); i++) {
-        int code = pthread_create(&am->threads[i], NULL,
-                                  i == 0   ? dispatch
-                                  : i == 1 ? am_sync_run
-                                           : deliver,
-                                  am);
-        if (code)
-            return fail_errno(err, code, "a thread of the alertmanager");
-        am->thread_count++;
-    }
-    return STATUS_OK;
+    pthread_mutex_lock(&am->lock);
+    int code = start_thread(am, dispatch);
+    if (!code)
+        code = start_thread(am, am_sync_run);
+    for (unsigned i = 0; !code && i < SENDERS; i++)
+        code = start_thread(am, deliver);
+    pthread_mutex_unlock(&am->lock);
+    return code ? fail_errno(err, code, "a thread of the alertmanager") : STATUS_OK;
 }
 
 void alertmanager_stop(alertmanager *am)

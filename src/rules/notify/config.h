@@ -133,7 +133,7 @@ typedef struct {
     const prometheus_http *http; /* not of email */
     int64_t timeout_ns;
     unsigned running; /* requests now; under the alertmanager's lock, as the next */
-    bool failing;     /* the newest request was not answered well */
+    enum { TARGET_NEW, TARGET_ANSWERS, TARGET_FAILS } state; /* by the newest request */
     _Atomic(struct http_client *) idle[IDLE_CLIENTS]; /* with connections that are open still */
 } integration;
 void integration_done(integration *g); /* closes its connections */

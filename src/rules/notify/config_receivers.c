@@ -30,14 +30,26 @@ static bool is_url(str s)
     return str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
 }
 
+/* path: of the http_config. */
+static void check_http(config_maker *m, const char *path, const prometheus_http *http)
+{
+    char whole[PATH_SIZE + 80];
+    const char *option;
+    error err;
+    if (prometheus_http_check(http, &option, &err) == STATUS_OK)
+        return;
+    snprintf(whole, sizeof(whole), "%s.%s", path, option);
+    notify_config_wrong(m, whole, "%s", err.message);
+}
+
 static void take_http(const making *g, bool has_own, const prometheus_http *own)
 {
     const global_settings *global = &g->maker->file.global;
-    const char *option;
-    error err;
-    g->to->http = has_own || !global->has_http ? own : &global->http;
-    if (prometheus_http_check(g->to->http, &option, &err) != STATUS_OK)
-        wrong(g, has_own ? "http_config" : "", err.message);
+    char path[PATH_SIZE + 40];
+    g->to->http = has_own || !global->has_http ? own : &global->http; /* global's is checked */
+    snprintf(path, sizeof(path), "%s.http_config", g->path);
+    if (has_own)
+        check_http(g->maker, path, own);
 }
 
 static void make_webhook(const making *g)
@@ -193,6 +205,8 @@ void notify_config_make_receivers(config_maker *m)
     uint32_t count = m->file.receivers.count;
     config *c = m->config;
     c->smtp_hello = m->file.global.smtp_hello;
+    if (m->file.global.has_http)
+        check_http(m, "global.http_config", &m->file.global.http);
     if (count > RECEIVERS_MAX) {
         notify_config_wrong(m, "receivers", "more than %d receivers", RECEIVERS_MAX);
         return;

@@ -29,11 +29,16 @@ static integration *target_of(const alertmanager *am, slot *s)
     return s->integration;
 }
 
-/* Integrations that do not answer hold a thread until the timeout: all of them together have half
- * of the threads, so that what they keep waiting never keeps the others waiting. */
+/* Integrations that do not answer hold a thread until the timeout. Those that failed last and those
+ * that were not tried yet have one thread each, and all of them together leave some of the threads
+ * to those that answer, the failing ones also some to the new ones. */
 static bool has_place(const alertmanager *am, const integration *g)
 {
-    return g->failing ? !g->running && am->running_failing < SENDERS / 2 : g->running < SENDERS_ONE;
+    static const unsigned together[] = {
+        [TARGET_NEW] = SENDERS_MAX * 3 / 4, [TARGET_FAILS] = SENDERS_MAX / 2
+    };
+    return g->state == TARGET_ANSWERS ? g->running < SENDERS_ONE
+                                      : !g->running && am->running_doubtful < together[g->state];
 }
 
 int64_t sender_next_ms(const alertmanager *am)
@@ -135,10 +140,12 @@ bool sender_step(alertmanager *am)
     send_outcome outcome = { .result = SEND_LATER };
     buf_init(&content, CONTENT_BYTES_MAX + KiB(4));
     memcpy(key, p->key, sizeof(key));
-    bool failing = g->failing;
+    bool doubtful = g->state != TARGET_ANSWERS;
     p->running = true;
     g->running++;
-    am->running_failing += failing;
+    am->running_doubtful += doubtful;
+    am->sending++;
+    am_add_sender(am);
     uint64_t commit = p->commit;
     status st = db_read_content(am->db, p->id, &content, &err);
     am->counters.requests[g->kind]++;
@@ -154,10 +161,12 @@ bool sender_step(alertmanager *am)
     pthread_mutex_lock(&am->lock);
     p->running = false;
     g->running--;
-    am->running_failing -= failing;
-    if (g->failing != (outcome.result == SEND_LATER))
+    am->running_doubtful -= doubtful;
+    am->sending--;
+    unsigned before = g->state;
+    g->state = outcome.result == SEND_LATER ? TARGET_FAILS : TARGET_ANSWERS;
+    if (g->state != before)
         pthread_cond_broadcast(&am->wake); /* it has more places now, or fewer */
-    g->failing = outcome.result == SEND_LATER;
     count_latency(&am->counters, g->kind, seconds);
     if (!atomic_load(&am->stopping) || outcome.result == SENT)
         judge(am, p, g, &outcome);

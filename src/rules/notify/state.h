@@ -19,7 +19,8 @@ typedef struct group group;
 typedef struct slot slot;
 
 enum {
-    SENDERS = 8,            /* threads */
+    SENDERS = 8,            /* threads at the start; */
+    SENDERS_MAX = 64,       /* more are started while all of them wait for answers */
     SENDERS_ONE = 2,        /* of them at most for one integration */
     ALERT_LABELS_MAX = 128, /* and annotations */
     ALERT_BYTES_MAX = 64 << 10,
@@ -145,7 +146,8 @@ struct alertmanager {
     map slots;
     pending *first, *last; /* oldest first */
     uint32_t pending_count;
-    unsigned running_failing; /* requests now to integrations that failed last */
+    unsigned running_doubtful; /* requests now to integrations that are new or failed last */
+    unsigned sending;          /* senders that are in a request */
     silence **silences;
     uint32_t silence_count;
     uint64_t silences_version, alerts_version;
@@ -157,8 +159,8 @@ struct alertmanager {
     alert_sink sink;
     send_function *send; /* notify_send, or a test's */
     _Atomic int stopping;
-    pthread_t threads[SENDERS + 2];
-    unsigned thread_count;
+    pthread_t threads[SENDERS_MAX + 2];
+    unsigned thread_count; /* under the lock until it stops */
 };
 
 static inline int64_t am_now(const alertmanager *am)
@@ -184,6 +186,7 @@ void am_sync_init(alertmanager *am);
 void am_sync_done(alertmanager *am);
 void *am_sync_run(void *user); /* a thread: syncs what nobody waits for */
 void am_sync_wake(alertmanager *am);
+void am_add_sender(alertmanager *am); /* when there is none left that waits for work */
 /* What the configuration does not have any more is given up. */
 void am_drop_orphans(alertmanager *am, int64_t now_ms);
 

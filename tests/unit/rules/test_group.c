@@ -414,6 +414,38 @@ static void rules_are_written_together_as_far_as_none_reads_another(void **state
     rule_group_free(g);
 }
 
+/* The store refuses a series without a name, and so what all rules gave is not written as one. */
+static void what_is_refused_together_is_written_alone_for_its_own_error(void **state)
+{
+    char text[2000];
+    world *w = *state;
+    rule_group *g = make(w,
+                         "    rules:\n"
+                         "      - {record: a, expr: x}\n"
+                         "      - {record: c, expr: x}\n"
+                         "      - {record: b, expr: x * 2}\n"
+                         "      - {alert: A, expr: x > 0}\n",
+                         true);
+    g->rules[1].name = STR_EMPTY;
+    for (int i = 0; i < 2; i++) {
+        put(w, "x", "api", T0 + i * MINUTE, 5);
+        rule_group_eval(g, T0 + i * MINUTE, NULL);
+    }
+    for (uint32_t i = 0; i < g->rule_count; i++)
+        assert_string_equal(g->rules[i].health, i == 1 ? "err" : "ok");
+    assert_non_null(strstr(g->rules[1].last_error, "1 of 1 samples were refused: "));
+    assert_null(g->rules[0].last_error);
+    assert_int_equal(g->failures, 2);
+    assert_string_equal(samples_of(w, "a", text, sizeof(text)), "{job=\"api\"} 0:5 1:5\n");
+    assert_string_equal(samples_of(w, "b", text, sizeof(text)), "{job=\"api\"} 0:10 1:10\n");
+    put(w, "x", "api", T0 + 2 * MINUTE, NAN); /* nothing was written, so nothing ends */
+    rule_group_eval(g, T0 + 2 * MINUTE, NULL);
+    assert_string_equal(g->rules[1].health, "ok");
+    assert_string_equal(samples_of(w, "a", text, sizeof(text)), "{job=\"api\"} 0:5 1:5 2:x\n");
+    assert_string_equal(samples_of(w, "b", text, sizeof(text)), "{job=\"api\"} 0:10 1:10 2:x\n");
+    rule_group_free(g);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -430,6 +462,7 @@ int main(void)
         CASE(missed_evaluations_are_found_and_made_up),
         CASE(a_changed_group_keeps_its_alerts_and_ends_what_is_gone),
         CASE(rules_are_written_together_as_far_as_none_reads_another),
+        CASE(what_is_refused_together_is_written_alone_for_its_own_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -629,13 +629,17 @@ static void receivers_that_do_not_answer_leave_threads_to_others(void **state)
     pass(1);
     assert_true(attempts >= 15); /* all of them failed */
     now_ms += 120 * 1000;
-    am->running_failing = SENDERS / 2; /* as if their threads were waiting for answers */
+    am->running_doubtful = SENDERS_MAX / 2; /* as if their threads were waiting for answers */
     assert_false(sender_step(am));
     answer = SENT;
-    give("g=1,i=x", 3600);
+    give("g=1,i=x", 3600); /* new, which is more than to fail */
     pass(0);
     expect("good x/f; ");
-    am->running_failing = 0;
+    am->running_doubtful = SENDERS_MAX;
+    give("g=2,i=y", 3600); /* it answers by now */
+    pass(0);
+    expect("good y/f; ");
+    am->running_doubtful = 0;
     now_ms += 1000;
     pass(0);
     assert_int_equal(am->pending_count, 0);
