@@ -397,21 +397,12 @@ static status join(cached_query *q, const promql_result *pieces, uint32_t count,
 
 /* ---- notes ---- */
 
-static bool same_note(str a, str b)
-{
-    size_t n = 0; /* up to the place, which is all that may differ */
-    for (size_t i = 0; i < a.len; i++)
-        n = a.ptr[i] == '(' ? i : n;
-    return b.len > n && memcmp(a.ptr, b.ptr, n + 1) == 0 &&
-           !memchr(b.ptr + n + 1, '(', b.len - n - 1);
-}
-
 /* Whether it is there. *whole: it is, with another place in the query: which one is the last, only
  * the evaluation of all steps tells. */
 static bool has_note(const promql_notes *notes, str text, bool *whole)
 {
     for (uint32_t i = 0; i < notes->count; i++) {
-        if (!same_note(notes->items[i], text))
+        if (!promql_same_note(notes->items[i], text))
             continue;
         *whole |= !str_eq(notes->items[i], text);
         return true;

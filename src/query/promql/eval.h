@@ -150,6 +150,8 @@ void promql_note_text(promql_engine *e, bool warning, str text);
 /* All of another engine, which worked for this one. */
 void promql_take_notes(promql_engine *e, const promql_notes *from);
 void promql_sort_notes(promql_notes *notes);
+/* Whether two texts are one note, wherever in the query they were raised. */
+bool promql_same_note(str a, str b);
 /* Ends of windows: first_ms, first_ms + step_ms, …; step_ms is 0 where @ holds them. */
 typedef struct {
     int64_t first_ms, step_ms;

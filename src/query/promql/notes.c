@@ -29,10 +29,15 @@ static uint64_t note_hash(str text, bool warning)
     return (str_hash(note_body(text)) & ~WARNING_BIT) | (warning ? WARNING_BIT : 0);
 }
 
+bool promql_same_note(str a, str b)
+{
+    return str_eq(note_body(a), note_body(b));
+}
+
 static uint32_t note_place(const promql_notes *notes, str text)
 {
     uint32_t i = 0;
-    while (i < notes->count && !str_eq(note_body(notes->items[i]), note_body(text)))
+    while (i < notes->count && !promql_same_note(notes->items[i], text))
         i++;
     return i;
 }
@@ -100,23 +105,30 @@ void promql_note(promql_engine *e, bool warning, const promql_node *at, const ch
     promql_note_text(e, warning, str_n(text, (size_t)MIN(n, (int)sizeof(text) - 1)));
 }
 
-static bool is_kept(const promql_notes *notes, uint64_t hash)
+/* Counts what the other engine omitted and this one has not kept: up to NOTES_COUNTED hashes, so
+ * that those of the kept texts are made once. */
+static void take_omitted(promql_engine *e, const hash_set *omitted)
 {
-    uint32_t i = 0;
-    while (i < notes->count && note_hash(notes->items[i], notes->warning[i]) != hash)
-        i++;
-    return i < notes->count;
+    const promql_notes *notes = e->notes;
+    uint64_t kept[PROMQL_NOTES_KEPT];
+    for (uint32_t k = 0; k < notes->count; k++)
+        kept[k] = note_hash(notes->items[k], notes->warning[k]);
+    for (size_t i = 0; i < omitted->capacity; i++) {
+        uint64_t hash = omitted->slots[i];
+        uint32_t k = 0;
+        while (k < notes->count && kept[k] != hash)
+            k++;
+        if (hash && k == notes->count)
+            note_omitted(e, hash);
+    }
 }
 
 void promql_take_notes(promql_engine *e, const promql_notes *from)
 {
     for (uint32_t i = 0; i < from->count; i++)
         promql_note_text(e, from->warning[i], from->items[i]);
-    for (size_t i = 0; from->omitted && i < from->omitted->capacity; i++) {
-        uint64_t hash = from->omitted->slots[i];
-        if (hash && !is_kept(e->notes, hash))
-            note_omitted(e, hash);
-    }
+    if (from->omitted)
+        take_omitted(e, from->omitted);
     e->notes->of_all_steps |= from->of_all_steps;
 }
 

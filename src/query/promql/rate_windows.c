@@ -148,9 +148,9 @@ typedef struct {
     const promql_samples *s;
     const shape *how;
     double *cells;
-    bool falls;
-    uint32_t next,
-        restart; /* of falls: where was looked; the newest that is below the one before */
+    bool falls;       /* some value is below the one before */
+    uint32_t next;    /* the sample up to which restarts were looked for */
+    uint32_t restart; /* the newest of these that is below the one before, or 0 */
 } rate_row;
 
 static status look_closer(rate_row *row, uint32_t step, uint32_t first, uint32_t last)

@@ -12,8 +12,8 @@ typedef struct {
     uint32_t step, count;         /* the first one's; how many steps */
     uint32_t first, last, stride; /* samples of the first window, at least two */
     double factor;                /* 0: these windows need a closer look */
-    double sampled,
-        to_start; /* ms from the first to the last sample; from the start to the first */
+    double sampled;               /* ms from the first to the last sample */
+    double to_start;              /* ms from the window's start to the first sample */
 } rate_run;
 
 /* Of one thread and one call; zeroed before its first series. */
