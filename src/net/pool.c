@@ -103,7 +103,7 @@ bool pool_submit(pool *p, void *arg)
         }
     }
     pthread_mutex_unlock(&p->lock);
-    if (taken) /* a thread that wakes does not meet the lock */
+    if (taken) /* after the lock is free, since the thread that wakes takes it first */
         pthread_cond_signal(&p->work);
     return taken;
 }

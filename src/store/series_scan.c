@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-enum { CONTROL_EVERY = 256, TIMES_KEPT = 64, TIMES_MIN = 512, PARTS_KNOWN = 8, HASHED = 64 };
+enum { CONTROL_EVERY = 256, TIMES_KEPT = 64, TIMES_MIN = 512, PARTS_KNOWN = 8 };
+enum { HASHED = 64 }; /* bytes of a column of times; those that differ behind them share a place */
 
 /* Times that were decoded; series of one scrape have the same bytes for them. */
 typedef struct {
