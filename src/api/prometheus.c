@@ -267,9 +267,17 @@ static void series_list(api_request *r)
 
 /* ---- metadata ---- */
 
-static int order_metadata(const void *a, const void *b)
+int prometheus_order_metadata(const void *a, const void *b)
 {
     return str_cmp(((const metric_metadata *)a)->metric, ((const metric_metadata *)b)->metric);
+}
+
+status prometheus_all_metadata(api_request *r, metric_metadata **ret, uint32_t *ret_count)
+{
+    status st = store_metadata(r->store, r->arena, ret, ret_count, &r->err);
+    if (st == STATUS_OK && *ret_count)
+        qsort(*ret, *ret_count, sizeof(**ret), prometheus_order_metadata);
+    return st;
 }
 
 bool prometheus_limit(api_request *r, const char *name, int64_t *ret)
@@ -291,13 +299,11 @@ static void metadata(api_request *r)
     if (!prometheus_limit(r, "limit", &limit) ||
         !prometheus_limit(r, "limit_per_metric", &per_metric))
         return;
-    status st = store_metadata(r->store, r->arena, &list, &count, &r->err);
+    status st = prometheus_all_metadata(r, &list, &count);
     if (st != STATUS_OK) {
         request_fail_status(r, st);
         return;
     }
-    if (count)
-        qsort(list, count, sizeof(*list), order_metadata);
     prometheus_begin(r);
     json_begin_object(&r->json);
     for (uint32_t i = 0, end; i < count && limit && request_flush(r); i = end) {

@@ -24,6 +24,10 @@ MUST_USE bool prometheus_selectors(api_request *r, const char *refused, const pr
 /* A whole number, -1 when absent; below 0: no limit. False after an answer was given. */
 MUST_USE bool prometheus_limit(api_request *r, const char *name, int64_t *ret);
 
+/* Type, help and unit of all metrics by their names, and the order that they are in. */
+MUST_USE status prometheus_all_metadata(api_request *r, metric_metadata **ret, uint32_t *ret_count);
+int prometheus_order_metadata(const void *a, const void *b);
+
 /* 1435781451.781 */
 void prometheus_time(buf *out, int64_t time_ms);
 /* A sample value in quotes. */

@@ -69,6 +69,18 @@ static void put_target(void *user, const prometheus_target *t)
     json_end_object(w);
 }
 
+/* Room for one more item; NULL: no memory. */
+static void *room_for_one(arena *a, void *items, uint32_t count, uint32_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return items;
+    uint32_t more = *capacity ? *capacity * 2 : 16;
+    void *grown = arena_grow(a, items, count * size, more * size);
+    if (grown)
+        *capacity = more;
+    return grown;
+}
+
 /* ---- pools ---- */
 
 typedef struct {
@@ -93,19 +105,13 @@ static void add_pool(void *user, str name, uint32_t dropped)
             return;
         }
     }
-    if (p->count == p->capacity) {
-        uint32_t more = p->capacity ? p->capacity * 2 : 16;
-        pool *grown = arena_grow(p->a, p->items, p->count * sizeof(pool), more * sizeof(pool));
-        p->failed |= !grown;
-        if (!grown)
-            return;
-        p->items = grown;
-        p->capacity = more;
-    }
+    pool *items = room_for_one(p->a, p->items, p->count, &p->capacity, sizeof(pool));
     str copy = arena_str(p->a, name);
-    p->failed |= !copy.ptr;
-    if (copy.ptr)
-        p->items[p->count++] = (pool){ copy, dropped };
+    p->failed |= !items || !copy.ptr;
+    if (p->failed)
+        return;
+    p->items = items;
+    p->items[p->count++] = (pool){ copy, dropped };
 }
 
 static int order_pools(const void *a, const void *b)
@@ -186,6 +192,11 @@ void prometheus_targets(api_request *r)
 #define RECENT_MS (5 * 60 * 1000) /* series that a target has now */
 
 typedef struct {
+    uint32_t target;
+    const metric_metadata *metadata;
+} target_family;
+
+typedef struct {
     api_request *r;
     match_set match; /* match_target */
     labels *targets;
@@ -193,8 +204,10 @@ typedef struct {
     bool failed;
     metric_metadata *known; /* of all metrics, by name */
     uint32_t known_count;
-    uint32_t *told; /* by these: 1 + the last target of which it was told */
-    str metric;     /* empty: all */
+    uint32_t *told; /* by these: 1 + the last target that has it among its families */
+    target_family *families;
+    uint32_t family_count, family_capacity;
+    str metric; /* empty: all */
 } metadata_listing;
 
 static bool target_matches(metadata_listing *l, const prometheus_target *t)
@@ -214,36 +227,26 @@ static void keep_target(void *user, const prometheus_target *t)
     arena *a = l->r->arena;
     if (l->failed || !target_matches(l, t))
         return;
-    if (l->count == l->capacity) {
-        uint32_t more = l->capacity ? l->capacity * 2 : 16;
-        labels *grown = arena_grow(a, l->targets, l->count * sizeof(labels), more * sizeof(labels));
-        l->failed |= !grown;
-        if (!grown)
-            return;
-        l->targets = grown;
-        l->capacity = more;
-    }
+    labels *targets = room_for_one(a, l->targets, l->count, &l->capacity, sizeof(labels));
     label *items = ARENA_ARRAY(a, label, t->label_count + 1u);
-    l->failed |= !items;
-    for (uint32_t i = 0; items && i < t->label_count; i++) {
+    l->failed |= !targets || !items;
+    for (uint32_t i = 0; !l->failed && i < t->label_count; i++) {
         items[i] = (label){ arena_str(a, t->labels[i].name), arena_str(a, t->labels[i].value) };
         l->failed |= !items[i].name.ptr || !items[i].value.ptr;
     }
+    if (l->failed)
+        return;
+    l->targets = targets;
     l->targets[l->count++] = (labels){ items, t->label_count };
-}
-
-static int order_metadata(const void *a, const void *b)
-{
-    return str_cmp(((const metric_metadata *)a)->metric, ((const metric_metadata *)b)->metric);
 }
 
 /* The first of its family; NULL: nothing is known of it. */
 static const metric_metadata *find_metadata(const metadata_listing *l, str name)
 {
     const metric_metadata key = { .metric = name };
-    const metric_metadata *found =
-        l->known_count ? bsearch(&key, l->known, l->known_count, sizeof(key), order_metadata)
-                       : NULL;
+    const metric_metadata *found = l->known_count ? bsearch(&key, l->known, l->known_count,
+                                                            sizeof(key), prometheus_order_metadata)
+                                                  : NULL;
     while (found && found > l->known && str_eq(found[-1].metric, name))
         found--;
     return found;
@@ -281,12 +284,28 @@ static const metric_metadata *family_of(const metadata_listing *l, str name)
     return found;
 }
 
-static void put_metadata(metadata_listing *l, labels target, const metric_metadata *m)
+static status add_family(metadata_listing *l, uint32_t target, const metric_metadata *m)
 {
+    uint32_t *told = &l->told[m - l->known];
+    if (*told == target + 1 || (l->metric.len && !str_eq(m->metric, l->metric)))
+        return STATUS_OK;
+    *told = target + 1;
+    target_family *families = room_for_one(l->r->arena, l->families, l->family_count,
+                                           &l->family_capacity, sizeof(target_family));
+    if (!families)
+        return fail(&l->r->err, STATUS_LIMIT, "too many targets for the query's memory limit");
+    l->families = families;
+    l->families[l->family_count++] = (target_family){ target, m };
+    return STATUS_OK;
+}
+
+static void put_family(metadata_listing *l, const target_family *f)
+{
+    const metric_metadata *m = f->metadata;
     json_writer *w = &l->r->json;
     json_begin_object(w);
     json_key(w, STR("target"));
-    prometheus_labels(w, target);
+    prometheus_labels(w, l->targets[f->target]);
     if (!l->metric.len)
         JSON_PUT(w, str, "metric", m->metric);
     JSON_PUT(w, str, "type", m->type);
@@ -296,7 +315,7 @@ static void put_metadata(metadata_listing *l, labels target, const metric_metada
 }
 
 /* The families of the series that have the target's labels. */
-static status put_target_metadata(metadata_listing *l, uint32_t number)
+static status add_families(metadata_listing *l, uint32_t number)
 {
     api_request *r = l->r;
     labels target = l->targets[number];
@@ -316,11 +335,8 @@ static status put_target_metadata(metadata_listing *l, uint32_t number)
     status st = store_label_values(r->store, &q, STR("__name__"), r->arena, &names, &r->err);
     for (uint32_t i = 0; st == STATUS_OK && i < names.count; i++) {
         const metric_metadata *m = family_of(l, names.items[i]);
-        if (!m || (l->metric.len && !str_eq(m->metric, l->metric)) ||
-            l->told[m - l->known] == number + 1)
-            continue;
-        l->told[m - l->known] = number + 1;
-        put_metadata(l, target, m);
+        if (m)
+            st = add_family(l, number, m);
     }
     return st;
 }
@@ -330,18 +346,17 @@ static status gather_targets(metadata_listing *l, str selector)
     api_request *r = l->r;
     const promql_node *node;
     status st = STATUS_OK;
+    error wrong;
     if (selector.len) {
-        st = promql_parse_selector(&node, selector, r->arena, &r->err);
+        st = promql_parse_selector(&node, selector, r->arena, &wrong);
         if (st == STATUS_OK)
             st = match_set_init(&l->match, node->selector.matchers, node->selector.matcher_count,
-                                NULL, 0, &r->err);
+                                NULL, 0, &wrong);
         if (st != STATUS_OK)
             return fail(&r->err, STATUS_INVALID, "invalid parameter \"match_target\": %s",
-                        r->err.message);
+                        wrong.message);
     }
-    st = store_metadata(r->store, r->arena, &l->known, &l->known_count, &r->err);
-    if (st == STATUS_OK && l->known_count)
-        qsort(l->known, l->known_count, sizeof(*l->known), order_metadata);
+    st = prometheus_all_metadata(r, &l->known, &l->known_count);
     prometheus_receiver_targets(keep_target, l);
     l->told = ARENA_ARRAY(r->arena, uint32_t, l->known_count + 1u);
     if (st == STATUS_OK && (l->failed || !l->told))
@@ -356,15 +371,19 @@ void prometheus_target_metadata(api_request *r)
     if (!prometheus_limit(r, "limit", &limit))
         return;
     status st = gather_targets(&l, request_param(r, "match_target"));
-    if (st == STATUS_OK) {
-        prometheus_begin(r);
-        json_begin_array(&r->json);
-        for (uint32_t i = 0; i < l.count && st == STATUS_OK && (limit < 0 || i < limit); i++)
-            st = put_target_metadata(&l, i);
-        json_end_array(&r->json);
-        prometheus_end(r);
-    }
-    if (st != STATUS_OK)
-        request_fail_status(r, st);
     match_set_done(&l.match);
+    /* All families of a target, or none: so Prometheus counts. */
+    for (uint32_t i = 0; i < l.count && st == STATUS_OK; i++)
+        if (limit < 0 || l.family_count < limit)
+            st = add_families(&l, i);
+    if (st != STATUS_OK) {
+        request_fail_status(r, st);
+        return;
+    }
+    prometheus_begin(r);
+    json_begin_array(&r->json);
+    for (uint32_t i = 0; i < l.family_count && request_flush(r); i++)
+        put_family(&l, &l.families[i]);
+    json_end_array(&r->json);
+    prometheus_end(r);
 }

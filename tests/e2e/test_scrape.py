@@ -277,9 +277,10 @@ def test_pools_dropped_targets_and_metadata_of_targets(tmp_path, pages):
                  "unit": ""}
         assert api(server, "targets/metadata", metric="m_total") == [other]
         assert api(server, "targets/metadata", limit=0) == []
+        assert {m["target"]["job"] for m in api(server, "targets/metadata", limit=2)} == {"b"}
         assert len(api(server, "metadata", limit=-1)) > len(api(server, "metadata", limit=1)) == 1
         for path, why in (("targets/metadata?limit=x", "limit must be a number"),
-                          ("targets/metadata?match_target=%7B", "match_target"),
+                          ("targets/metadata?match_target=%7B", 'match_target.*: 1:2: parse error: unexpected end'),
                           ("metadata?limit_per_metric=x", "limit_per_metric must be a number"),
                           ("status/tsdb?limit=0", "limit must be a positive number"),
                           ("status/tsdb?limit=10001", "limit must not exceed 10000")):
