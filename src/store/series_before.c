@@ -14,6 +14,8 @@
 /* Who was silent for longer begins at zero, as after a restart of its own. It bounds how many parts
  * a series that is new has to be looked for in. */
 #define LOOK_BACK_MS (24 * 60 * 60 * 1000)
+/* Of the histograms that are read to find a series' last one. */
+#define BLOCKS_BYTES MiB(64)
 
 typedef struct {
     str key;
@@ -104,7 +106,7 @@ static void search_parts(search *q, series_before *b)
     }
 }
 
-bool series_before_last(series_before *b, str key, bool monotone, arena *a, sample *ret)
+static bool search_last(series_before *b, str key, bool monotone, arena *a, sample *ret)
 {
     search q = { .key = key, .from_ms = b->from_ms, .to_ms = INT64_MAX, .a = a };
     search_parts(&q, b);
@@ -121,14 +123,29 @@ bool series_before_last(series_before *b, str key, bool monotone, arena *a, samp
     return q.found;
 }
 
+bool series_before_last(series_before *b, str key, bool monotone, arena *a, sample *ret)
+{
+    arena blocks; /* of histograms, whole, where one is wanted */
+    arena_init(&blocks, BLOCKS_BYTES);
+    bool found = search_last(b, key, monotone, &blocks, ret);
+    if (found && value_is_histogram(ret->value)) {
+        const histogram *h = histogram_copy(a, value_histogram(ret->value));
+        found = h != NULL;
+        ret->value = h ? histogram_boxed(h) : 0;
+    }
+    arena_done(&blocks);
+    return found;
+}
+
 static status make_room(series_before *b, error *err)
 {
     b->open = calloc(MAX(b->parts.part_count, 1u), sizeof(open_part *));
     b->looked = calloc(MAX(b->parts.part_count, 1u), sizeof(bool));
     if (b->open && b->looked)
         return STATUS_OK;
+    status st = fail(err, STATUS_NO_MEMORY, "no memory for %u parts", b->parts.part_count);
     series_before_give(b);
-    return fail(err, STATUS_NO_MEMORY, "no memory for %u parts", b->parts.part_count);
+    return st;
 }
 
 status series_before_take(store *s, int64_t oldest_ms, series_before *ret, error *err)
