@@ -93,8 +93,8 @@ bool labels_drop_metric(arena *a, labels l, labels *ret)
         leading += dropped == i;
         dropped++;
     }
-    if (leading == dropped) {
-        *ret = (labels){ l.items + leading, l.count - leading };
+    if (leading == dropped) { /* no labels: their pointer may be NULL, to which nothing is added */
+        *ret = leading ? (labels){ l.items + leading, l.count - leading } : l;
         return true;
     }
     label *items = arena_calloc(a, l.count, sizeof(label));
