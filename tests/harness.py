@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests that run whole programs share: a server of their own, OTLP/JSON, queries, waiting."""
+import contextlib
 import http.client
 import json
 import os
@@ -73,6 +74,26 @@ class Lateness:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
+
+
+@contextlib.contextmanager
+def timed(noted):
+    """Adds to the list the seconds that the block takes, without what a busy machine adds to them."""
+    begun = time.monotonic()
+    with Lateness() as late:
+        try:
+            yield
+        finally:
+            noted.append(time.monotonic() - begun - late() / 1000)
+
+
+@contextlib.contextmanager
+def within(seconds):
+    """The block takes less than that, without what a busy machine adds."""
+    took = []
+    with timed(took):
+        yield
+    assert took[0] < seconds, "took %.1f s, and may take %.1f s" % (took[0], seconds)
 
 
 def get(url, timeout=30, headers=None):

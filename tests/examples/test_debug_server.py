@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -22,7 +21,7 @@ from websockets.sync.server import serve
 
 from conftest import EXAMPLES
 from debug_server import BEARER, RUNNER_TOKEN, STEPS, DebugServer
-from harness import ROOT, get, wait_for
+from harness import ROOT, get, timed, wait_for
 
 BUILD = os.environ.get("SONDE_BUILD") or os.path.join(ROOT, "build-dev")
 BINARIES = os.path.join(BUILD, "examples/debug-server")
@@ -619,18 +618,16 @@ def test_no_sink_has_a_secret(server, fast_export, tmp_path):
 class Counted(DebugServer):
     """Numbers its requests."""
 
-    made = 0
-    slowest = 0.0
+    def prepare(self):
+        super().prepare()
+        self.made, self.took = 0, []  # seconds for each answer
 
     def request(self, method, path, body=None, headers=None, url=None, timeout=30):
-        begun = time.monotonic()
         if path.startswith("/sessions"):
             self.made += 1
             headers = {"X-Request-ID": "n-%d" % self.made, **(headers or {})}
-        try:
+        with timed(self.took):
             return super().request(method, path, body, headers, url, timeout)
-        finally:
-            self.slowest = max(self.slowest, time.monotonic() - begun)
 
 
 def numbers(values):
@@ -709,7 +706,7 @@ def test_the_database_may_go_and_come_back(system, server, postgres):
         "SELECT status FROM debug_sessions WHERE id = '%s'" % before["session_id"],
         postgres.url.rpartition("/")[2]).strip() == "succeeded", 15)
     assert system.run("sum.dbg")["status"] == "succeeded"
-    assert system.slowest < LONGEST
+    assert max(system.took) < LONGEST
     all_is_there(server, system)
 
 
@@ -724,7 +721,7 @@ def test_the_queue_may_go_and_come_back(system, server, redis):
     redis.up()
     ready_again(system)
     assert system.run("sum.dbg")["status"] == "succeeded"
-    assert system.slowest < LONGEST
+    assert max(system.took) < LONGEST
     all_is_there(server, system)
 
 
@@ -780,7 +777,7 @@ def test_the_collector_may_go_and_come_back(system, server):
     server.kill()
     ended = [system.run(name)["status"] for name in ("sum.dbg", "fail.dbg", "crash.dbg")]
     assert ended == ["succeeded", "failed", "failed"]
-    assert system.slowest < LONGEST
+    assert max(system.took) < LONGEST
     server.start()
     system.run("sum.dbg")
     all_is_there(server, system)

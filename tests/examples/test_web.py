@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from common_probe import Probes  # noqa: E402
-from harness import free_ports  # noqa: E402
+from harness import free_ports, within  # noqa: E402
 
 
 @pytest.fixture
@@ -163,12 +163,14 @@ def test_no_request_with_a_body_is_sent_twice(probe, scripted):
 def test_why_there_is_no_answer_is_told(probe, scripted):
     answer = probe.ask("send", "POST", scripted("close").url)
     assert answer["status"] == 0 and answer["error"]
-    answer = probe.ask("send", "GET", scripted("hang").url)
-    assert answer["status"] == 0 and "timed out" in answer["error"] and answer["ms"] < 5000
+    with within(5):
+        answer = probe.ask("send", "GET", scripted("hang").url)
+    assert answer["status"] == 0 and "timed out" in answer["error"]
     answer = probe.ask("send", "GET", scripted("much").url)
     assert answer["status"] == 0 and answer["error"] == "the answer is larger than 8388608 bytes"
     nobody = "http://127.0.0.1:%d/" % free_ports(1)[0]
-    answer = probe.ask("send", "GET", nobody)
-    assert answer["status"] == 0 and "connect" in answer["error"].lower() and answer["ms"] < 2000
+    with within(2):
+        answer = probe.ask("send", "GET", nobody)
+    assert answer["status"] == 0 and "connect" in answer["error"].lower()
     answer = probe.ask("send", "GET", "file:///etc/hostname")
     assert answer["status"] == 0 and "file" in answer["error"] and "protocol" in answer["error"].lower(), answer
