@@ -143,14 +143,31 @@ static status add_targets(target_list *l, const sonde_alertmanager_settings *fro
     return st;
 }
 
-static status open_forwarder(serve_rules *s, const sonde_rules_settings *from, error *err)
+/* The memory is the caller's to give back, also on failure. */
+static status list_targets(target_list *l, const sonde_rules_settings *from, error *err)
 {
     const sonde_alertmanager_settings *items = from->alertmanagers.items;
-    target_list list = { .count = 0 };
     status st = STATUS_OK;
-    arena_init(&list.memory, MiB(1));
+    l->count = 0;
+    arena_init(&l->memory, MiB(1));
     for (uint32_t i = 0; i < from->alertmanagers.count && st == STATUS_OK; i++)
-        st = add_targets(&list, &items[i], err);
+        st = add_targets(l, &items[i], err);
+    return st;
+}
+
+static uint64_t hash_addresses(const target_list *l)
+{
+    uint64_t hash = l->count;
+    for (uint32_t i = 0; i < l->count; i++)
+        hash = hash * 31 + str_hash(l->targets[i].url);
+    return hash;
+}
+
+static status open_forwarder(serve_rules *s, const sonde_rules_settings *from, error *err)
+{
+    target_list list;
+    status st = list_targets(&list, from, err);
+    s->addresses = hash_addresses(&list);
     alert_forwarder_options options = { .targets = list.targets,
                                         .target_count = list.count,
                                         .say = say };
@@ -179,7 +196,6 @@ status serve_rules_open(serve_rules *s, const serve_rules_options *o, error *err
     if (!o->settings)
         return STATUS_OK;
     s->settings = o->settings;
-    s->alertmanagers = o->settings->alertmanagers.count;
     own_url(s, o);
     status st = open_sinks(s, o, err);
     if (st == STATUS_OK)
@@ -255,6 +271,18 @@ void serve_rules_look(serve_rules *s)
         reload_alertmanager(s);
 }
 
+static void warn_of_other_targets(const serve_rules *s)
+{
+    target_list list;
+    bool same = list_targets(&list, s->settings, NULL) == STATUS_OK &&
+                hash_addresses(&list) == s->addresses;
+    arena_done(&list.memory);
+    if (!same)
+        sonde_warn("restart_needed",
+                   sonde_kv("detail", "sonde_rules: alertmanagers are those of the start until the "
+                                      "server is started anew"));
+}
+
 void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
 {
     error err;
@@ -271,10 +299,7 @@ void serve_rules_reload(serve_rules *s, const serve_rules_options *o)
         st = use_settings(s, o, &err);
     tell_load(st, &err);
     reload_alertmanager(s);
-    if (s->alertmanagers != o->settings->alertmanagers.count)
-        sonde_warn("restart_needed",
-                   sonde_kv("detail", "sonde_rules: alertmanagers are those of the start until the "
-                                      "server is started anew"));
+    warn_of_other_targets(s);
 }
 
 void serve_rules_stop(serve_rules *s)

@@ -17,8 +17,8 @@ typedef struct {
     alert_forwarder *forwarder;
     alert_relabel *relabel; /* before both */
     const sonde_rules_settings *settings;
-    uint32_t alertmanagers; /* external ones, at the start */
-    char url[300];          /* of the web UI, when the settings say none */
+    uint64_t addresses; /* a hash of those of external Alertmanagers, at the start */
+    char url[300];      /* of the web UI, when the settings say none */
 } serve_rules;
 
 typedef struct {

@@ -166,6 +166,10 @@ def test_alerts_are_relabeled_before_anybody_is_told(tmp_path):
         s.process.send_signal(signal.SIGHUP)
         wait_for("the other alert", lambda: "Quiet" in {
             a["labels"]["alertname"] for a in get_json(s.http + "/api/v2/alerts")})
+        assert "restart_needed" not in s.output()
+        (tmp_path / "sonde.yaml").write_text(changed.replace("path_prefix: /prefix", "path_prefix: /other"))
+        s.process.send_signal(signal.SIGHUP)
+        wait_for("what other addresses need", lambda: "restart_needed" in s.output())
     wrong = changed.replace("regex: Quiet", "regex: '('")
     (tmp_path / "wrong.yaml").write_text(wrong)
     done = subprocess.run([SONDE, "check", "config", str(tmp_path / "wrong.yaml")], capture_output=True, text=True,
