@@ -121,9 +121,20 @@ static bool cell_present(const promql_row *row, uint32_t step)
     return !is_absent(row->cells[step]) || (row->histograms && row->histograms[step]);
 }
 
+static uint32_t first_value(const promql_grid *g, const promql_row *row)
+{
+    uint32_t step = 0;
+    while (step < g->steps && !cell_present(row, step))
+        step++;
+    return step;
+}
+
+/* Whether the name goes at the end is what the earlier of the two says. */
 static status merge_into(promql_engine *e, const promql_grid *g, promql_row *into,
                          const promql_row *from, const char *message)
 {
+    if (into->drop_name != from->drop_name && first_value(g, from) < first_value(g, into))
+        into->drop_name = from->drop_name;
     for (uint32_t i = 0; i < g->steps; i++) {
         if (!cell_present(from, i))
             continue;
@@ -142,10 +153,7 @@ static status merge_into(promql_engine *e, const promql_grid *g, promql_row *int
 
 static bool row_is_empty(const promql_grid *g, const promql_row *row)
 {
-    for (uint32_t i = 0; i < g->steps; i++)
-        if (cell_present(row, i))
-            return false;
-    return true;
+    return first_value(g, row) == g->steps;
 }
 
 status promql_merge_rows(promql_engine *e, const promql_grid *g, promql_value *v,

@@ -15,7 +15,8 @@
 #include <stdio.h>
 
 #define SCRIPT_MAX_VALUES 4096
-/* What the scripts take for granted. Names are removed at once here; tests/e2e has them delayed. */
+/* What the scripts take for granted. Names are removed at once, except below "delay_names";
+ * tests/e2e has them delayed. */
 #define SCRIPT_FEATURES \
     (PROMQL_EXPERIMENTAL_FUNCTIONS | PROMQL_DURATION_EXPR | PROMQL_EXTENDED_RANGE_SELECTORS | \
      PROMQL_BINOP_FILL_MODIFIERS)
@@ -38,6 +39,7 @@ typedef struct {
     str_list without; /* metrics of the block that this build cannot load (native histograms) */
     arena block;      /* of the names in it */
     bool verbose;
+    uint32_t features;
     uint32_t passed, failed, skipped;
 } script;
 
@@ -413,13 +415,13 @@ static status script_run(script *s, const script_eval *ev, bool range, promql_re
                          error *err)
 {
     const promql_node *n;
-    status st = promql_parse(&n, ev->expression, SCRIPT_FEATURES, &s->arena, err);
+    status st = promql_parse(&n, ev->expression, s->features, &s->arena, err);
     if (st != STATUS_OK)
         return st;
     promql_options o = { .start_ms = ev->start_ms,
                          .end_ms = ev->end_ms,
                          .step_ms = ev->step_ms,
-                         .features = SCRIPT_FEATURES };
+                         .features = s->features };
     return range ? promql_range_query(s->store, n, ev->expression, &o, &s->arena, ret, err)
                  : promql_instant(s->store, n, ev->expression, &o, &s->arena, ret, err);
 }
@@ -526,7 +528,7 @@ static void script_one_eval(script *s, str line)
 static inline bool script_file(const char *path, bool verbose, script *ret)
 {
     buf text;
-    script s = { .path = path, .verbose = verbose };
+    script s = { .path = path, .verbose = verbose, .features = SCRIPT_FEATURES };
     buf_init(&text, MiB(4));
     if (file_read(path, &text, NULL) != STATUS_OK)
         return false;
@@ -549,6 +551,8 @@ static inline bool script_file(const char *path, bool verbose, script *ret)
             script_load(&s, arguments);
         } else if (str_starts(command, STR("eval"))) {
             script_one_eval(&s, trimmed);
+        } else if (str_is(command, "delay_names")) {
+            s.features |= PROMQL_DELAYED_NAME_REMOVAL;
         }
         arena_clear(&s.arena);
     }
