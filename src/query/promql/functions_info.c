@@ -6,7 +6,8 @@
 #include "query/regex.h"
 
 static const str identifying[] = { { "instance", 8 }, { "job", 3 } };
-#define IDENTIFYING ARRAY_LEN(identifying)
+#define IDENTIFYING      ARRAY_LEN(identifying)
+#define ALTERNATIVES_MAX KiB(2) /* of a regular expression; more values are looked up */
 
 typedef struct {
     promql_engine *e;
@@ -20,7 +21,9 @@ typedef struct {
     promql_value series; /* the info series; a cell is the sample's time */
     label_groups by_name;
     uint32_t *name_of; /* of each info series: which of the names */
-    bool needs_match;  /* a series without an info metric is left out */
+    label_groups by_key;
+    uint32_t *first, *next; /* of each job and instance, of each info series: series + 1, 0: none */
+    bool needs_match;       /* a series without an info metric is left out */
     promql_value *ret;
     uint32_t capacity;
 } info;
@@ -179,34 +182,51 @@ static void quote_regex(buf *out, str s)
     }
 }
 
-/* All values of an identifying label among the rows with these labels present, as an alternative.
- */
-static status alternatives(info *x, const uint8_t *presence, uint8_t wanted, str name, str *ret)
+/* All values of an identifying label among the rows with these labels present. */
+static status gather_values(info *x, const uint8_t *presence, uint8_t wanted, str name,
+                            label_groups *ret)
 {
-    label_groups seen;
-    buf text;
-    groups_init(&seen, x->e->arena);
-    buf_init(&text, MiB(1));
-    status st = STATUS_OK;
-    for (uint32_t r = 0; r < x->base->row_count && st == STATUS_OK; r++) {
-        bool is_new;
+    groups_init(ret, x->e->arena);
+    for (uint32_t r = 0; r < x->base->row_count; r++) {
         labels one = { 0 };
-        if (presence[r] != wanted)
-            continue;
-        if (!labels_keep(x->e->arena, x->base->rows[r].labels, (name_list){ &name, 1 }, &one) ||
-            groups_put(&seen, one, &is_new) == UINT32_MAX)
-            st = promql_no_memory(x->e);
-        else if (is_new && text.len)
-            buf_char(&text, '|');
-        if (st == STATUS_OK && is_new)
-            quote_regex(&text, labels_get(one, name));
+        if (presence[r] == wanted &&
+            (!labels_keep(x->e->arena, x->base->rows[r].labels, (name_list){ &name, 1 }, &one) ||
+             groups_put(ret, one, NULL) == UINT32_MAX))
+            return promql_no_memory(x->e);
     }
-    if (st == STATUS_OK && text.failed)
-        st = fail(x->e->err, STATUS_LIMIT, "info() has more than 1 MiB of values of %.*s",
-                  STR_ARG(name));
-    *ret = arena_str(x->e->arena, buf_view(&text));
+    return STATUS_OK;
+}
+
+/* As alternatives; of many values, whether there is one: drop_others does the rest. */
+static status match_values(info *x, const label_groups *values, matcher *ret)
+{
+    buf text;
+    buf_init(&text, ALTERNATIVES_MAX);
+    for (uint32_t i = 0; i < values->count && !text.failed; i++) {
+        if (i)
+            buf_char(&text, '|');
+        quote_regex(&text, labels_get(values->items[i], ret->name));
+    }
+    ret->op = text.failed ? MATCH_NE : MATCH_RE;
+    ret->value = text.failed ? STR_EMPTY : arena_str(x->e->arena, buf_view(&text));
     buf_done(&text);
-    return st != STATUS_OK || ret->ptr ? st : promql_no_memory(x->e);
+    return ret->op == MATCH_NE || ret->value.ptr ? STATUS_OK : promql_no_memory(x->e);
+}
+
+/* Takes out the rows whose label `name` has none of the values. */
+static status drop_others(info *x, promql_value *v, str name, const label_groups *values)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < v->row_count; r++) {
+        labels one;
+        TRY(promql_check_time(x->e));
+        if (!labels_keep(x->e->arena, v->rows[r].labels, (name_list){ &name, 1 }, &one))
+            return promql_no_memory(x->e);
+        if (groups_find(values, one) != UINT32_MAX)
+            v->rows[n++] = v->rows[r];
+    }
+    v->row_count = n;
+    return STATUS_OK;
 }
 
 static status not_info(const info *x, labels l)
@@ -225,6 +245,7 @@ static status fetch_some(info *x, const uint8_t *presence, uint8_t wanted)
 {
     uint32_t count = IDENTIFYING + x->data_count + x->name_matcher_count, n = 0;
     matcher *all = promql_alloc(x->e, count, sizeof(matcher));
+    label_groups values[IDENTIFYING];
     promql_value v;
     if (!all)
         return STATUS_LIMIT;
@@ -232,8 +253,8 @@ static status fetch_some(info *x, const uint8_t *presence, uint8_t wanted)
         all[n] = (matcher){ identifying[i], MATCH_EQ, STR_EMPTY };
         if (!(wanted & 1u << i))
             continue;
-        all[n].op = MATCH_RE;
-        TRY(alternatives(x, presence, wanted, identifying[i], &all[n].value));
+        TRY(gather_values(x, presence, wanted, identifying[i], &values[i]));
+        TRY(match_values(x, &values[i], &all[n]));
     }
     for (uint32_t i = 0; i < x->data_count; i++)
         all[n++] = x->data[i];
@@ -242,6 +263,9 @@ static status fetch_some(info *x, const uint8_t *presence, uint8_t wanted)
     promql_node selector = { .kind = NODE_VECTOR, .type = PROMQL_VECTOR };
     selector.selector = (promql_selector){ .matchers = all, .matcher_count = n, .shift = x->shift };
     TRY(promql_select_instant(x->e, x->g, &selector, true, &v));
+    for (uint32_t i = 0; i < IDENTIFYING; i++)
+        if (all[i].op == MATCH_NE)
+            TRY(drop_others(x, &v, identifying[i], &values[i]));
     for (uint32_t r = 0; r < v.row_count; r++)
         if (v.rows[r].histograms)
             return not_info(x, v.rows[r].labels);
@@ -265,6 +289,32 @@ static uint8_t presence_of(labels l)
         if (labels_get(l, identifying[i]).len)
             present |= (uint8_t)(1u << i);
     return present;
+}
+
+static bool key_of(const info *x, labels l, labels *ret)
+{
+    return labels_keep(x->e->arena, l, (name_list){ identifying, IDENTIFYING }, ret);
+}
+
+/* Chains the info series of each job and instance, in their order. */
+static status index_series(info *x)
+{
+    size_t count = x->series.row_count;
+    groups_init(&x->by_key, x->e->arena);
+    x->first = promql_alloc(x->e, count, sizeof(uint32_t));
+    x->next = promql_alloc(x->e, count, sizeof(uint32_t));
+    if (!x->first || !x->next)
+        return STATUS_LIMIT;
+    for (uint32_t s = (uint32_t)count; s-- > 0;) {
+        labels key;
+        uint32_t group;
+        if (!key_of(x, x->series.rows[s].labels, &key) ||
+            (group = groups_put(&x->by_key, key, NULL)) == UINT32_MAX)
+            return promql_no_memory(x->e);
+        x->next[s] = x->first[group];
+        x->first[group] = s + 1;
+    }
+    return STATUS_OK;
 }
 
 static status fetch(info *x, const bool *ignored)
@@ -291,7 +341,7 @@ static status fetch(info *x, const bool *ignored)
             (x->name_of[s] = groups_put(&x->by_name, name, NULL)) == UINT32_MAX)
             return promql_no_memory(x->e);
     }
-    return STATUS_OK;
+    return index_series(x);
 }
 
 /* ---- combining ---- */
@@ -399,15 +449,13 @@ static status result_row(info *x, enrichment *en, const promql_row *base, labels
 
 static status find_candidates(const info *x, labels base, enrichment *en)
 {
+    labels key;
     en->candidate_count = 0;
-    for (uint32_t s = 0; s < x->series.row_count; s++) {
-        bool same = true;
-        for (uint32_t i = 0; i < IDENTIFYING; i++)
-            same = same && str_eq(labels_get(base, identifying[i]),
-                                  labels_get(x->series.rows[s].labels, identifying[i]));
-        if (same)
-            en->candidates[en->candidate_count++] = s;
-    }
+    if (!key_of(x, base, &key))
+        return promql_no_memory(x->e);
+    uint32_t group = groups_find(&x->by_key, key);
+    for (uint32_t s = group == UINT32_MAX ? 0 : x->first[group]; s; s = x->next[s - 1])
+        en->candidates[en->candidate_count++] = s - 1;
     return promql_check_time(x->e);
 }
 
@@ -473,8 +521,13 @@ status promql_fn_info(promql_engine *e, const promql_grid *g, const promql_node 
     bool *ignored = promql_alloc(e, base.row_count, sizeof(bool));
     if (!ignored)
         return STATUS_LIMIT;
-    for (uint32_t r = 0; r < base.row_count; r++)
-        TRY(is_info(&x, labels_get(base.rows[r].labels, LABEL_NAME), &ignored[r]));
+    for (uint32_t r = 0; r < base.row_count; r++) {
+        str name = labels_get(base.rows[r].labels, LABEL_NAME);
+        if (r && str_eq(name, labels_get(base.rows[r - 1].labels, LABEL_NAME)))
+            ignored[r] = ignored[r - 1];
+        else
+            TRY(is_info(&x, name, &ignored[r]));
+    }
     TRY(fetch(&x, ignored));
     TRY(enrich_all(&x, ignored));
     return promql_merge_rows(e, g, ret, SAME_LABELSET);

@@ -168,6 +168,47 @@ static void an_instant_query_may_be_a_range_vector(void **state)
     assert_true(r.series[0].value[2] == 10);
 }
 
+static void add_host(const char *metric, const char *job, uint32_t host, label more)
+{
+    char name[32];
+    const int64_t time = 0;
+    const double value = host;
+    snprintf(name, sizeof(name), "host-%u.example.com:9100", host);
+    label l[] = { { STR("__name__"), str_c(metric) },
+                  { STR("instance"), str_c(name) },
+                  { STR("job"), str_c(job) },
+                  more };
+    fake_add_samples(db, (labels){ l, more.name.len ? 4 : 3 }, &time, &value, 1);
+}
+
+/* More hosts than fit into a regular expression of the store's matchers. */
+static void info_takes_thousands_of_series(void **state)
+{
+    (void)state;
+    const uint32_t hosts = 2000;
+    error err;
+    const promql_node *n;
+    promql_result r;
+    arena large; /* the store here compiles expressions for each series */
+    arena_init(&large, MiB(512));
+    promql_options o = { .step_ms = 1 };
+    str query = STR("info(load)");
+    for (uint32_t i = 0; i < hosts; i++) {
+        label zone = { STR("zone"), i % 2 ? STR("odd") : STR("even") };
+        add_host("load", "node", i, (label){ 0 });
+        add_host("target_info", i % 3 ? "node" : "other", i, zone);
+    }
+    assert_ok(promql_parse(&n, query, PROMQL_EXPERIMENTAL_FUNCTIONS, &memory, &err));
+    assert_ok(promql_instant(db, n, query, &o, &large, &r, &err));
+    assert_int_equal(r.count, hosts);
+    for (uint32_t i = 0; i < hosts; i++) {
+        uint32_t host = (uint32_t)r.series[i].value[0];
+        const char *zone = host % 3 == 0 ? "" : host % 2 ? "odd" : "even";
+        assert_true(str_is(labels_get(r.series[i].labels, STR("zone")), zone));
+    }
+    arena_done(&large);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -177,6 +218,7 @@ int main(void)
         TEST(every_allocation_may_fail),      TEST(stops_at_the_deadline_and_when_canceled),
         TEST(passes_on_what_the_store_says),  TEST(asks_only_for_the_time_that_it_needs),
         TEST(a_range_query_must_be_a_vector), TEST(an_instant_query_may_be_a_range_vector),
+        TEST(info_takes_thousands_of_series),
     };
     return cmocka_run_group_tests_name("promql_limits", tests, NULL, NULL);
 }
