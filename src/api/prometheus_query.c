@@ -131,8 +131,8 @@ const promql_node *prometheus_parse(api_request *r)
     return NULL;
 }
 
-/* The query, whose durations can be computed: what is wrong with them is the parameter's fault.
- * NULL after an answer was given. */
+/* The query with its durations, start(), end(), range() and step() as numbers: what is wrong with
+ * them is the parameter's fault. NULL after an answer was given. */
 static const promql_node *bound_query(api_request *r, const promql_options *o, bool range)
 {
     const promql_range_bounds bounds = { o->start_ms, o->end_ms, range ? o->step_ms : 0 };
@@ -140,7 +140,7 @@ static const promql_node *bound_query(api_request *r, const promql_options *o, b
     if (!query)
         return NULL;
     if (promql_bind(&bound, query, &bounds, r->arena, &r->err) == STATUS_OK)
-        return query;
+        return bound;
     request_fail(r, STATUS_INVALID, "invalid parameter \"query\": %s", r->err.message);
     return NULL;
 }

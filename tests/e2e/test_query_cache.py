@@ -31,7 +31,9 @@ EXPRESSIONS = [
     "gauge @ end()", "gauge @ start() + gauge", "sum_over_time(gauge[2m]) / quantile_over_time(0.9, gauge[2m])",
     "count_values('v', gauge)", "sum(http_total) by (code) > 40 or gauge", "gauge > bool 3", "timestamp(gauge)",
     "stddev(stddev by (code) (http_total))", "label_replace(gauge, 'x', '$1', 'job', '(.).*')", "nothing", "time()",
+    "rate(gauge[step() * 4])", "sum_over_time(gauge[range() / 10])", "gauge - start()", "time() - end() + step()",
 ]
+ARGS = ("--enable-feature", "promql-duration-expr,promql-experimental-functions")
 
 
 class Traffic:
@@ -82,7 +84,7 @@ def refresh(server, r, end, panels):
 
 def test_cached_answers_are_the_bytes_without_the_cache():
     r = random.Random(3)
-    with Collector(CONFIG) as server:
+    with Collector(CONFIG, args=ARGS) as server:
         # Time that is over, as a dashboard sees it go by: half an hour in a few seconds.
         begin = int(time.time()) // STEP * STEP - 3600
         traffic = Traffic(server, 5)
@@ -106,18 +108,23 @@ def counters(server):
 
 
 def test_histograms_and_notes_are_cached_and_counted():
-    with Collector(CONFIG) as server:
+    with Collector(CONFIG, args=ARGS) as server:
         begin = int(time.time()) // STEP * STEP - 3600
         traffic = Traffic(server, 5)
         for second in range(begin, begin + 1500, STEP):
             traffic.at(second, late=False)
-        for n, query in enumerate(("native", "sum(rate(native[2m]))", "rate(gauge[2m])", "quantile(2, gauge)"), 1):
+        for n, query in enumerate(("native", "sum(rate(native[2m]))", "rate(gauge[2m])", "quantile(2, gauge)",
+                                   "rate(gauge[step() * 8])"), 1):
             for slide in range(3):
                 same(server, query, begin + 1400 + slide * STEP)
             same(server, query, begin + 1400)
             now = counters(server)
             assert now["misses"] == n and now["partial_hits"] == 2 * n and now["hits"] == n, (query, now)
         assert now["entries"] == 4 and 1000 < now["bytes"] < 64 << 20
+        for query, place in (("rate(gauge[2m])", "(1:6)"), ("rate( gauge[2m])", "(1:7)")):
+            for _ in range(2):
+                answer = json.loads(ask(server, query, begin, begin + 1400, STEP))
+                assert answer["infos"][0].endswith(place), answer["infos"]
         assert now["evictions"] == 0 and now["outdated"] == 0
         answer = json.loads(ask(server, "rate(gauge[2m])", begin, begin + 1200, STEP))
         assert answer["infos"] == ["PromQL info: metric might not be a counter, name does not end in "
@@ -125,7 +132,7 @@ def test_histograms_and_notes_are_cached_and_counted():
 
 
 def test_notes_beyond_those_that_are_shown_are_counted():
-    with Collector(CONFIG) as server:
+    with Collector(CONFIG, args=ARGS) as server:
         now = int(time.time())
         rows = [({"__name__": "m%d" % n, "n": str(n)}, [(now * 1000 - 30000, 1), (now * 1000, 2)], {"type": "gauge"})
                 for n in range(123)]
@@ -140,7 +147,7 @@ def test_notes_beyond_those_that_are_shown_are_counted():
 
 def test_dashboards_at_once_agree_while_samples_come():
     """The past is at rest while now goes on, and then for all: everybody sees the same of it."""
-    with Collector(CONFIG) as server:
+    with Collector(CONFIG, args=ARGS) as server:
         now = int(time.time()) // STEP * STEP
         traffic = Traffic(server, 9)
         for second in range(now - 3600, now - 1800, STEP):

@@ -26,6 +26,7 @@ typedef struct entry {
     atomic_uint refs;
     struct entry *older, *newer;
     str key;
+    str text; /* of the query, which the places of notes are in */
     uint64_t generation;
     int64_t first_ms, last_ms; /* steps that it has */
     promql_series *series;
@@ -606,9 +607,10 @@ static void keep(cached_query *q, const promql_result *result, int64_t last_ms)
     e->first_ms = q->options.start_ms;
     e->last_ms = last_ms;
     e->key = arena_str(&e->memory, q->key);
+    e->text = arena_str(&e->memory, q->text);
     e->series = ARENA_ARRAY(&e->memory, promql_series, MAX(result->count, 1u));
     e->notes_exact = last_ms == q->last_ms;
-    bool ok = e->key.ptr && e->series && copy_notes(e, &result->notes);
+    bool ok = e->key.ptr && e->text.ptr && e->series && copy_notes(e, &result->notes);
     for (uint32_t i = 0; i < result->count && ok; i++)
         ok = copy_series(e, &result->series[i]);
     if (ok)
@@ -623,7 +625,8 @@ static entry *find(cached_query *q)
     promql_cache *c = q->cache;
     entry *e = take(c, q->key);
     bool stale = e && store_changed_since(q->store, e->generation, last_row(&q->reach, e->last_ms));
-    bool apart = e && (e->first_ms > q->last_ms || e->last_ms < q->options.start_ms);
+    bool apart = e && (e->first_ms > q->last_ms || e->last_ms < q->options.start_ms ||
+                       (e->notes.count && !str_eq(e->text, q->text)));
     if (stale)
         drop(c, e);
     if (stale || apart) {
