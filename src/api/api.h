@@ -18,6 +18,7 @@ typedef struct {
     size_t query_memory;      /* bytes that one query may use; 0: 512 MiB */
     uint64_t query_samples;   /* samples that one PromQL query may touch; 0: 50 million */
     int64_t lookback_ns;      /* how far an instant vector looks back; 0: 5 min */
+    int64_t retention_ns;     /* of the store, for users to see; 0: it keeps everything */
     uint32_t tail_clients;    /* live tails at once; 0: 64 */
     uint32_t features;        /* PROMQL_… of query/promql/ast.h that are switched on */
     str config;               /* what api_set_config says, at first */

@@ -3,9 +3,12 @@
 #include "api/prometheus.h"
 
 #include "base/clock.h"
+#include "net/server.h"
+#include "query/promql/print.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Clients choose their features by `version`; it names the Prometheus whose API this is. */
@@ -35,6 +38,25 @@ static void put_time(json_writer *w, str key, int64_t time_ns)
     buf_done(&text);
 }
 
+/* The folder has a link for itself and one from the folder above, and one for each thread. */
+static int64_t thread_count(void)
+{
+    struct stat tasks;
+    return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 2 ? (int64_t)tasks.st_nlink - 2
+                                                                      : 0;
+}
+
+/* Empty where everything is kept. */
+static void put_retention(json_writer *w, int64_t ns)
+{
+    buf text;
+    buf_init(&text, 64);
+    if (ns > 0)
+        promql_print_milliseconds(&text, ns / NS_PER_MS);
+    JSON_PUT(w, str, "storageRetention", buf_view(&text));
+    buf_done(&text);
+}
+
 void prometheus_runtime_info(api_request *r)
 {
     store_stats stats;
@@ -58,12 +80,12 @@ void prometheus_runtime_info(api_request *r)
     put_time(w, STR("lastConfigTime"), config_ns);
     JSON_PUT(w, u64, "timeSeriesCount", stats.series);
     JSON_PUT(w, u64, "corruptionCount", stats.corrupt_parts);
-    JSON_PUT(w, i64, "goroutineCount", 0);
+    JSON_PUT(w, i64, "goroutineCount", thread_count());
     JSON_PUT(w, i64, "GOMAXPROCS", cores);
     JSON_PUT(w, i64, "GOMEMLIMIT", 0);
     JSON_PUT(w, str, "GOGC", STR(""));
     JSON_PUT(w, str, "GODEBUG", STR(""));
-    JSON_PUT(w, str, "storageRetention", STR(""));
+    put_retention(w, r->api->options.retention_ns);
     json_end_object(w);
     prometheus_end(r);
 }
@@ -97,6 +119,7 @@ void prometheus_flags(api_request *r)
     put_duration(w, "query.lookback-delta", o->lookback_ns ? o->lookback_ns : 300 * NS_PER_S);
     put_duration(w, "query.timeout", o->query_timeout_ns);
     put_number(w, "query.max-samples", o->query_samples ? o->query_samples : 50000000);
+    put_number(w, "query.max-concurrency", HTTP_QUERY_THREADS);
     put_number(w, "query.max-memory", o->query_memory);
     for (uint32_t i = 0; i < o->flag_count; i++) {
         json_key(w, o->flags[i].name);

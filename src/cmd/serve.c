@@ -154,6 +154,7 @@ static serve_rules_options rules_settings(const serve *s)
 static status open_api(serve *s, error *err)
 {
     api_options options = { .store = s->store,
+                            .retention_ns = s->retention,
                             .features = feature_bits(s->options.features),
                             .config = buf_view(&s->shown),
                             .flags = s->flags,

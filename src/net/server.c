@@ -23,7 +23,7 @@ static void defaults(http_server_options *o)
 {
 #define DEFAULT(field, value) o->field = o->field ? o->field : (value)
     DEFAULT(ingest_threads, 16);
-    DEFAULT(query_threads, 4);
+    DEFAULT(query_threads, HTTP_QUERY_THREADS);
     DEFAULT(ingest_queue, 1024);
     DEFAULT(query_queue, 4096);
     DEFAULT(header_bytes, KiB(16));

@@ -39,10 +39,12 @@ typedef struct {
     double burst;          /* at once; 0: those of one second */
 } http_route_table;
 
+#define HTTP_QUERY_THREADS 4
+
 /* 0 means the default, which stands behind each. */
 typedef struct {
     unsigned ingest_threads; /* 16; started when first needed */
-    unsigned query_threads;  /* 4 */
+    unsigned query_threads;  /* HTTP_QUERY_THREADS */
     unsigned ingest_queue;   /* 1,024 requests waiting; beyond: 503 */
     unsigned query_queue;    /* 4,096: some hundred dashboards at once */
     size_t header_bytes;     /* 16 KiB of names and values, request target included */

@@ -75,7 +75,9 @@ def test_the_built_in_configuration_and_the_flags():
         assert flags["alertmanager"] == "http://<secret>@127.0.0.1:9"
         assert flags["enable-feature"] == "promql-delayed-name-removal"
         assert flags["query.lookback-delta"] == "5m0s" and flags["query.max-samples"] == "50000000"
-        assert flags["data"] == server.data
+        assert flags["data"] == server.data and flags["query.max-concurrency"] == "4"
+        runtime = status(server, "runtimeinfo")
+        assert runtime["storageRetention"] == "9d" and runtime["goroutineCount"] > 3
 
 
 def test_features_of_prometheus_work_or_are_told_by_name():
