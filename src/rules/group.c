@@ -319,6 +319,14 @@ static void eval_rules(rule_group *g, int64_t time_ms, arena *a, held_rules *hel
         end_stale(g, at, a);
 }
 
+static void fail_all(rule_group *g)
+{
+    rule_outcome o = { .began_ns = clock_now_ns() };
+    o.st = no_memory(&o.err);
+    for (uint32_t i = 0; i < g->rule_count; i++)
+        rule_set_outcome(g, &g->rules[i], &o);
+}
+
 void rule_group_eval(rule_group *g, int64_t time_ms, const _Atomic int *canceled)
 {
     arena a;
@@ -330,6 +338,8 @@ void rule_group_eval(rule_group *g, int64_t time_ms, const _Atomic int *canceled
     g->eval_rules_ns = 0;
     if (held)
         eval_rules(g, time_ms, &a, held);
+    else
+        fail_all(g);
     rule_held_free(held);
     arena_done(&a);
     int64_t took = clock_mono_ns() - mono;
