@@ -49,7 +49,10 @@ def small(fast_export):
     def start(**more):
         s = Staging(environment=dict(fast_export, **more), keep=True)
         started.append(s)
-        return s.__enter__()
+        s.__enter__()
+        # Its health is known before its tables are made, which tests take away.
+        wait_for("the worker", lambda: [x for x in s.lines("worker") if x["message"] == "Service started"])
+        return s
     yield start
     for s in started:
         s.__exit__(None, None, None)
