@@ -119,7 +119,7 @@ static void stream_list(api_request *r)
     prometheus_begin(r);
     json_begin_array(&r->json);
     for (uint32_t i = 0; i < streams.groups.count && request_flush(r); i++)
-        prometheus_labels(&r->json, streams.groups.items[i]);
+        labels_to_json(&r->json, streams.groups.items[i]);
     json_end_array(&r->json);
     prometheus_end(r);
 }

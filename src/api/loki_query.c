@@ -36,7 +36,7 @@ static void put_labels_member(json_writer *w, str name, labels l)
     if (!l.count)
         return;
     json_key(w, name);
-    prometheus_labels(w, l);
+    labels_to_json(w, l);
 }
 
 static void put_line(json_writer *w, const logql_line *line)
@@ -55,7 +55,7 @@ static void begin_stream(json_writer *w, labels stream)
 {
     json_begin_object(w);
     json_key(w, STR("stream"));
-    prometheus_labels(w, stream);
+    labels_to_json(w, stream);
     json_key(w, STR("values"));
     json_begin_array(w);
 }
@@ -180,7 +180,7 @@ static void answer_metrics(api_request *r, const promql_result *result, int64_t 
         const promql_series *s = &result->series[i];
         json_begin_object(&r->json);
         json_key(&r->json, STR("metric"));
-        prometheus_labels(&r->json, s->labels);
+        labels_to_json(&r->json, s->labels);
         json_key(&r->json, matrix ? STR("values") : STR("value"));
         if (matrix)
             json_begin_array(&r->json);

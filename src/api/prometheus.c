@@ -257,7 +257,7 @@ static void series_list(api_request *r)
         if (i && labels_eq(list[i - 1], list[i]))
             continue;
         if (written++ < limit)
-            prometheus_labels(&r->json, list[i]);
+            labels_to_json(&r->json, list[i]);
     }
     json_end_array(&r->json);
     if (written > limit)

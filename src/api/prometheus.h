@@ -34,7 +34,6 @@ void prometheus_time(buf *out, int64_t time_ms);
 void prometheus_value(buf *out, double v);
 /* [1435781451.781,"1.5"] */
 void prometheus_point(buf *out, int64_t time_ms, double v);
-void prometheus_labels(json_writer *w, labels l);
 /* The list of the series of a vector or matrix, at most `limit`. o: as it was evaluated. */
 void prometheus_series(api_request *r, const promql_result *result, const promql_options *o,
                        uint32_t limit);

@@ -127,7 +127,7 @@ static void put_exemplar(api_request *r, const stored_exemplar *e)
     json_writer *w = &r->json;
     json_begin_object(w);
     json_key(w, STR("labels"));
-    prometheus_labels(w, (labels){ (label *)e->own, e->own_count });
+    labels_to_json(w, (labels){ (label *)e->own, e->own_count });
     json_key(w, STR("value"));
     prometheus_value(http_out(r->x), e->value);
     w->comma = true;
@@ -148,7 +148,7 @@ static void put_exemplars(api_request *r, collector *c)
     for (uint32_t i = 0, end; i < c->count && request_flush(r); i = end) {
         json_begin_object(w);
         json_key(w, STR("seriesLabels"));
-        prometheus_labels(w, series_of(&c->items[i]));
+        labels_to_json(w, series_of(&c->items[i]));
         json_key(w, STR("exemplars"));
         json_begin_array(w);
         for (end = i;

@@ -57,9 +57,9 @@ static void put_alert(json_writer *w, const alert_view *al)
 {
     json_begin_object(w);
     json_key(w, STR("labels"));
-    prometheus_labels(w, al->labels);
+    labels_to_json(w, al->labels);
     json_key(w, STR("annotations"));
-    prometheus_labels(w, al->annotations);
+    labels_to_json(w, al->annotations);
     JSON_PUT(w, str, "state", str_c(alert_state_name(al->state)));
     json_key(w, STR("activeAt"));
     put_time(w, al->active_ms * NS_PER_MS);
@@ -244,10 +244,10 @@ static void put_rule(json_writer *w, const rule_view *rule, bool with_alerts)
         JSON_PUT(w, f64, "keepFiringFor", (double)rule->keep_firing_for_ms / 1000);
     }
     json_key(w, STR("labels"));
-    prometheus_labels(w, rule->labels);
+    labels_to_json(w, rule->labels);
     if (rule->alerting) {
         json_key(w, STR("annotations"));
-        prometheus_labels(w, rule->annotations);
+        labels_to_json(w, rule->annotations);
         json_key(w, STR("alerts"));
         if (with_alerts) {
             json_begin_array(w);

@@ -157,23 +157,13 @@ static void put_histogram(buf *out, int64_t time_ms, const histogram *h)
 
 /* ---- series ---- */
 
-void prometheus_labels(json_writer *w, labels l)
-{
-    json_begin_object(w);
-    for (uint32_t i = 0; i < l.count; i++) {
-        json_key(w, l.items[i].name);
-        json_str(w, l.items[i].value);
-    }
-    json_end_object(w);
-}
-
 static void put_head(labels l, bool first, buf *out)
 {
     json_writer w = json_write(out);
     if (!first)
         buf_char(out, ',');
     buf_lit(out, "{\"metric\":");
-    prometheus_labels(&w, l);
+    labels_to_json(&w, l);
 }
 
 /* Of a series without histograms. False: the client has gone. */

@@ -305,7 +305,7 @@ static void put_family(metadata_listing *l, const target_family *f)
     json_writer *w = &l->r->json;
     json_begin_object(w);
     json_key(w, STR("target"));
-    prometheus_labels(w, l->targets[f->target]);
+    labels_to_json(w, l->targets[f->target]);
     if (!l->metric.len)
         JSON_PUT(w, str, "metric", m->metric);
     JSON_PUT(w, str, "type", m->type);

@@ -46,6 +46,16 @@ uint64_t labels_hash(labels l)
     return h;
 }
 
+void labels_to_json(json_writer *w, labels l)
+{
+    json_begin_object(w);
+    for (uint32_t i = 0; i < l.count; i++) {
+        json_key(w, l.items[i].name);
+        json_str(w, l.items[i].value);
+    }
+    json_end_object(w);
+}
+
 bool name_list_has(name_list names, str name)
 {
     for (uint32_t i = 0; i < names.count; i++)

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "codec/json.h"
 #include "store/store.h"
 
 typedef struct {
@@ -20,6 +21,8 @@ str labels_get(labels l, str name);
 int labels_cmp(labels a, labels b);
 bool labels_eq(labels a, labels b);
 uint64_t labels_hash(labels l);
+/* As an object of names and values. */
+void labels_to_json(json_writer *w, labels l);
 
 typedef struct {
     const str *items;

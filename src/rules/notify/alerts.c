@@ -68,16 +68,6 @@ static void alert_free(kept_alert *a)
 
 /* ---- JSON ---- */
 
-void labels_to_json(json_writer *w, labels l)
-{
-    json_begin_object(w);
-    for (uint32_t i = 0; i < l.count; i++) {
-        json_key(w, l.items[i].name);
-        json_str(w, l.items[i].value);
-    }
-    json_end_object(w);
-}
-
 status labels_of_json(arena *a, str json, label **ret, uint32_t *ret_count, error *err)
 {
     json_reader r;

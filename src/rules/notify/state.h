@@ -206,7 +206,6 @@ void alerts_release(alertmanager *am, kept_alert *a, int64_t now_ms);
 void alerts_done(alertmanager *am);
 /* A JSON object of texts, as a sorted list in `a`. */
 MUST_USE status labels_of_json(arena *a, str json, label **ret, uint32_t *ret_count, error *err);
-void labels_to_json(json_writer *w, labels l);
 str fingerprint_key(const uint64_t *fingerprint);
 /* By job and instance, then all labels: the order of notifications. */
 int alerts_compare(const void *a, const void *b); /* of kept_alert pointers */
