@@ -127,6 +127,8 @@ int check_rules(int argc, char **argv)
         } else if (str_is(a, "--enable-feature")) {
             if (i + 1 == argc)
                 return wrong_usage("--enable-feature wants a list of names");
+            if (!feature_all_known(argv[i + 1]))
+                return wrong_usage("--enable-feature has a name that is no feature");
             c.features = feature_bits(argv[++i]);
         } else if (a.len > 1 && a.ptr[0] == '-') {
             return wrong_usage("that is no option of rules");

@@ -75,6 +75,17 @@ uint32_t feature_bits(const char *list)
     return features;
 }
 
+bool feature_all_known(const char *list)
+{
+    str rest = str_c(list);
+    bool good = true;
+    while (rest.len) {
+        str name = str_trim(str_cut(rest, ',', &rest));
+        good = good && (promql_feature_find(name) || find(name));
+    }
+    return good;
+}
+
 void feature_tell(const char *list)
 {
     str rest = str_c(list ? list : "");

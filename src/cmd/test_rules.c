@@ -2,6 +2,7 @@
 /* sonde test rules: runs promtool's test files of rules and tells its verdicts. */
 #include "base/file.h"
 #include "cmd/cmd.h"
+#include "cmd/feature.h"
 #include "codec/json.h"
 #include "query/promql/ast.h"
 #include "query/regex.h"
@@ -217,18 +218,6 @@ static int run_files(testing *t, int count, char **paths)
     return finish(t, code);
 }
 
-static bool take_features(testing *t, const char *list)
-{
-    str rest = str_c(list);
-    bool good = true;
-    while (rest.len) {
-        uint32_t feature = promql_feature_find(str_trim(str_cut(rest, ',', &rest)));
-        t->features |= feature;
-        good = good && feature;
-    }
-    return good;
-}
-
 /* One option with its value; 0, or how many arguments it took, or -1: told what is wrong. */
 static int take_option(testing *t, int argc, char **argv)
 {
@@ -246,8 +235,10 @@ static int take_option(testing *t, int argc, char **argv)
     error err;
     if (junit)
         t->junit = argv[1];
-    if (feature && !take_features(t, argv[1]))
+    if (feature && !feature_all_known(argv[1]))
         return wrong_usage("no such feature: ", argv[1]), -1;
+    if (feature)
+        t->features |= feature_bits(argv[1]);
     if (run && t->run_count == RUN_MAX)
         return wrong_usage("--run is given too often", ""), -1;
     if (run && regex_compile(&t->run[t->run_count++], str_c(argv[1]), REGEX_SEARCH, &t->a, &err) !=

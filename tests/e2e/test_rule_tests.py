@@ -23,7 +23,7 @@ VERDICTS = [
     ("at-modifier-test.yml", [], True),
     ("negative-offset-test.yml", [], True),
     ("experimental-functions-test.yml", [], False),
-    ("experimental-functions-test.yml", ["--enable-feature", "promql-experimental-functions"], True),
+    ("experimental-functions-test.yml", ["--enable-feature", "promql-experimental-functions,native-histograms"], True),
     ("no-test-group-interval.yml", [], True),
     ("start-time-test.yml", [], True),
     ("rules_run.yml", [], False),
@@ -131,6 +131,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, change, said):
 def test_wrong_usage():
     assert run().returncode == 2 and run("--nothing").returncode == 2
     assert run("--run", "(", "x").returncode == 2
+    assert run("--enable-feature", "native-histograms,nothing", "x").returncode == 2
     assert run("/nowhere/tests.yaml").returncode == 1
 
 
