@@ -80,9 +80,11 @@ typedef struct web_sockets web_sockets;
 
 /* At most `most` sockets. NULL without memory or a thread. */
 web_sockets *web_sockets_start(unsigned most);
-/* Closes all with 1001, and waits a second at most for their answers. Call it before
- * web_server_stop. */
+/* Closes all with 1001, and waits a second at most for their answers; then no more are accepted.
+ * Call it before web_server_stop, which waits for each socket to be closed. */
 void web_sockets_stop(web_sockets *loop);
+/* After web_server_stop, when nobody can ask for a socket any more. */
+void web_sockets_free(web_sockets *loop);
 /* Handlers run with the loop's lock held; others take it to send, close or look. */
 void web_sockets_lock(web_sockets *loop);
 void web_sockets_unlock(web_sockets *loop);

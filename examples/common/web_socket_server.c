@@ -144,6 +144,12 @@ void web_sockets_stop(web_sockets *loop)
     web_sockets_unlock(loop);
     web_sockets_wake(loop);
     pthread_join(loop->thread, NULL);
+}
+
+void web_sockets_free(web_sockets *loop)
+{
+    if (!loop)
+        return;
     close(loop->wake);
     pthread_mutex_destroy(&loop->lock);
     free(loop->sockets);

@@ -682,10 +682,15 @@ void relay_stop(relay *r)
     web_sockets_unlock(r->loop);
     web_sockets_stop(r->loop);
     pthread_join(r->keeper, NULL);
+}
+
+void relay_free(relay *r)
+{
     while (r->count) {
         live *l = r->sessions[r->count - 1];
         sonde_span_end(l->span);
         forget(r, l);
     }
+    web_sockets_free(r->loop);
     free(r);
 }

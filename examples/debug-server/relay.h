@@ -16,8 +16,11 @@ typedef struct relay relay;
 
 /* NULL after a message on stderr. */
 relay *relay_start(database *d, const server_metrics *metrics);
-/* Closes all streams; sessions go on, for the next start of the server. */
+/* Closes all streams and stores what has ended; sessions go on, for the next start of the server.
+ * Requests may still come. */
 void relay_stop(relay *r);
+/* After the web server was stopped. */
+void relay_free(relay *r);
 
 /* What a runner needs to run it: {"command":[…],"environment":{…},"breakpoints":[…],…}. */
 typedef struct {

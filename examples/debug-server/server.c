@@ -383,6 +383,7 @@ int main(int argc, char **argv)
     sonde_info("server_stopping");
     relay_stop(s.relay);
     web_server_stop(web);
+    relay_free(s.relay);
     sonde_stop();
     queue_close(s.queue);
     database_close(s.database);
