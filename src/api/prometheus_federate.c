@@ -5,11 +5,8 @@
 
 #include "base/clock.h"
 #include "codec/prom_text.h"
-#include "query/promql/ast.h"
 
 #include <stdlib.h>
-
-#define LOOKBACK_MS (5 * 60 * 1000)
 
 typedef struct {
     str name;
@@ -32,14 +29,14 @@ static bool take_latest(const series *s, latest *ret)
     if ((s->histograms && s->histograms[last]) || bits == STALE_NAN_BITS)
         return false;
     labels l = { s->labels, s->label_count };
-    *ret = (latest){ labels_get(l, STR("__name__")), l, s->time_ms[last], s->value[last] };
+    *ret = (latest){ labels_get(l, LABEL_NAME), l, s->time_ms[last], s->value[last] };
     return ret->name.len > 0;
 }
 
 static status add_selector(api_request *r, const promql_node *selector, page *p)
 {
     int64_t lookback_ns = r->api->options.lookback_ns, now = clock_now_ns() / NS_PER_MS;
-    int64_t back = lookback_ns > 0 ? lookback_ns / NS_PER_MS : LOOKBACK_MS;
+    int64_t back = lookback_ns > 0 ? lookback_ns / NS_PER_MS : PROMQL_LOOKBACK_MS;
     series_query q = { .matchers = selector->selector.matchers,
                        .matcher_count = selector->selector.matcher_count,
                        .from_ms = now - back + 1,
@@ -88,7 +85,7 @@ static void put_sample(buf *out, const latest *s, prom_escaping escaping)
         put_name(out, s->name, false, escaping);
     for (uint32_t i = 0; i < s->labels.count; i++) {
         const label *l = &s->labels.items[i];
-        if (str_is(l->name, "__name__"))
+        if (str_eq(l->name, LABEL_NAME))
             continue;
         if (!first)
             buf_char(out, ',');

@@ -17,7 +17,6 @@
 #define LIMIT_DEFAULT  MiB(64)
 #define UNSETTLED_MS   (2 * 60 * 1000) /* rows of the last minutes are still coming */
 #define RENEW_STEPS    8               /* new steps that are worth another entry */
-#define LOOKBACK_MS    (5 * 60 * 1000) /* promql_options' default */
 #define PARTS_OF_LIMIT 8               /* one entry takes at most so much of it */
 #define NO_MEMORY      "the result needs more memory than the query may use"
 #define FAR_MS         (INT64_MAX / 64) /* times and offsets beyond are not calculated with */
@@ -278,7 +277,7 @@ static bool may_be_cached(cached_query *q)
         return false;
     q->last_ms = o->end_ms - (o->end_ms - o->start_ms) % o->step_ms;
     q->reach = (reach){ .fixed_ms = INT64_MIN / 4,
-                        .lookback_ms = o->lookback_ms ? o->lookback_ms : LOOKBACK_MS,
+                        .lookback_ms = o->lookback_ms ? o->lookback_ms : PROMQL_LOOKBACK_MS,
                         .cacheable = true };
     reach_of(q->query, &q->reach);
     if (!q->reach.cacheable)

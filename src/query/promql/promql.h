@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* PromQL: evaluates a parsed query over a store. Used by the Prometheus API and, later, by rules.
+/* PromQL: evaluates a parsed query over a store. Used by the Prometheus API and by rules.
  * A query needs nothing but its arena; any number may run at once, each on its own thread. */
 #ifndef SONDE_QUERY_PROMQL_PROMQL_H
 #define SONDE_QUERY_PROMQL_PROMQL_H
@@ -11,10 +11,12 @@ typedef struct promql_engine promql_engine;
 typedef struct promql_window promql_window;
 typedef struct promql_value promql_value;
 
+#define PROMQL_LOOKBACK_MS (5 * 60 * 1000)
+
 typedef struct {
     int64_t start_ms, end_ms; /* both inclusive; equal for an instant query */
     int64_t step_ms;          /* at least 1 */
-    int64_t lookback_ms;      /* 0: 5 min */
+    int64_t lookback_ms;      /* 0: PROMQL_LOOKBACK_MS */
     int64_t default_step_ms;  /* of subqueries that name none; 0: 1 min */
     uint64_t sample_limit;    /* 0: 50 million, read and produced */
     uint32_t features;        /* PROMQL_… of ast.h */

@@ -5,9 +5,8 @@
 #include "query/promql/extended.h"
 #include "query/promql/histogram.h"
 
-#define DEFAULT_LOOKBACK_MS (5 * 60 * 1000)
-#define DEFAULT_STEP_MS     (60 * 1000)
-#define LARGEST_MS          INT64_C(9200000000000)
+#define DEFAULT_STEP_MS (60 * 1000)
+#define LARGEST_MS      INT64_C(9200000000000)
 /* Steps are counted in 32 bits; any limit of samples is far below. */
 #define SUBQUERY_STEPS_LIMIT INT32_MAX
 
@@ -75,7 +74,7 @@ void promql_found_done(promql_found *f)
 
 int64_t promql_lookback(const promql_engine *e)
 {
-    return e->options->lookback_ms ? e->options->lookback_ms : DEFAULT_LOOKBACK_MS;
+    return e->options->lookback_ms ? e->options->lookback_ms : PROMQL_LOOKBACK_MS;
 }
 
 /* ---- instant vectors ---- */
