@@ -142,6 +142,15 @@ def missing_and_doubled(server, senders):
     return out
 
 
+def clean_up(server, data, shadow):
+    if server and server.process.poll() is None:
+        server.kill()
+    for path in (data, shadow):
+        shutil.rmtree(path, ignore_errors=True)
+    if os.path.exists(data + ".log"):
+        os.remove(data + ".log")
+
+
 def run_rounds(shim, rounds, skip="", seed=1):
     """What was lost or doubled, as text lines; empty when the promise holds."""
     random.seed(seed)
@@ -179,12 +188,7 @@ def run_rounds(shim, rounds, skip="", seed=1):
             assert "AddressSanitizer" not in text and "runtime error" not in text, text[-4000:]
         print("%d rounds, %d items acknowledged" % (number, acked))
     finally:
-        if server and server.process.poll() is None:
-            server.kill()
-        for path in (data, shadow):
-            shutil.rmtree(path, ignore_errors=True)
-        if os.path.exists(data + ".log"):
-            os.remove(data + ".log")
+        clean_up(server, data, shadow)
     return findings
 
 
@@ -289,12 +293,7 @@ def run_alert_rounds(shim, rounds, skip="", seed=1):
                              for name, keys in told(hook).items() if len(keys) > 1]
                 assert server.stop() == 0, server.output()[-3000:]
         finally:
-            if server and server.process.poll() is None:
-                server.kill()
-            for path in (data, shadow):
-                shutil.rmtree(path, ignore_errors=True)
-            if os.path.exists(data + ".log"):
-                os.remove(data + ".log")
+            clean_up(server, data, shadow)
     return findings
 
 
